@@ -1,0 +1,43 @@
+"""Small AlexNet on CIFAR-10: true labels, random labels and everything between.
+
+  python cifar10_alexnet.py --dataset synthetic --epochs 3    # tiny: a minute
+  python cifar10_alexnet.py                                   # the paper's row 12
+  python cifar10_alexnet.py --random-labels                   # row 13: pure noise
+  python cifar10_alexnet.py --random-labels --wd 5e-4         # noise, regularized
+
+Zhang et al. (2017), Table 1, rows 9-13. Writes results/NAME.csv (a line an
+epoch), results/NAME.json and saved_models/NAME.h5. Type it again to continue an
+interrupted run.
+"""
+
+from common import cli, corruptions, datasets, pipelines, training
+from common.models.alexnet import small_alexnet
+from common.regime import parse
+
+
+def main(argv=None):
+    regime, options = parse(__doc__, __file__, argv, lr=0.01, epochs=50)
+    data = datasets.load(
+        regime.dataset, regime.train_size, regime.data_seed, options.data_dir
+    )
+    data = corruptions.corrupt(
+        data,
+        regime.label_corruption,
+        regime.label_noise,
+        regime.pixels,
+        regime.data_seed,
+    )
+    feed = pipelines.Feed(
+        data, regime.batch_size, regime.augment, regime.seed, regime.early_stopping
+    )
+
+    def build():
+        return small_alexnet(
+            feed.input_shape, feed.num_classes, regime.wd, regime.dropout
+        )
+
+    return training.run(build, feed, regime, options)
+
+
+if __name__ == "__main__":
+    cli.run(main)

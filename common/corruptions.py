@@ -1,0 +1,164 @@
+"""Labels and inputs corrupted once, before training; pure and seeded.
+
+Zhang et al. (2017), section 2.1. Test labels are never touched.
+"""
+
+import numpy as np
+
+from common import augmentations
+
+# One independent stream of randomness for each purpose.
+_WHICH, _CLASS, _PERMUTATION, _PIXELS = range(201, 205)
+
+
+def corrupt(data, label_corruption=0.0, label_noise="uniform", pixels="true", seed=0):
+    """Corrupts a data set: training labels, and pixels.
+
+    Args:
+        data: `datasets.Data`. Not modified.
+        label_corruption: Probability in `[0, 1]`.
+        label_noise: `uniform`, `exclusive`, `pair` or `exact`; see
+            `corrupt_labels`.
+        pixels: `true`; `shuffled` (one permutation of the pixels of the centre
+            crop for all images, the test images too: a change of coordinates);
+            `random` (each training image its own permutation); `gaussian`
+            (training images replaced by noise with the training set's
+            per-channel mean and variance, float32, not clipped). With `random`
+            and `gaussian` test images stay as they are, so that a score at
+            chance shows that nothing was learnt from the noise.
+        seed: Integer; independent of the seed of the model.
+
+    Returns:
+        `Data`, with `y_train_true` still the true labels.
+
+    Raises:
+        ValueError: On an unknown kind, or a probability outside `[0, 1]`.
+    """
+    y_train = corrupt_labels(
+        data.y_train, label_corruption, data.num_classes, seed, label_noise
+    )
+    data = data._replace(y_train=y_train)
+    if pixels == "true":
+        return data
+    x_train = augmentations.centre_crop(data.x_train)
+    if pixels == "shuffled":
+        x_test = augmentations.centre_crop(data.x_test)
+        order = _rng(seed, _PERMUTATION).permutation(_num_pixels(x_train))
+        return data._replace(
+            x_train=permute_pixels(x_train, order),
+            x_test=permute_pixels(x_test, order),
+        )
+    if pixels == "random":
+        return data._replace(x_train=random_pixels(x_train, seed))
+    if pixels == "gaussian":
+        return data._replace(x_train=gaussian_pixels(x_train, seed))
+    raise ValueError(
+        "Expected `pixels` to be one of true, shuffled, random, gaussian. "
+        f"Received: pixels={pixels!r}"
+    )
+
+
+def corrupt_labels(labels, probability, num_classes, seed, kind="uniform"):
+    """Replaces labels, with the given probability, once and for all.
+
+    Levels nest: every label replaced at 0.2 is replaced by the same class at
+    0.4, because each example has one threshold and one class of its own,
+    whatever the probability.
+
+    Args:
+        labels: `(num_examples,)` integers in `[0, num_classes)`. Not modified.
+        probability: Float in `[0, 1]`; 0 returns the labels unchanged.
+        num_classes: Number of classes drawn from.
+        seed: Integer. The same seed gives the same labels whatever the model
+            and the order of the batches.
+        kind: `uniform`: each label independently, by a uniform draw over all
+            classes, as in the paper: it may hit the true class, so that at
+            probability 1 about `1 / num_classes` of the labels stay correct.
+            `exclusive`: a uniform draw over the other classes. `pair`: the next
+            class. `exact`: exactly `round(probability * num_examples)` labels,
+            by a uniform draw over all classes.
+
+    Returns:
+        `(num_examples,)` array of the same dtype.
+
+    Raises:
+        ValueError: If `probability` or `kind` is not as above.
+    """
+    labels = np.asarray(labels)
+    if not 0 <= probability <= 1:
+        raise ValueError(
+            f"Expected a probability in [0, 1]. Received: probability={probability}"
+        )
+    threshold = _rng(seed, _WHICH).random(len(labels))
+    shift = _rng(seed, _CLASS)
+    if kind in ("uniform", "exact"):
+        drawn = shift.integers(num_classes, size=len(labels))
+    elif kind == "exclusive":
+        drawn = labels + shift.integers(1, num_classes, size=len(labels))
+    elif kind == "pair":
+        drawn = labels + 1
+    else:
+        raise ValueError(
+            "Expected `kind` to be one of uniform, exclusive, pair, exact. "
+            f"Received: kind={kind!r}"
+        )
+    if kind == "exact":
+        replaced = np.zeros(len(labels), bool)
+        replaced[np.argsort(threshold)[: round(probability * len(labels))]] = True
+    else:
+        replaced = threshold < probability
+    return np.where(replaced, drawn % num_classes, labels).astype(labels.dtype)
+
+
+def permute_pixels(images, order):
+    """Applies one permutation of pixels to every image; channels move together.
+
+    Args:
+        images: `(num_images, height, width, channels)`.
+        order: `(height * width,)` permutation.
+    """
+    flat = images.reshape(len(images), -1, images.shape[-1])
+    return flat[:, order].reshape(images.shape)
+
+
+def random_pixels(images, seed):
+    """Applies to each image its own uniform permutation of pixels.
+
+    Args:
+        images: `(num_images, height, width, channels)`. The first images get
+            the same permutations however many follow.
+        seed: Integer.
+    """
+    rng = _rng(seed, _PIXELS)
+    flat = images.reshape(len(images), -1, images.shape[-1])
+    result = np.empty_like(flat)
+    for start in range(0, len(flat), 1000):  # bounds the memory of the sort keys
+        block = flat[start : start + 1000]
+        order = rng.random(block.shape[:2], dtype=np.float32).argsort(axis=1)
+        result[start : start + 1000] = np.take_along_axis(block, order[..., None], 1)
+    return result.reshape(images.shape)
+
+
+def gaussian_pixels(images, seed):
+    """Draws images from a Gaussian with the data set's mean and variance.
+
+    Args:
+        images: `(num_images, height, width, channels)`; mean and variance are
+            taken per channel, over all images and positions.
+        seed: Integer.
+
+    Returns:
+        float32 array of the same shape, in the units of `images`, not clipped.
+    """
+    mean = images.mean((0, 1, 2), dtype=np.float64).astype(np.float32)
+    std = images.std((0, 1, 2), dtype=np.float64).astype(np.float32)
+    noise = _rng(seed, _PIXELS).standard_normal(images.shape, dtype=np.float32)
+    return noise * std + mean
+
+
+def _rng(seed, stream):
+    return np.random.default_rng([seed, stream])
+
+
+def _num_pixels(images):
+    return images.shape[1] * images.shape[2]

@@ -1,0 +1,93 @@
+"""Which machine is this: device, precision, and what exact resume depends on."""
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import keras
+import numpy as np
+
+
+def device():
+    """Returns the device that trains, in words: `AMD EPYC, 2 cores`."""
+    gpus = _gpus()
+    if gpus:
+        return ", ".join(name for name, _ in gpus)
+    if keras.distribution.list_devices("tpu"):
+        return "TPU"
+    return f"{_cpuinfo('model name') or platform.processor()}, {_cores()} cores"
+
+
+def precision_in_force(precision):
+    """Resolves `auto` to what the hardware computes natively.
+
+    Args:
+        precision: `auto`, `float32`, `bfloat16` or `float16`.
+
+    Returns:
+        `bfloat16` for `auto` on CPUs with avx512_bf16 or amx_bf16 (TensorFlow's
+        oneDNN kernels use them), NVIDIA GPUs from compute capability 8.0 and
+        TPUs; else `float32`. Other values are returned as they are.
+    """
+    if precision != "auto":
+        return precision
+    gpus = _gpus()
+    if gpus:
+        native = all(capability >= 8.0 for _, capability in gpus)
+    elif keras.distribution.list_devices("tpu"):
+        native = True
+    else:
+        flags = set(_cpuinfo("flags").split())
+        native = keras.backend.backend() == "tensorflow" and bool(
+            flags & {"avx512_bf16", "amx_bf16"}
+        )
+    return "bfloat16" if native else "float32"
+
+
+def environment():
+    """Returns what the last bits of a result depend on, as a dict of strings."""
+    versions = {"python": platform.python_version(), "numpy": np.__version__}
+    for package in ("keras", keras.backend.backend()):
+        versions[package] = metadata.version(_distribution(package))
+    return {
+        "backend": keras.backend.backend(),
+        "versions": versions,
+        "device": device(),
+        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or str(_cores()),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+    }
+
+
+def _distribution(package):
+    """`import tensorflow` may come from tensorflow-cpu, -macos …"""
+    names = metadata.packages_distributions().get(package, [package])
+    return package if package in names else names[0]
+
+
+def _cores():
+    if hasattr(os, "sched_getaffinity"):  # what a container or taskset leaves us
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _cpuinfo(key):
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return ""
+    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith(key)), "")
+
+
+def _gpus():
+    """[(name, compute capability)] of the GPUs that the backend uses."""
+    if not keras.distribution.list_devices("gpu"):
+        return []
+    if not shutil.which("nvidia-smi"):
+        return [("GPU", 0.0)]
+    query = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
+    lines = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
+    pairs = [line.rsplit(",", 1) for line in lines if "," in line]
+    return [(name, float(capability)) for name, capability in pairs]

@@ -1,0 +1,75 @@
+"""Layers that Keras 3 does not have."""
+
+import keras
+import numpy as np
+
+
+@keras.saving.register_keras_serializable(package="rethinking")
+class LocalResponseNormalization(keras.layers.Layer):
+    """Local response normalization across channels.
+
+    `x_c / (bias + alpha * sum_{|d - c| <= depth_radius} x_d^2) ** beta`
+    (Krizhevsky et al. 2012, section 3.3). The sum over neighbouring channels is
+    a product with a constant banded matrix, which trains faster than TensorFlow's
+    own op and exists on every backend.
+
+    Args:
+        depth_radius: Number of channels on either side in the sum.
+        bias: Positive offset.
+        alpha: Scale of the sum.
+        beta: Exponent.
+
+    Input and output: `(batch, height, width, channels)`, any values.
+    """
+
+    def __init__(self, depth_radius=4, bias=1.0, alpha=0.001 / 9, beta=0.75, **kwargs):
+        super().__init__(**kwargs)
+        self.depth_radius = depth_radius
+        self.bias = bias
+        self.alpha = alpha
+        self.beta = beta
+
+    def build(self, input_shape):
+        channel = np.arange(input_shape[-1])
+        near = np.abs(channel[:, None] - channel[None]) <= self.depth_radius
+        self._neighbours = (self.alpha * near).astype("float32")
+        super().build(input_shape)
+
+    def call(self, inputs):
+        neighbours = keras.ops.cast(self._neighbours, inputs.dtype)
+        scale = self.bias + keras.ops.matmul(keras.ops.square(inputs), neighbours)
+        if self.beta == 0.75:  # u ** -0.75 by two square roots: no slow pow
+            root = keras.ops.rsqrt(scale)
+            return inputs * (root * keras.ops.sqrt(root))
+        return inputs * keras.ops.power(scale, -self.beta)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "depth_radius": self.depth_radius,
+            "bias": self.bias,
+            "alpha": self.alpha,
+            "beta": self.beta,
+        }
+
+
+def l2(weight_decay):
+    """Returns the penalty `weight_decay / 2 * ||kernel||^2`, or None for 0."""
+    return keras.regularizers.L2(weight_decay / 2) if weight_decay else None
+
+
+def logits(x, num_classes, weight_decay=0.0):
+    """The last layer of every classifier: float32 logits, no softmax.
+
+    float32 under any precision, because cross-entropies near zero are the
+    subject of the experiment.
+    """
+    return keras.layers.Dense(
+        num_classes,
+        kernel_regularizer=l2(weight_decay),
+        dtype="float32",
+        name="logits",
+    )(x)

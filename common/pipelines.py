@@ -1,0 +1,195 @@
+"""From arrays to batches: one plan of randomness per epoch, whole-batch operations."""
+
+import functools
+import math
+
+import keras
+import numpy as np
+
+from common import augmentations
+from common.cli import UsageError
+
+try:
+    import tensorflow as tf
+except ImportError:  # KERAS_BACKEND=jax on a machine without TensorFlow
+    tf = None
+
+SIZE = 28  # the paper's crop of the 32 x 32 image
+HELD_OUT = 0.1  # of the training set, for early stopping
+_ORDER, _SPLIT = 101, 102  # streams of randomness, apart from all others
+_LARGEST_FULL_BATCH_STEP = 1024  # examples at once in full-batch descent
+
+
+def whiten(images):
+    """Whitens each image by itself (Zhang et al. 2017, appendix A).
+
+    Subtracts the image's mean and divides by `max(std, 1 / sqrt(N))` over its N
+    values, after scaling to [0, 1].
+
+    Args:
+        images: `(batch, height, width, channels)`, uint8 or float in [0, 255].
+
+    Returns:
+        float32 array of the same shape; mean 0 and standard deviation 1.
+    """
+    flat = images.reshape(len(images), -1).astype(np.float32)
+    flat *= np.float32(1 / 255)
+    flat -= flat.mean(1, keepdims=True)
+    # Centred already, so the mean square is the variance.
+    std = np.sqrt(np.einsum("ij,ij->i", flat, flat) / flat.shape[1])
+    flat /= np.maximum(std, 1 / np.sqrt(flat.shape[1]))[:, None]
+    return flat.reshape(images.shape)
+
+
+def plan(num_examples, augment, seed, epoch):
+    """Draws all randomness of one epoch: a pure function of (seed, epoch).
+
+    Returns:
+        Dict of arrays with leading axis `num_examples`: `order`, the permutation
+        in which examples are visited, and the augmentations' parameters, which
+        belong to the example, not to its place in the order.
+    """
+    order = np.random.default_rng([seed, epoch, _ORDER]).permutation(num_examples)
+    return {"order": order, **augmentations.draw(augment, num_examples, seed, epoch)}
+
+
+class Feed:
+    """The training batches of every epoch, and the fixed arrays to evaluate on.
+
+    Args:
+        data: `datasets.Data`, corrupted already.
+        batch_size: Integer, or `"full"` for full-batch gradient descent, which
+            is fed in equal parts whose gradients are averaged before the update.
+        augment: Tuple of `augmentations.NAMES`, applied to training batches.
+        seed: Integer; decides order and augmentation.
+        hold_out: Whether a tenth of the training set is kept for early stopping.
+
+    Attributes:
+        x_train, y_train, y_train_true: The examples trained on, as the fixed
+            model is measured on them: centre crop, whitened, float32.
+        x_held_out, y_held_out: The tenth (None without `hold_out`).
+        x_test, y_test: The test set, whitened.
+        steps_per_epoch: Batches in an epoch; the last one may be smaller.
+        accumulate: Batches whose gradients make one update.
+
+    Raises:
+        UsageError: If there are too few examples to hold any out, or images too
+            small for the augmentation.
+    """
+
+    def __init__(self, data, batch_size, augment=(), seed=0, hold_out=False):
+        self.data, self.augment, self.seed = data, tuple(augment), seed
+        if "crop" in self.augment and data.x_train.shape[1] <= SIZE:
+            raise UsageError(
+                f"--random-crop draws a {SIZE}x{SIZE} window of a larger image, but "
+                f"those of {data.name} are {data.x_train.shape[1]} pixels wide: leave "
+                "the crop out."
+            )
+        kept, held_out = np.arange(len(data.x_train)), None
+        if hold_out:
+            kept, held_out = _split(len(kept), data, seed=0)
+        self.y_train = data.y_train[kept]
+        self.y_train_true = data.y_train_true[kept]
+        self.x_train = prepare(data.x_train[kept] if hold_out else data.x_train)
+        self.x_held_out = prepare(data.x_train[held_out]) if hold_out else None
+        self.y_held_out = data.y_train[held_out] if hold_out else None
+        self.x_test, self.y_test = prepare(data.x_test), data.y_test
+        # Only augmented batches are made from the raw images.
+        self._raw = data.x_train[kept] if self.augment else None
+        num_examples = len(kept)
+        full = batch_size == "full"
+        self.batch_size = _part_of(num_examples) if full else batch_size
+        self.steps_per_epoch = math.ceil(num_examples / self.batch_size)
+        self.accumulate = self.steps_per_epoch if full else 1
+        self._plan = functools.lru_cache(2)(
+            lambda epoch: plan(num_examples, self.augment, self.seed, epoch)
+        )
+
+    @property
+    def input_shape(self):
+        return self.x_train.shape[1:]
+
+    @property
+    def num_classes(self):
+        return self.data.num_classes
+
+    def batch(self, step):
+        """Returns batch number `step`, counted through all epochs.
+
+        Returns:
+            `(x, y)`: float32 `(batch, 28, 28, channels)`, int32 `(batch,)`.
+        """
+        epoch, step = divmod(int(step), self.steps_per_epoch)
+        drawn = self._plan(epoch)
+        index = drawn["order"][step * self.batch_size : (step + 1) * self.batch_size]
+        if not self.augment:
+            return self.x_train[index], self.y_train[index]
+        parameters = {k: v[index] for k, v in drawn.items() if k != "order"}
+        images = augmentations.apply(self._raw[index], parameters, SIZE)
+        return whiten(images), self.y_train[index]
+
+    def batches(self, first_epoch=0):
+        """Returns what `fit` consumes, from the given epoch (from 0) on.
+
+        A tf.data.Dataset where TensorFlow runs the training, a
+        `keras.utils.PyDataset` elsewhere; the batches are the same, bit for bit.
+        """
+        if tf is None or keras.backend.backend() != "tensorflow":
+            return _Batches(self, first_epoch)
+
+        def make(step):
+            x, y = tf.numpy_function(self.batch, [step], [tf.float32, tf.int32])
+            return tf.ensure_shape(x, (None, *self.input_shape)), tf.ensure_shape(
+                y, (None,)
+            )
+
+        steps = tf.data.Dataset.counter(first_epoch * self.steps_per_epoch)
+        return steps.map(make, num_parallel_calls=2, deterministic=True).prefetch(8)
+
+
+class _Batches(keras.utils.PyDataset):
+    """The same batches without TensorFlow; `epoch` is set by the training."""
+
+    def __init__(self, feed, first_epoch):
+        super().__init__()
+        self.feed, self.epoch = feed, first_epoch
+
+    def __len__(self):
+        return self.feed.steps_per_epoch
+
+    def __getitem__(self, step):
+        return self.feed.batch(self.epoch * len(self) + step)
+
+
+def prepare(images):
+    """Returns the whitened centre crops, as the fixed model sees them.
+
+    Args:
+        images: `(num_images, height, width, channels)`, uint8 or float.
+    """
+    images = augmentations.centre_crop(images, SIZE)
+    result = np.empty(images.shape, np.float32)
+    for start in range(0, len(images), 5000):  # blocks bound the memory
+        result[start : start + 5000] = whiten(images[start : start + 5000])
+    return result
+
+
+def _split(num_examples, data, seed):
+    """A seeded tenth to hold out; the same for every model seed."""
+    count = int(num_examples * HELD_OUT)
+    if count < data.num_classes:
+        raise UsageError(
+            f"--early-stopping holds out a tenth of the training set, but a tenth of "
+            f"{num_examples} examples is {count}, fewer than the {data.num_classes} "
+            f"classes: use --train-size {data.num_classes * 10} or more."
+        )
+    order = np.random.default_rng([seed, 0, _SPLIT]).permutation(num_examples)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def _part_of(num_examples):
+    """The largest equal part of a full batch that fits in memory."""
+    for size in range(min(num_examples, _LARGEST_FULL_BATCH_STEP), 31, -1):
+        if num_examples % size == 0:
+            return size
+    return num_examples  # no such divisor: all at once

@@ -1,0 +1,332 @@
+"""What is measured, as flags: flags <-> `Regime` <-> run name (imports no Keras).
+
+A `Regime` holds everything that decides a run's numbers; `Options` only how it
+is run. A run's name is a pure function of the script and of the fields of the
+regime that differ from the script's defaults.
+"""
+
+import argparse
+import math
+import os
+import sys
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
+
+import numpy as np
+
+LABEL_NOISE = ("uniform", "exclusive", "pair", "exact")
+PIXELS = ("true", "shuffled", "random", "gaussian")
+AUGMENTATIONS = ("crop", "flip", "rotate", "perspective", "erase", "color")
+OPTIMIZERS = ("sgd", "adam", "rmsprop", "adagrad")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+# The paper's rates belong to SGD; the others start from Keras's own default.
+DEFAULT_RATES = {"adam": 0.001, "rmsprop": 0.001, "adagrad": 0.01}
+
+
+@dataclass(frozen=True)
+class Regime:
+    """The hyper-parameters that uniquely determine a run."""
+
+    dataset: str = "cifar10"
+    train_size: int | None = None
+    label_corruption: float = 0.0
+    label_noise: str = "uniform"
+    pixels: str = "true"
+    wd: float = 0.0
+    dropout: float = 0.0
+    augment: tuple = ()
+    batch_norm: bool | None = None  # None: the model has no BatchNorm
+    hidden: tuple | None = None  # None: the model has no such choice
+    optimizer: str = "sgd"
+    lr: float = 0.01
+    momentum: float = 0.9
+    lr_decay: float = 0.95
+    batch_size: int | str = 128
+    epochs: int = 50
+    stop_at: float | None = None
+    early_stopping: int | None = None
+    precision: str = "auto"
+    seed: int = 0
+    data_seed: int = 0
+
+
+class Options(NamedTuple):
+    """What does not change a run's numbers, and what identifies the run."""
+
+    name: str
+    script: str
+    argv: tuple
+    results_dir: str = "results"
+    models_dir: str = "saved_models"
+    data_dir: str | None = None
+    resume: bool = True
+    overwrite: bool = False
+    save_init: bool = False
+    checkpoint_every: int = 1
+    tensorboard: str | None = None
+    quiet: bool = False
+
+    @property
+    def command(self):
+        """The command line that starts, or continues, this run."""
+        return " ".join(["python", f"{self.script}.py", *self.argv])
+
+
+# Field -> how it shows in a run's name, in this order; the seed comes last.
+_NAME_PARTS = {
+    "dataset": "{}",
+    "train_size": "n{}",
+    "label_corruption": "labels{}",
+    "label_noise": "{}",
+    "pixels": "{}",
+    "hidden": "hidden{}",
+    "batch_norm": "nobn",
+    "wd": "wd{}",
+    "dropout": "dropout{}",
+    "augment": "{}",
+    "optimizer": "{}",
+    "lr": "lr{}",
+    "momentum": "momentum{}",
+    "lr_decay": "decay{}",
+    "batch_size": "batch{}",
+    "epochs": "epochs{}",
+    "stop_at": "stop{}",
+    "early_stopping": "early{}",
+    "precision": "{}",
+    "data_seed": "dataseed{}",
+}
+
+
+def run_name(script, regime, defaults):
+    """Returns the name of a run: `cifar10_alexnet_labels1_wd0.0005_seed0`.
+
+    Args:
+        script: The script's name without `.py`.
+        regime: The run's `Regime`.
+        defaults: The `Regime` that the script has without any flag.
+    """
+    defaults = _with_optimizer(defaults, regime.optimizer)
+    parts = [script]
+    for field, text in _NAME_PARTS.items():
+        value = getattr(regime, field)
+        if value != getattr(defaults, field):
+            parts.append(text.format(_spell(value)))
+    return "_".join([*parts, f"seed{regime.seed}"])
+
+
+def parse(doc, file, argv=None, **defaults):
+    """Reads a training script's command line.
+
+    Args:
+        doc: The script's docstring; `--help` shows it.
+        file: The script's `__file__`.
+        argv: List of flags, or None for `sys.argv[1:]`.
+        **defaults: The script's own values of `Regime` fields. `batch_norm` and
+            `hidden` are given only by scripts whose model has the choice.
+
+    Returns:
+        `(Regime, Options)`.
+
+    Raises:
+        SystemExit: With code 2 and the reason, for unknown flags, values out of
+            range and settings that contradict each other.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    script = os.path.splitext(os.path.basename(file))[0]
+    defaults = Regime(**defaults)
+    parser = _parser(doc, script, defaults)
+    given = vars(parser.parse_args(argv))
+    chosen = {f.name: given[f.name] for f in fields(Regime) if f.name in given}
+    base = _with_optimizer(defaults, chosen["optimizer"])
+    for name in ("lr", "momentum"):
+        if chosen[name] is None:
+            chosen[name] = getattr(base, name)
+    if given["random_labels"]:
+        if chosen["label_corruption"] not in (0.0, 1.0):
+            parser.error(
+                "--random-labels means --label-corruption 1, but "
+                f"--label-corruption {chosen['label_corruption']} was given too: "
+                "leave one out."
+            )
+        chosen["label_corruption"] = 1.0
+    regime = replace(defaults, **chosen)
+    _refuse_contradictions(parser, regime, defaults)
+    options = {f: given[f] for f in Options._fields if f in given}
+    options["name"] = run_name(script, regime, defaults)
+    return regime, Options(script=script, argv=tuple(argv), **options)
+
+
+def _refuse_contradictions(parser, regime, defaults):
+    if "crop" in regime.augment and regime.pixels != "true":
+        parser.error(
+            f"--random-crop cannot go with --pixels {regime.pixels}: pixel corruption "
+            "acts on the fixed 28x28 centre crop, so that no window is left to draw. "
+            "Leave one of the two out."
+        )
+    if regime.batch_norm is False and defaults.batch_norm is None:
+        parser.error(
+            "--no-batch-norm: this model has no BatchNorm to leave out. "
+            "It is a choice of cifar10_inception.py."
+        )
+    if regime.momentum and regime.optimizer not in ("sgd", "rmsprop"):
+        parser.error(
+            f"--momentum {regime.momentum} has no meaning for --optimizer "
+            f"{regime.optimizer}; it belongs to sgd and rmsprop."
+        )
+
+
+def _with_optimizer(defaults, optimizer):
+    """The script's defaults under another optimizer: its own rate, no momentum."""
+    if optimizer == defaults.optimizer:
+        return defaults
+    lr = DEFAULT_RATES.get(optimizer, defaults.lr)
+    return replace(defaults, optimizer=optimizer, lr=lr, momentum=0.0)
+
+
+def _spell(value):
+    if isinstance(value, tuple):
+        return "-".join(map(str, value)) or "noaugment"
+    if isinstance(value, float):  # 5e-4 and 0.0005 are one name
+        return np.format_float_positional(value, trim="-")
+    return str(value)
+
+
+def _number(kind, low, high=math.inf, above=False):
+    """An argparse type: a number in [low, high], or (low, high] with `above`."""
+    name = "an integer" if kind is int else "a number"
+    left = "more than" if above else "at least"
+    limit = f"{left} {low}" + ("" if high == math.inf else f" and at most {high}")
+
+    def read(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (low < value <= high or (value == low and not above)):
+            raise argparse.ArgumentTypeError(
+                f"received {text!r}, expected {name} of {limit}"
+            )
+        return value
+
+    return read
+
+
+def _augmentations(text):
+    names = [name for name in text.split(",") if name]
+    unknown = sorted(set(names) - set(AUGMENTATIONS))
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"received {', '.join(unknown)!r}, expected some of "
+            f"{','.join(AUGMENTATIONS)} with commas between"
+        )
+    return tuple(name for name in AUGMENTATIONS if name in names)
+
+
+class _AddAugmentations(argparse.Action):
+    """`--random-crop --augment flip` means both, in whatever order."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        names = set(values or ("crop",)) | set(getattr(namespace, self.dest) or ())
+        setattr(namespace, self.dest, tuple(n for n in AUGMENTATIONS if n in names))
+
+
+def _batch_size(text):
+    return text if text == "full" else _number(int, 1)(text)
+
+
+def _parser(doc, script, defaults):
+    parser = argparse.ArgumentParser(
+        prog=f"{script}.py",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    group = parser.add_argument_group("what is measured (decides the run's name)")
+
+    def add(*flags, default, text, shown=None, **more):
+        if "%" not in text:
+            text += f" (default: {default if shown is None else shown})"
+        group.add_argument(*flags, default=default, help=text, **more)
+
+    add("--dataset", default=defaults.dataset, metavar="NAME",
+        text="cifar10, cifar100, mnist, mnist_5k, synthetic")
+    add("--train-size", default=None, type=_number(int, 1), metavar="N", shown="all",
+        text="the first N of a seeded, class-balanced subset; the test set stays whole")
+    add("--label-corruption", default=0.0, type=_number(float, 0, 1), metavar="P",
+        text="replace each training label, with probability P, as --label-noise says")
+    group.add_argument("--random-labels", action="store_true",
+                       help="the paper's randomization test: --label-corruption 1")
+    add("--label-noise", default="uniform", choices=LABEL_NOISE,
+        text="uniform: any class, maybe the true one (the paper's); exclusive: never "
+        "the true one; pair: the next class; exact: exactly P*n labels, uniform")
+    add("--pixels", default="true", choices=PIXELS,
+        text="shuffled: one permutation for all images; random: one for each image; "
+        "gaussian: noise in place of the image")
+    add("--wd", default=0.0, type=_number(float, 0), metavar="W",
+        text="weight decay: W/2 * ||kernel||^2 is added to the loss, kernels only")
+    add("--dropout", default=0.0, type=_number(float, 0, 0.99), metavar="R",
+        text="dropout rate before each dense layer")
+    add("--augment", default=(), type=_augmentations, metavar="A,B", dest="augment",
+        action=_AddAugmentations, shown="none",
+        text="any of " + ",".join(AUGMENTATIONS) + "; drawn anew for every image")
+    group.add_argument("--random-crop", dest="augment", nargs=0,
+                       action=_AddAugmentations, help="the same as --augment crop")
+    group.add_argument("--batch-norm", action=argparse.BooleanOptionalAction,
+                       default=defaults.batch_norm,
+                       help="BatchNorm, where the model has it")
+    if defaults.hidden is not None:
+        add("--hidden", default=defaults.hidden, type=_number(int, 1), nargs="+",
+            metavar="UNITS", action=_Tuple, shown="512",
+            text="units of the hidden layers")
+    add("--optimizer", default=defaults.optimizer, choices=OPTIMIZERS,
+        text="update rule")
+    add("--lr", default=None, type=_number(float, 0, above=True), metavar="RATE",
+        shown=f"{defaults.lr} with sgd (the paper's); Keras's own with the others",
+        text="learning rate of the first epoch")
+    add("--momentum", default=None, type=_number(float, 0, 0.9999), metavar="M",
+        shown=f"{defaults.momentum} with sgd, else 0", text="momentum")
+    add("--lr-decay", default=defaults.lr_decay, metavar="D",
+        type=_number(float, 0, 1, above=True),
+        text="the rate is multiplied by D after every epoch")
+    add("--batch-size", default=defaults.batch_size, type=_batch_size, metavar="B",
+        text="an integer, or full for full-batch gradient descent")
+    add("--epochs", default=defaults.epochs, type=_number(int, 1), metavar="E",
+        text="upper limit")
+    add("--stop-at", default=None, type=_number(float, 0, 1, above=True),
+        metavar="ACC", shown="off",
+        text="stop once the fixed model's training accuracy has reached ACC")
+    add("--early-stopping", default=None, type=_number(int, 1), metavar="N",
+        shown="off",
+        text="stop N epochs after the best accuracy on a tenth held out of the "
+        "training set, and report that best")
+    add("--precision", default=defaults.precision, choices=PRECISIONS,
+        text="auto: bfloat16 where the hardware computes it natively, else float32")
+    add("--seed", default=0, type=_number(int, 0), metavar="S",
+        text="weights, order, augmentation, dropout")
+    add("--data-seed", default=0, type=_number(int, 0), metavar="S",
+        text="corruption and subset")
+
+    group = parser.add_argument_group("how it is run (never in the name)")
+    add("--results-dir", default="results", metavar="DIR", text="CSV and JSON")
+    add("--models-dir", default="saved_models", metavar="DIR",
+        text=".h5 files and checkpoints")
+    add("--data-dir", default=None, metavar="DIR", shown="~/.keras/datasets",
+        text="where data sets are looked for and downloaded to")
+    group.add_argument("--no-resume", dest="resume", action="store_false",
+                       help="start an interrupted run over")
+    group.add_argument("--overwrite", action="store_true",
+                       help="run again though the record is complete")
+    group.add_argument("--save-init", action="store_true",
+                       help="also save the untrained model as NAME_init.h5")
+    add("--checkpoint-every", default=1, type=_number(int, 1), metavar="N",
+        text="epochs between checkpoints")
+    add("--tensorboard", default=None, metavar="DIR", shown="off",
+        text="write TensorBoard logs")
+    group.add_argument("--quiet", action="store_true",
+                       help="no progress bar, only the verdict")
+    return parser
+
+
+class _Tuple(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, tuple(values))

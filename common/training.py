@@ -1,0 +1,398 @@
+"""Compile, fit, measure, save: one run from a built model to its record."""
+
+import datetime
+import json
+import sys
+import time
+import zipfile
+
+import absl.logging
+import keras
+import numpy as np
+
+from common import hardware, records
+from common.cli import Interrupted, MendableError
+
+_EVALUATION_BATCH = 250
+
+
+def run(build, feed, regime, options):
+    """Trains one model and leaves its CSV, JSON and .h5.
+
+    An interrupted run continues from its checkpoint and ends bit for bit as if
+    it had never been interrupted. A complete run is not run again.
+
+    Args:
+        build: Function without arguments that returns the untrained
+            `keras.Model` (images to logits).
+        feed: `pipelines.Feed`.
+        regime: `regime.Regime`.
+        options: `regime.Options`.
+
+    Returns:
+        The record as a dict, as in `results/NAME.json`.
+
+    Raises:
+        MendableError: If another process runs the same name, a folder cannot be
+            written or a checkpoint is damaged.
+        Interrupted: After Ctrl-C.
+    """
+    paths = records.paths(options.name, options.results_dir, options.models_dir)
+    with records.only_one(paths, options.name):
+        if paths.json.exists() and not options.overwrite:
+            record = records.read(paths.json)
+            print(f"{options.name} is complete; --overwrite runs it again.")
+            _print_verdict(record, paths)
+            return record
+        paths.json.unlink(missing_ok=True)
+        _say(options, _notice(regime))
+        started = _now()
+        precision = hardware.precision_in_force(regime.precision)
+        policy = keras.config.dtype_policy()
+        try:
+            keras.config.set_dtype_policy(
+                precision if precision == "float32" else f"mixed_{precision}"
+            )
+            history = _fit(build, feed, regime, options, paths)
+            keras.config.set_dtype_policy("float32")
+            if not history.rows:
+                raise MendableError(f"{options.name}: no epoch was trained.")
+            _save(build, history.final_weights(), paths.model)
+        finally:
+            keras.config.set_dtype_policy(policy)
+        record = _record(feed, regime, options, history)
+        record["precision_in_force"] = precision
+        record["started"], record["finished"] = started, _now()
+        records.write_csv(paths.csv, history.rows)
+        records.write_json(paths.json, record)  # last: its presence means complete
+        paths.checkpoint.unlink(missing_ok=True)
+    _print_verdict(record, paths)
+    return record
+
+
+def _fit(build, feed, regime, options, paths):
+    """Builds, compiles, restores what a checkpoint holds, and trains on."""
+    keras.utils.set_random_seed(regime.seed)
+    model = build()
+    if options.save_init:
+        _save(build, [np.array(w) for w in model.get_weights()], paths.init)
+    model.compile(
+        optimizer=_optimizer(regime, feed.accumulate),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        # A divisor, so that an epoch ends where the progress bar says.
+        steps_per_execution=_largest_divisor(feed.steps_per_epoch, 64),
+    )
+    model.optimizer.build(model.trainable_variables)  # before any restore
+    history = _History(model, feed, regime, options, paths)
+    if options.resume and not options.overwrite:
+        history.restore()
+    else:
+        paths.checkpoint.unlink(missing_ok=True)
+    callbacks = [history]
+    if options.tensorboard:
+        folder = f"{options.tensorboard}/{options.name}"
+        callbacks.append(keras.callbacks.TensorBoard(log_dir=folder))
+    first = len(history.rows)
+    try:
+        if first < regime.epochs and not history.stopped_because:
+            model.fit(
+                feed.batches(first),
+                epochs=regime.epochs,
+                initial_epoch=first,
+                steps_per_epoch=feed.steps_per_epoch,
+                callbacks=callbacks,
+                shuffle=False,  # the feed's plan is the order
+                verbose=_verbosity(options),
+            )
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped; {history.saved_epochs} of {regime.epochs} epochs are kept. "
+            f"To go on, type the same command again: {options.command}"
+        ) from None
+    history.stopped_because = history.stopped_because or "epochs"
+    return history
+
+
+class _History(keras.callbacks.Callback):
+    """Sets the rate, measures the fixed model, stops, and checkpoints.
+
+    Everything that continues a run is in the checkpoint, one file that appears
+    in one step: the model's and the optimizer's variables (with the state of
+    dropout, which Keras's own files leave out), the rows so far and the best
+    weights for early stopping.
+    """
+
+    def __init__(self, model, feed, regime, options, paths):
+        super().__init__()
+        self.variables = [*model.variables, *model.optimizer.variables]
+        self.built = model
+        self.feed, self.regime, self.options, self.paths = feed, regime, options, paths
+        self.rows, self.resumed_at, self.stopped_because = [], [], None
+        self.best_epoch, self.best_weights = None, []
+        self.train_seconds, self.saved_epochs = [], 0
+        self.environment = hardware.environment()
+        self.inexact = False
+
+    # What Keras calls.
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+        self.rate = self.regime.lr * self.regime.lr_decay**epoch
+        self.model.optimizer.learning_rate = self.rate
+
+    def on_epoch_end(self, epoch, logs=None):
+        trained = time.perf_counter()
+        self.train_seconds.append(trained - self.started)
+        row = {
+            "epoch": epoch + 1,
+            "learning_rate": self.rate,
+            "loss": logs["loss"],
+            "accuracy": logs["accuracy"],
+            **self._measure(),
+        }
+        row = {key: float(value) for key, value in row.items()} | {"epoch": epoch + 1}
+        row["seconds"] = round(time.perf_counter() - self.started, 3)
+        self.rows.append(row)
+        logs.update((key, row[key]) for key in ("train_accuracy", "val_accuracy"))
+        self._decide(row)
+        last = self.stopped_because or epoch + 1 == self.regime.epochs
+        if last or (epoch + 1) % self.options.checkpoint_every == 0:
+            self._checkpoint()
+
+    # What a row and a decision are made of.
+
+    def _measure(self):
+        """The fixed model: no augmentation, the labels it is trained on."""
+        feed = self.feed
+        train, predicted = self._evaluate(feed.x_train, feed.y_train)
+        test, _ = self._evaluate(feed.x_test, feed.y_test)
+        row = {f"train_{key}": value for key, value in train.items()}
+        row |= {f"val_{key}": value for key, value in test.items()}
+        if self.regime.label_corruption:
+            kept = feed.y_train == feed.y_train_true
+            given, true = predicted == feed.y_train, predicted == feed.y_train_true
+            row["kept_accuracy"] = _mean(given[kept])
+            row["flipped_accuracy"] = _mean(given[~kept])
+            row["flipped_true_accuracy"] = _mean(true[~kept])
+        if self.regime.early_stopping:
+            held_out, _ = self._evaluate(feed.x_held_out, feed.y_held_out)
+            row |= {f"held_out_{key}": value for key, value in held_out.items()}
+        return row
+
+    def _evaluate(self, x, y):
+        size = _EVALUATION_BATCH
+        logits = np.concatenate(
+            [
+                self.model.predict_on_batch(x[i : i + size])
+                for i in range(0, len(x), size)
+            ]
+        ).astype(np.float64)
+        shifted = logits - logits.max(1, keepdims=True)
+        log_partition = np.log(np.exp(shifted).sum(1))
+        predicted = logits.argmax(1)
+        return {
+            "cross_entropy": (log_partition - shifted[np.arange(len(y)), y]).mean(),
+            "accuracy": (predicted == y).mean(),
+        }, predicted
+
+    def _decide(self, row):
+        regime = self.regime
+        if not np.isfinite(row["loss"]) or not np.isfinite(row["train_cross_entropy"]):
+            self.stopped_because = "diverged"
+        elif regime.stop_at and row["train_accuracy"] >= regime.stop_at:
+            self.stopped_because = "stop_at"
+        if regime.early_stopping:
+            best = self.rows[self.best_epoch - 1] if self.best_epoch else None
+            if best is None or row["held_out_accuracy"] > best["held_out_accuracy"]:
+                self.best_epoch = row["epoch"]
+                self.best_weights = self.model.get_weights()
+            elif row["epoch"] - self.best_epoch >= regime.early_stopping:
+                self.stopped_because = self.stopped_because or "early_stopping"
+        self.model.stop_training = bool(self.stopped_because)
+
+    def final_weights(self):
+        return self.best_weights or self.built.get_weights()
+
+    def final_row(self):
+        return self.rows[(self.best_epoch or len(self.rows)) - 1]
+
+    # The checkpoint.
+
+    def _meta(self):
+        return {
+            "regime": repr(self.regime),
+            "rows": self.rows,
+            "train_seconds": self.train_seconds,
+            "resumed_at": self.resumed_at,
+            "stopped_because": self.stopped_because,
+            "best_epoch": self.best_epoch,
+            "environment": self.environment,
+            "inexact": self.inexact,
+            "data": self._data_hash(),
+        }
+
+    def _data_hash(self):
+        if not hasattr(self, "_hash"):
+            data = self.feed.data
+            self._hash = records.sha256(data.x_train, data.y_train)
+        return self._hash
+
+    def _checkpoint(self):
+        arrays = {f"variable_{i}": np.array(v) for i, v in enumerate(self.variables)}
+        arrays |= {f"best_{i}": w for i, w in enumerate(self.best_weights)}
+        with records.replacing(self.paths.checkpoint) as temporary:
+            np.savez(temporary, meta=json.dumps(self._meta()), **arrays)
+        # The CSV is for looking on; it is never ahead of the checkpoint.
+        records.write_csv(self.paths.csv, self.rows)
+        self.saved_epochs = len(self.rows)
+
+    def restore(self):
+        """Continues from the checkpoint, where there is one."""
+        path = self.paths.checkpoint
+        if not path.exists():
+            return
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                meta = json.loads(str(file["meta"]))
+                values = [file[f"variable_{i}"] for i in range(len(self.variables))]
+                best = [n for n in file.files if n.startswith("best_")]
+                self.best_weights = [file[f"best_{i}"] for i in range(len(best))]
+        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise MendableError(
+                f"the checkpoint {path} is damaged ({error}): delete it, or start "
+                "over with --no-resume."
+            ) from None
+        if meta["regime"] != repr(self.regime) or meta["data"] != self._data_hash():
+            raise MendableError(
+                f"the checkpoint {path} belongs to other settings or other data of the "
+                "same name: start over with --no-resume."
+            )
+        for variable, value in zip(self.variables, values, strict=True):
+            variable.assign(value)
+        self.rows, self.train_seconds = meta["rows"], meta["train_seconds"]
+        self.stopped_because, self.best_epoch = (
+            meta["stopped_because"],
+            meta["best_epoch"],
+        )
+        self.resumed_at = [*meta["resumed_at"], len(self.rows)]
+        self.saved_epochs = len(self.rows)
+        self.inexact = meta["inexact"] or meta["environment"] != self.environment
+        _say(self.options, f"Continuing after epoch {len(self.rows)}.")
+        if self.inexact:
+            _say(
+                self.options,
+                "Note: the versions, device or number of threads have changed since "
+                "the checkpoint, so that the last bits may differ from an "
+                "uninterrupted run.",
+            )
+
+
+def _record(feed, regime, options, history):
+    data, final = feed.data, history.final_row()
+    trainable = sum(int(np.prod(v.shape)) for v in history.built.trainable_variables)
+    # The first epoch also traces and compiles.
+    seconds = history.train_seconds[1:] or history.train_seconds
+    best = max(history.rows, key=lambda row: row["val_accuracy"])
+    return {
+        "name": options.name,
+        "script": options.script,
+        "argv": options.argv,
+        "regime": vars(regime),
+        "num_classes": feed.num_classes,
+        "train_examples": len(feed.y_train),
+        "test_examples": len(feed.y_test),
+        "parameters": trainable,
+        "epochs": len(history.rows),
+        "epochs_to_fit": records.epochs_to_fit(history.rows),
+        "stopped_because": history.stopped_because,
+        "final": final,
+        "best": {"epoch": best["epoch"], "val_accuracy": best["val_accuracy"]},
+        "realized_label_noise": float(np.mean(data.y_train != data.y_train_true)),
+        "label_histogram": np.bincount(
+            data.y_train, minlength=feed.num_classes
+        ).tolist(),
+        "input_mean": float(feed.x_train.mean(dtype=np.float64)),
+        "input_std": float(feed.x_train.std(dtype=np.float64)),
+        "train_sha256": history._data_hash(),
+        "seconds": round(sum(row["seconds"] for row in history.rows), 1),
+        "images_per_second": round(len(feed.y_train) * len(seconds) / sum(seconds), 1),
+        **{k: v for k, v in history.environment.items()},
+        "git": records.git_state(),
+        "resumed_at": history.resumed_at,
+        "resumed_in_another_environment": history.inexact,
+    }
+
+
+def _optimizer(regime, accumulate):
+    classes = {
+        "sgd": keras.optimizers.SGD,
+        "adam": keras.optimizers.Adam,
+        "rmsprop": keras.optimizers.RMSprop,
+        "adagrad": keras.optimizers.Adagrad,
+    }
+    more = {"momentum": regime.momentum} if regime.momentum else {}
+    if accumulate > 1:
+        more["gradient_accumulation_steps"] = accumulate
+    return classes[regime.optimizer](learning_rate=regime.lr, **more)
+
+
+def _save(build, weights, path):
+    """Writes a float32 .h5 without optimizer, whatever the training precision."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    model = build()
+    keras.config.set_dtype_policy(policy)
+    model.set_weights(weights)
+    level = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(absl.logging.ERROR)  # ".h5 is legacy": it is our format
+    try:
+        with records.replacing(path) as temporary:
+            model.save(temporary, include_optimizer=False)
+    finally:
+        absl.logging.set_verbosity(level)
+
+
+def _notice(regime):
+    if regime.label_corruption == 1:
+        for what, value in (
+            (f"weight decay {regime.wd:g}", regime.wd),
+            (f"dropout {regime.dropout:g}", regime.dropout),
+            (f"augmentation ({', '.join(regime.augment)})", regime.augment),
+        ):
+            if value:
+                return (
+                    f"Note: with {what} this is not the paper's randomization test, "
+                    "which has no explicit regularizer; it is its appendix's variant."
+                )
+    return ""
+
+
+def _print_verdict(record, paths):
+    print(f"\n{records.verdict(record)}")
+    files = [str(path) for path in (paths.model, paths.csv, paths.json)]
+    print(f"Files: {'  '.join(files)}", flush=True)
+
+
+def _say(options, line):
+    if line and not options.quiet:
+        print(line, flush=True)
+
+
+def _verbosity(options):
+    if options.quiet:
+        return 0
+    # A bar where somebody looks on; a line an epoch in a log file.
+    return 1 if sys.stdout.isatty() or "ipykernel" in sys.modules else 2
+
+
+def _largest_divisor(number, limit):
+    return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)
+
+
+def _mean(values):
+    return values.mean() if len(values) else float("nan")
+
+
+def _now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
