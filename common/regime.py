@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common.augmentations import NAMES as AUGMENTATIONS
+
 LABEL_NOISE = ("uniform", "exclusive", "pair", "exact")
 PIXELS = ("true", "shuffled", "random", "gaussian")
-AUGMENTATIONS = ("crop", "flip", "rotate", "perspective", "erase", "color")
 OPTIMIZERS = ("sgd", "adam", "rmsprop", "adagrad")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 # The paper's rates belong to SGD; the others start from Keras's own default.
@@ -248,82 +249,223 @@ def _parser(doc, script, defaults):
             text += f" (default: {default if shown is None else shown})"
         group.add_argument(*flags, default=default, help=text, **more)
 
-    add("--dataset", default=defaults.dataset, metavar="NAME",
-        text="cifar10, cifar100, mnist, mnist_5k, synthetic")
-    add("--train-size", default=None, type=_number(int, 1), metavar="N", shown="all",
-        text="the first N of a seeded, class-balanced subset; the test set stays whole")
-    add("--label-corruption", default=0.0, type=_number(float, 0, 1), metavar="P",
-        text="replace each training label, with probability P, as --label-noise says")
-    group.add_argument("--random-labels", action="store_true",
-                       help="the paper's randomization test: --label-corruption 1")
-    add("--label-noise", default="uniform", choices=LABEL_NOISE,
+    add(
+        "--dataset",
+        default=defaults.dataset,
+        metavar="NAME",
+        text="cifar10, cifar100, mnist, mnist_5k, synthetic",
+    )
+    add(
+        "--train-size",
+        default=None,
+        type=_number(int, 1),
+        metavar="N",
+        shown="all",
+        text="the first N of a seeded, class-balanced subset; the test set stays whole",
+    )
+    add(
+        "--label-corruption",
+        default=0.0,
+        type=_number(float, 0, 1),
+        metavar="P",
+        text="replace each training label, with probability P, as --label-noise says",
+    )
+    group.add_argument(
+        "--random-labels",
+        action="store_true",
+        help="the paper's randomization test: --label-corruption 1",
+    )
+    add(
+        "--label-noise",
+        default="uniform",
+        choices=LABEL_NOISE,
         text="uniform: any class, maybe the true one (the paper's); exclusive: never "
-        "the true one; pair: the next class; exact: exactly P*n labels, uniform")
-    add("--pixels", default="true", choices=PIXELS,
+        "the true one; pair: the next class; exact: exactly P*n labels, uniform",
+    )
+    add(
+        "--pixels",
+        default="true",
+        choices=PIXELS,
         text="shuffled: one permutation for all images; random: one for each image; "
-        "gaussian: noise in place of the image")
-    add("--wd", default=0.0, type=_number(float, 0), metavar="W",
-        text="weight decay: W/2 * ||kernel||^2 is added to the loss, kernels only")
-    add("--dropout", default=0.0, type=_number(float, 0, 0.99), metavar="R",
-        text="dropout rate before each dense layer")
-    add("--augment", default=(), type=_augmentations, metavar="A,B", dest="augment",
-        action=_AddAugmentations, shown="none",
-        text="any of " + ",".join(AUGMENTATIONS) + "; drawn anew for every image")
-    group.add_argument("--random-crop", dest="augment", nargs=0,
-                       action=_AddAugmentations, help="the same as --augment crop")
-    group.add_argument("--batch-norm", action=argparse.BooleanOptionalAction,
-                       default=defaults.batch_norm,
-                       help="BatchNorm, where the model has it")
+        "gaussian: noise in place of the image",
+    )
+    add(
+        "--wd",
+        default=0.0,
+        type=_number(float, 0),
+        metavar="W",
+        text="weight decay: W/2 * ||kernel||^2 is added to the loss, kernels only",
+    )
+    add(
+        "--dropout",
+        default=0.0,
+        type=_number(float, 0, 0.99),
+        metavar="R",
+        text="dropout rate before each dense layer",
+    )
+    add(
+        "--augment",
+        default=(),
+        type=_augmentations,
+        metavar="A,B",
+        dest="augment",
+        action=_AddAugmentations,
+        shown="none",
+        text="any of " + ",".join(AUGMENTATIONS) + "; drawn anew for every image",
+    )
+    group.add_argument(
+        "--random-crop",
+        dest="augment",
+        nargs=0,
+        action=_AddAugmentations,
+        help="the same as --augment crop",
+    )
+    group.add_argument(
+        "--batch-norm",
+        action=argparse.BooleanOptionalAction,
+        default=defaults.batch_norm,
+        help="BatchNorm, where the model has it",
+    )
     if defaults.hidden is not None:
-        add("--hidden", default=defaults.hidden, type=_number(int, 1), nargs="+",
-            metavar="UNITS", action=_Tuple, shown="512",
-            text="units of the hidden layers")
-    add("--optimizer", default=defaults.optimizer, choices=OPTIMIZERS,
-        text="update rule")
-    add("--lr", default=None, type=_number(float, 0, above=True), metavar="RATE",
+        add(
+            "--hidden",
+            default=defaults.hidden,
+            type=_number(int, 1),
+            nargs="+",
+            metavar="UNITS",
+            action=_Tuple,
+            shown="512",
+            text="units of the hidden layers",
+        )
+    add(
+        "--optimizer",
+        default=defaults.optimizer,
+        choices=OPTIMIZERS,
+        text="update rule",
+    )
+    add(
+        "--lr",
+        default=None,
+        type=_number(float, 0, above=True),
+        metavar="RATE",
         shown=f"{defaults.lr} with sgd (the paper's); Keras's own with the others",
-        text="learning rate of the first epoch")
-    add("--momentum", default=None, type=_number(float, 0, 0.9999), metavar="M",
-        shown=f"{defaults.momentum} with sgd, else 0", text="momentum")
-    add("--lr-decay", default=defaults.lr_decay, metavar="D",
+        text="learning rate of the first epoch",
+    )
+    add(
+        "--momentum",
+        default=None,
+        type=_number(float, 0, 0.9999),
+        metavar="M",
+        shown=f"{defaults.momentum} with sgd, else 0",
+        text="momentum",
+    )
+    add(
+        "--lr-decay",
+        default=defaults.lr_decay,
+        metavar="D",
         type=_number(float, 0, 1, above=True),
-        text="the rate is multiplied by D after every epoch")
-    add("--batch-size", default=defaults.batch_size, type=_batch_size, metavar="B",
-        text="an integer, or full for full-batch gradient descent")
-    add("--epochs", default=defaults.epochs, type=_number(int, 1), metavar="E",
-        text="upper limit")
-    add("--stop-at", default=None, type=_number(float, 0, 1, above=True),
-        metavar="ACC", shown="off",
-        text="stop once the fixed model's training accuracy has reached ACC")
-    add("--early-stopping", default=None, type=_number(int, 1), metavar="N",
+        text="the rate is multiplied by D after every epoch",
+    )
+    add(
+        "--batch-size",
+        default=defaults.batch_size,
+        type=_batch_size,
+        metavar="B",
+        text="an integer, or full for full-batch gradient descent",
+    )
+    add(
+        "--epochs",
+        default=defaults.epochs,
+        type=_number(int, 1),
+        metavar="E",
+        text="upper limit",
+    )
+    add(
+        "--stop-at",
+        default=None,
+        type=_number(float, 0, 1, above=True),
+        metavar="ACC",
+        shown="off",
+        text="stop once the fixed model's training accuracy has reached ACC",
+    )
+    add(
+        "--early-stopping",
+        default=None,
+        type=_number(int, 1),
+        metavar="N",
         shown="off",
         text="stop N epochs after the best accuracy on a tenth held out of the "
-        "training set, and report that best")
-    add("--precision", default=defaults.precision, choices=PRECISIONS,
-        text="auto: bfloat16 where the hardware computes it natively, else float32")
-    add("--seed", default=0, type=_number(int, 0), metavar="S",
-        text="weights, order, augmentation, dropout")
-    add("--data-seed", default=0, type=_number(int, 0), metavar="S",
-        text="corruption and subset")
+        "training set, and report that best",
+    )
+    add(
+        "--precision",
+        default=defaults.precision,
+        choices=PRECISIONS,
+        text="auto: bfloat16 where the hardware computes it natively, else float32",
+    )
+    add(
+        "--seed",
+        default=0,
+        type=_number(int, 0),
+        metavar="S",
+        text="weights, order, augmentation, dropout",
+    )
+    add(
+        "--data-seed",
+        default=0,
+        type=_number(int, 0),
+        metavar="S",
+        text="corruption and subset",
+    )
 
     group = parser.add_argument_group("how it is run (never in the name)")
     add("--results-dir", default="results", metavar="DIR", text="CSV and JSON")
-    add("--models-dir", default="saved_models", metavar="DIR",
-        text=".h5 files and checkpoints")
-    add("--data-dir", default=None, metavar="DIR", shown="~/.keras/datasets",
-        text="where data sets are looked for and downloaded to")
-    group.add_argument("--no-resume", dest="resume", action="store_false",
-                       help="start an interrupted run over")
-    group.add_argument("--overwrite", action="store_true",
-                       help="run again though the record is complete")
-    group.add_argument("--save-init", action="store_true",
-                       help="also save the untrained model as NAME_init.h5")
-    add("--checkpoint-every", default=1, type=_number(int, 1), metavar="N",
-        text="epochs between checkpoints")
-    add("--tensorboard", default=None, metavar="DIR", shown="off",
-        text="write TensorBoard logs")
-    group.add_argument("--quiet", action="store_true",
-                       help="no progress bar, only the verdict")
+    add(
+        "--models-dir",
+        default="saved_models",
+        metavar="DIR",
+        text=".h5 files and checkpoints",
+    )
+    add(
+        "--data-dir",
+        default=None,
+        metavar="DIR",
+        shown="~/.keras/datasets",
+        text="where data sets are looked for and downloaded to",
+    )
+    group.add_argument(
+        "--no-resume",
+        dest="resume",
+        action="store_false",
+        help="start an interrupted run over",
+    )
+    group.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="run again though the record is complete",
+    )
+    group.add_argument(
+        "--save-init",
+        action="store_true",
+        help="also save the untrained model as NAME_init.h5",
+    )
+    add(
+        "--checkpoint-every",
+        default=1,
+        type=_number(int, 1),
+        metavar="N",
+        text="epochs between checkpoints",
+    )
+    add(
+        "--tensorboard",
+        default=None,
+        metavar="DIR",
+        shown="off",
+        text="write TensorBoard logs",
+    )
+    group.add_argument(
+        "--quiet", action="store_true", help="no progress bar, only the verdict"
+    )
     return parser
 
 

@@ -132,6 +132,7 @@ class _History(keras.callbacks.Callback):
         self.best_epoch, self.best_weights = None, []
         self.train_seconds, self.saved_epochs = [], 0
         self.environment = hardware.environment()
+        self.git = records.git_state()  # now: the code may be edited while it runs
         self.inexact = False
 
     # What Keras calls.
@@ -318,7 +319,7 @@ def _record(feed, regime, options, history):
         "seconds": round(sum(row["seconds"] for row in history.rows), 1),
         "images_per_second": round(len(feed.y_train) * len(seconds) / sum(seconds), 1),
         **{k: v for k, v in history.environment.items()},
-        "git": records.git_state(),
+        "git": history.git,
         "resumed_at": history.resumed_at,
         "resumed_in_another_environment": history.inexact,
     }
