@@ -3,4 +3,4 @@
 import os
 
 # Set before TensorFlow is first imported: its start-up notices are not ours.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

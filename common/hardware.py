@@ -16,7 +16,7 @@ def device():
     gpus = _gpus()
     if gpus:
         return ", ".join(name for name, _ in gpus)
-    if keras.distribution.list_devices("tpu"):
+    if _devices("tpu"):
         return "TPU"
     return f"{_cpuinfo('model name') or platform.processor()}, {_cores()} cores"
 
@@ -37,7 +37,7 @@ def precision_in_force(precision):
     gpus = _gpus()
     if gpus:
         native = all(capability >= 8.0 for _, capability in gpus)
-    elif keras.distribution.list_devices("tpu"):
+    elif _devices("tpu"):
         native = True
     else:
         flags = set(_cpuinfo("flags").split())
@@ -81,9 +81,16 @@ def _cpuinfo(key):
     return next((x.split(":", 1)[1].strip() for x in lines if x.startswith(key)), "")
 
 
+def _devices(kind):
+    try:
+        return keras.distribution.list_devices(kind)
+    except RuntimeError:  # JAX, for a kind that the machine does not have
+        return []
+
+
 def _gpus():
     """[(name, compute capability)] of the GPUs that the backend uses."""
-    if not keras.distribution.list_devices("gpu"):
+    if not _devices("gpu"):
         return []
     if not shutil.which("nvidia-smi"):
         return [("GPU", 0.0)]

@@ -148,17 +148,16 @@ class Feed:
 
 
 class _Batches(keras.utils.PyDataset):
-    """The same batches without TensorFlow; `epoch` is set by the training."""
+    """The same batches without TensorFlow, counted through all epochs."""
+
+    num_batches = None  # endless: else Keras asks for the first epoch's every epoch
 
     def __init__(self, feed, first_epoch):
         super().__init__()
-        self.feed, self.epoch = feed, first_epoch
-
-    def __len__(self):
-        return self.feed.steps_per_epoch
+        self.feed, self.first_step = feed, first_epoch * feed.steps_per_epoch
 
     def __getitem__(self, step):
-        return self.feed.batch(self.epoch * len(self) + step)
+        return self.feed.batch(self.first_step + step)
 
 
 def prepare(images):

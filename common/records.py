@@ -94,8 +94,11 @@ def read(path):
         MendableError: If the file is not a record.
     """
     try:
-        return json.loads(Path(path).read_text())
-    except (ValueError, UnicodeDecodeError) as error:
+        record = json.loads(Path(path).read_text())
+        if not isinstance(record, dict):
+            raise ValueError("it holds no record")
+        return record
+    except ValueError as error:
         raise MendableError(
             f"{path} is damaged ({error}): delete it, or run again with --overwrite."
         ) from None
@@ -234,6 +237,8 @@ def _likely_cause(record):
         )
     if record["epochs"] < 40:
         return f"{record['epochs']} epochs are few; try a larger --epochs"
+    if final["learning_rate"] > 0.1 * regime["lr"]:
+        return "the rate is still high, and more epochs may do it; try --epochs"
     return (
         f"the learning rate has decayed to {final['learning_rate']:.2g}; "
         "a run that has not fitted by now will not"

@@ -106,11 +106,12 @@ def run_name(script, regime, defaults):
         regime: The run's `Regime`.
         defaults: The `Regime` that the script has without any flag.
     """
-    defaults = _with_optimizer(defaults, regime.optimizer)
+    usual = _with_optimizer(defaults, regime.optimizer)  # its rate need not show
+    usual = replace(usual, optimizer=defaults.optimizer)
     parts = [script]
     for field, text in _NAME_PARTS.items():
         value = getattr(regime, field)
-        if value != getattr(defaults, field):
+        if value != getattr(usual, field):
             parts.append(text.format(_spell(value)))
     return "_".join([*parts, f"seed{regime.seed}"])
 
@@ -164,9 +165,9 @@ def _refuse_contradictions(parser, regime, defaults):
             "acts on the fixed 28x28 centre crop, so that no window is left to draw. "
             "Leave one of the two out."
         )
-    if regime.batch_norm is False and defaults.batch_norm is None:
+    if regime.batch_norm is not None and defaults.batch_norm is None:
         parser.error(
-            "--no-batch-norm: this model has no BatchNorm to leave out. "
+            "--batch-norm, --no-batch-norm: this model has no BatchNorm. "
             "It is a choice of cifar10_inception.py."
         )
     if regime.momentum and regime.optimizer not in ("sgd", "rmsprop"):
@@ -203,7 +204,8 @@ def _number(kind, low, high=math.inf, above=False):
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not (low < value <= high or (value == low and not above)):
+        in_range = low < value <= high or (value == low and not above)
+        if not in_range or value == math.inf:
             raise argparse.ArgumentTypeError(
                 f"received {text!r}, expected {name} of {limit}"
             )
@@ -227,7 +229,8 @@ class _AddAugmentations(argparse.Action):
     """`--random-crop --augment flip` means both, in whatever order."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        names = set(values or ("crop",)) | set(getattr(namespace, self.dest) or ())
+        values = ("crop",) if self.nargs == 0 else values
+        names = set(values) | set(getattr(namespace, self.dest))
         setattr(namespace, self.dest, tuple(n for n in AUGMENTATIONS if n in names))
 
 

@@ -70,12 +70,8 @@ def run(build, feed, regime, options):
     return record
 
 
-def _fit(build, feed, regime, options, paths):
-    """Builds, compiles, restores what a checkpoint holds, and trains on."""
-    keras.utils.set_random_seed(regime.seed)
-    model = build()
-    if options.save_init:
-        _save(build, [np.array(w) for w in model.get_weights()], paths.init)
+def compile_model(model, feed, regime):
+    """Compiles as every run does: cross-entropy on logits, the regime's optimizer."""
     model.compile(
         optimizer=_optimizer(regime, feed.accumulate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -84,6 +80,15 @@ def _fit(build, feed, regime, options, paths):
         steps_per_execution=_largest_divisor(feed.steps_per_epoch, 64),
     )
     model.optimizer.build(model.trainable_variables)  # before any restore
+
+
+def _fit(build, feed, regime, options, paths):
+    """Builds, compiles, restores what a checkpoint holds, and trains on."""
+    keras.utils.set_random_seed(regime.seed)
+    model = build()
+    if options.save_init:
+        _save(build, [np.array(w) for w in model.get_weights()], paths.init)
+    compile_model(model, feed, regime)
     history = _History(model, feed, regime, options, paths)
     if options.resume and not options.overwrite:
         history.restore()
@@ -106,9 +111,11 @@ def _fit(build, feed, regime, options, paths):
                 verbose=_verbosity(options),
             )
     except KeyboardInterrupt:
+        again = options.command.split(" ")
+        again = " ".join(w for w in again if w not in ("--overwrite", "--no-resume"))
         raise Interrupted(
             f"stopped; {history.saved_epochs} of {regime.epochs} epochs are kept. "
-            f"To go on, type the same command again: {options.command}"
+            f"To go on, type: {again}"
         ) from None
     history.stopped_because = history.stopped_because or "epochs"
     return history
@@ -189,7 +196,8 @@ class _History(keras.callbacks.Callback):
                 for i in range(0, len(x), size)
             ]
         ).astype(np.float64)
-        shifted = logits - logits.max(1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # of a run that has diverged
+            shifted = logits - logits.max(1, keepdims=True)
         log_partition = np.log(np.exp(shifted).sum(1))
         predicted = logits.argmax(1)
         return {

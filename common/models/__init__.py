@@ -1,0 +1,69 @@
+"""The networks, and `load` for whatever a .h5 file holds."""
+
+import json
+from pathlib import Path
+
+import h5py
+import keras
+
+from common.cli import MendableError
+from common.models import layers  # noqa: F401  registers our layers with Keras
+
+# Layers whose code is Keras's own or ours. Lambda, TFOpLambda and wrappers carry
+# code or other layers inside, and are refused.
+ALLOWED_LAYERS = frozenset(
+    """Functional Model Sequential InputLayer Dense Conv2D BatchNormalization ReLU
+    Activation Softmax Flatten Reshape Dropout MaxPooling2D AveragePooling2D
+    GlobalAveragePooling2D GlobalMaxPooling2D Concatenate Add ZeroPadding2D Rescaling
+    rethinking>LocalResponseNormalization""".split()
+)
+
+
+def load(path):
+    """Opens a saved classifier, ours or from elsewhere, without running its code.
+
+    Args:
+        path: A `.h5` or `.keras` file.
+
+    Returns:
+        `keras.Model`, not compiled.
+
+    Raises:
+        MendableError: If the file is missing, damaged, holds no model, or holds a
+            layer that is not known to be safe.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MendableError(f"{path} does not exist: train a model first.")
+    try:
+        if path.suffix != ".keras":
+            _refuse_unknown_layers(path)
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise MendableError(
+            f"{path} cannot be opened as a saved Keras model: {reason}"
+        ) from None
+
+
+def _refuse_unknown_layers(path):
+    with h5py.File(path, "r") as file:
+        if "model_config" not in file.attrs:
+            raise ValueError(
+                "it holds weights without an architecture; expected a whole model, "
+                "as model.save() writes it."
+            )
+        config = json.loads(file.attrs["model_config"])
+    unknown = sorted(set(_class_names(config)) - ALLOWED_LAYERS)
+    if unknown:
+        raise ValueError(
+            f"its layers {', '.join(unknown)} are not among those known to be safe "
+            f"({', '.join(sorted(ALLOWED_LAYERS))})."
+        )
+
+
+def _class_names(config):
+    yield config["class_name"]
+    if isinstance(config["config"], dict):
+        for layer in config["config"].get("layers", []):
+            yield from _class_names(layer)

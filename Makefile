@@ -1,0 +1,32 @@
+# make demo · make test · make lint: each makes its own .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := --results-dir demo --models-dir demo
+
+.PHONY: demo test lint format
+
+demo: .venv/installed  ## real digits and made images, true and random labels; minutes
+	$(BIN)/python cifar10_mlp.py --dataset mnist_5k $(DEMO)
+	$(BIN)/python cifar10_mlp.py --dataset mnist_5k --random-labels --lr-decay 1 --epochs 100 --stop-at 0.999 $(DEMO)
+	$(BIN)/python cifar10_alexnet.py --dataset synthetic --epochs 10 $(DEMO)
+
+test: .venv/installed-dev  ## the whole suite, on a CPU, without network
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -r requirements.txt
+	touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/pip install --quiet -r requirements-dev.txt
+	touch $@

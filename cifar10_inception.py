@@ -1,0 +1,47 @@
+"""Small Inception on CIFAR-10: true labels, random labels and everything between.
+
+  python cifar10_inception.py --dataset synthetic --train-size 500 --epochs 1  # tiny
+  python cifar10_inception.py                                   # the paper's row 4
+  python cifar10_inception.py --random-labels                   # row 5: pure noise
+  python cifar10_inception.py --random-labels --no-batch-norm   # row 8
+
+Zhang et al. (2017), Table 1, rows 1-8. Writes results/NAME.csv (a line an
+epoch), results/NAME.json and saved_models/NAME.h5. Type it again to continue an
+interrupted run.
+"""
+
+from common import cli, corruptions, datasets, pipelines, training
+from common.models.inception import small_inception
+from common.regime import parse
+
+
+def main(argv=None):
+    regime, options = parse(__doc__, __file__, argv, lr=0.1, epochs=50, batch_norm=True)
+    data = datasets.load(
+        regime.dataset, regime.train_size, regime.data_seed, options.data_dir
+    )
+    data = corruptions.corrupt(
+        data,
+        regime.label_corruption,
+        regime.label_noise,
+        regime.pixels,
+        regime.data_seed,
+    )
+    feed = pipelines.Feed(
+        data, regime.batch_size, regime.augment, regime.seed, regime.early_stopping
+    )
+
+    def build():
+        return small_inception(
+            feed.input_shape,
+            feed.num_classes,
+            regime.wd,
+            regime.dropout,
+            regime.batch_norm,
+        )
+
+    return training.run(build, feed, regime, options)
+
+
+if __name__ == "__main__":
+    cli.run(main)
