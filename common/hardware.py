@@ -18,7 +18,9 @@ def device():
         return ", ".join(name for name, _ in gpus)
     if _devices("tpu"):
         return "TPU"
-    return f"{_cpuinfo('model name') or platform.processor()}, {_cores()} cores"
+    count = _cores()
+    name = _cpuinfo("model name") or platform.processor()
+    return f"{name}, {count} core{'s' if count > 1 else ''}"
 
 
 def precision_in_force(precision):

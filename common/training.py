@@ -45,6 +45,9 @@ def run(build, feed, regime, options):
             _print_verdict(record, paths)
             return record
         paths.json.unlink(missing_ok=True)
+        for path in paths:  # what a killed run was writing
+            for part in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
+                part.unlink(missing_ok=True)
         _say(options, _notice(regime))
         started = _now()
         precision = hardware.precision_in_force(regime.precision)

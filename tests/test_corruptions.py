@@ -1,0 +1,277 @@
+"""Corruptions against statistics known in advance, slicing and plain loops."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from common.corruptions import (
+    corrupt,
+    corrupt_labels,
+    gaussian_pixels,
+    permute_pixels,
+    random_pixels,
+)
+from common.regime import LABEL_NOISE
+
+N, CLASSES = 20_000, 10
+# Six standard deviations: false alarms are out of the question, defects far outside.
+SIGMAS = 6
+
+
+@pytest.fixture(scope="module")
+def labels():
+    # Sorted by class, so that "the first p * n" would corrupt only some classes.
+    return np.repeat(np.arange(CLASSES, dtype=np.int32), N // CLASSES)
+
+
+def assert_rate(count, n, rate):
+    assert abs(count - n * rate) <= SIGMAS * np.sqrt(n * rate * (1 - rate))
+
+
+def assert_uniform(values, num_bins):
+    counts = np.bincount(values, minlength=num_bins)
+    assert len(counts) == num_bins
+    assert stats.chisquare(counts).pvalue > 1e-6
+
+
+# Labels
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("kind", ["uniform", "exact"])
+def test_kept_labels_are_those_not_drawn_and_those_drawn_true(labels, kind, p):
+    kept = (corrupt_labels(labels, p, CLASSES, 0, kind) == labels).sum()
+    assert_rate(kept, N, (1 - p) + p / CLASSES)
+
+
+@pytest.mark.parametrize("kind", ["exclusive", "pair"])
+def test_kinds_that_never_keep_a_replaced_label(labels, kind):
+    changed = corrupt_labels(labels, 0.3, CLASSES, 0, kind) != labels
+    assert_rate(changed.sum(), N, 0.3)
+    assert (corrupt_labels(labels, 1, CLASSES, 0, kind) != labels).all()
+
+
+def test_exclusive_draws_evenly_from_the_other_classes(labels):
+    noisy = corrupt_labels(labels, 1, CLASSES, 0, "exclusive")
+    assert_uniform((noisy - labels) % CLASSES - 1, CLASSES - 1)
+
+
+def test_pair_is_the_next_class(labels):
+    noisy = corrupt_labels(labels, 1, CLASSES, 0, "pair")
+    following = {c: c + 1 for c in range(9)} | {9: 0}
+    assert noisy.tolist() == [following[c] for c in labels.tolist()]
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.25, 0.333, 1.0])
+def test_exact_replaces_exactly_that_many(p):
+    # A true class that is never drawn makes every replacement visible.
+    labels = np.full(999, 7, np.int32)
+    noisy = corrupt_labels(labels, p, 7, 0, "exact")
+    assert (noisy != 7).sum() == round(p * 999)
+
+
+@pytest.mark.parametrize("kind", LABEL_NOISE)
+def test_levels_nest(labels, kind):
+    levels = [
+        corrupt_labels(labels, p, CLASSES, 3, kind) for p in (0.1, 0.2, 0.4, 0.9, 1)
+    ]
+    for fewer, more in zip(levels, levels[1:], strict=False):
+        replaced = fewer != labels
+        assert replaced.any()
+        np.testing.assert_array_equal(more[replaced], fewer[replaced])
+        assert (more != labels).sum() > replaced.sum()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "exact"])
+def test_classes_drawn_are_uniform_and_independent_of_the_truth(labels, kind):
+    noisy = corrupt_labels(labels, 1, CLASSES, 0, kind)
+    assert_uniform(noisy, CLASSES)
+    table = np.histogram2d(labels, noisy, CLASSES)[0]
+    assert stats.chi2_contingency(table).pvalue > 1e-6
+
+
+@pytest.mark.parametrize("kind", LABEL_NOISE)
+def test_flips_are_spread_over_index_and_class(labels, kind):
+    changed = np.flatnonzero(corrupt_labels(labels, 0.3, CLASSES, 0, kind) != labels)
+    assert_uniform(changed * 20 // N, 20)  # 20 stretches, two of each class
+
+
+@pytest.mark.parametrize("kind", LABEL_NOISE)
+def test_zero_is_the_identity_and_inputs_stay_as_they_are(labels, kind):
+    labels.flags.writeable = False
+    np.testing.assert_array_equal(corrupt_labels(labels, 0, CLASSES, 0, kind), labels)
+    noisy = corrupt_labels(labels, 0.5, CLASSES, 0, kind)
+    assert noisy.dtype == labels.dtype and noisy.shape == labels.shape
+    assert noisy.min() >= 0 and noisy.max() < CLASSES
+
+
+@pytest.mark.parametrize("kind", LABEL_NOISE)
+def test_labels_are_a_function_of_the_seed_alone(labels, kind):
+    first = corrupt_labels(labels, 0.5, CLASSES, 1, kind)
+    np.random.seed(5)  # global state, and what was drawn before, do not matter
+    np.testing.assert_array_equal(first, corrupt_labels(labels, 0.5, CLASSES, 1, kind))
+    other = corrupt_labels(labels, 0.5, CLASSES, 2, kind)
+    # Which are replaced is independent between seeds: a quarter in both.
+    both = (first != labels) & (other != labels)
+    rate = {"uniform": 0.45, "exact": 0.45}.get(kind, 0.5) ** 2
+    assert_rate(both.sum(), N, rate)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "exclusive", "pair"])
+def test_first_labels_do_not_depend_on_how_many_follow(labels, kind):
+    np.testing.assert_array_equal(
+        corrupt_labels(labels, 0.5, CLASSES, 0, kind)[:777],
+        corrupt_labels(labels[:777], 0.5, CLASSES, 0, kind),
+    )
+
+
+@pytest.mark.parametrize("arguments", [(1.5,), (-0.1,), (float("nan"),), (0.5, "odd")])
+def test_wrong_arguments(labels, arguments):
+    probability, *kind = arguments
+    with pytest.raises(ValueError, match="Received"):
+        corrupt_labels(labels, probability, CLASSES, 0, *kind)
+
+
+# Pixels
+
+
+def flat_sorted(images):
+    """The multiset of each image's pixels; channels of a pixel stay together."""
+    pixels = images.reshape(len(images), -1, images.shape[-1]).astype(int)
+    return np.sort(pixels @ [1 << 16, 1 << 8, 1], axis=1)
+
+
+def plain_crop(images):
+    return images[:, 2:30, 2:30]
+
+
+def test_shuffled_is_one_permutation_for_train_and_test(data):
+    # An image that says of every pixel where it was: row, column, and no border.
+    where = np.full((32, 32, 3), 255, np.uint8)
+    where[2:30, 2:30, :2] = np.stack(np.indices((28, 28)), -1)
+    data = data._replace(x_train=np.stack([where] * 5), x_test=np.stack([where] * 4))
+    shuffled = corrupt(data, pixels="shuffled", seed=0)
+    everything = np.concatenate([shuffled.x_train, shuffled.x_test])
+    assert everything.shape == (9, 28, 28, 3) and everything.dtype == np.uint8
+    assert (everything == everything[0]).all()
+    row, column = everything[0, ..., 0].astype(int), everything[0, ..., 1]
+    index = (row * 28 + column).ravel()
+    assert sorted(index) == list(range(784))
+    # Of a uniform permutation about one entry stays, and neighbours are torn apart.
+    assert (index == np.arange(784)).sum() < 10
+    assert abs(np.corrcoef(index[:-1], index[1:])[0, 1]) < 0.25
+    other = corrupt(data, pixels="shuffled", seed=1)
+    assert (other.x_train[0] != everything[0]).any()
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "random"])
+def test_pixels_of_the_centre_crop_are_moved_not_changed(data, kind):
+    noisy = corrupt(data, pixels=kind)
+    expected = flat_sorted(plain_crop(data.x_train))
+    np.testing.assert_array_equal(flat_sorted(noisy.x_train), expected)
+    assert (noisy.x_train != plain_crop(data.x_train)).any(axis=(1, 2, 3)).all()
+    if kind == "shuffled":
+        expected = flat_sorted(plain_crop(data.x_test))
+        np.testing.assert_array_equal(flat_sorted(noisy.x_test), expected)
+    else:
+        np.testing.assert_array_equal(noisy.x_test, data.x_test)
+
+
+def test_permute_pixels_equals_a_loop():
+    images = np.arange(2 * 2 * 3 * 3).reshape(2, 2, 3, 3)
+    order = np.array([3, 5, 0, 1, 4, 2])
+    expected = np.empty_like(images)
+    for image, result in zip(images, expected, strict=True):
+        for place, source in enumerate(order):
+            result[divmod(place, 3)] = image[divmod(source, 3)]
+    np.testing.assert_array_equal(permute_pixels(images, order), expected)
+
+
+def test_random_pixels_are_a_different_uniform_permutation_for_each_image():
+    positions = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1)
+    moved = random_pixels(np.repeat(positions, 4000, axis=0), seed=0).reshape(4000, 16)
+    assert (np.sort(moved, axis=1) == np.arange(16)).all()
+    assert len(np.unique(moved, axis=0)) > 3990
+    for place in (0, 7, 15):
+        assert_uniform(moved[:, place], 16)
+
+
+def test_first_random_pixels_do_not_depend_on_how_many_follow():
+    images = np.random.default_rng(0).integers(0, 256, (1100, 6, 6, 3), np.uint8)
+    moved = random_pixels(images, 0)
+    for n in (1, 999, 1000, 1001):  # across the block that bounds the memory
+        np.testing.assert_array_equal(random_pixels(images[:n], 0), moved[:n])
+    assert (random_pixels(images, 1) != moved).any()
+
+
+def test_gaussian_has_the_data_sets_mean_and_variance_and_normal_tails():
+    rng = np.random.default_rng(0)
+    images = rng.gamma(2, [20, 10, 5], (400, 28, 28, 3)).clip(0, 255).astype(np.uint8)
+    noise = gaussian_pixels(images, 0)
+    assert noise.dtype == np.float32 and noise.shape == images.shape
+    n = 400 * 28 * 28
+    for channel in range(3):
+        pixels = images[..., channel].astype(np.float64).ravel()
+        drawn = noise[..., channel].astype(np.float64).ravel()
+        mean, variance = pixels.mean(), pixels.var()
+        assert abs(drawn.mean() - mean) < SIGMAS * np.sqrt(variance / n)
+        assert abs(drawn.var() / variance - 1) < SIGMAS * np.sqrt(2 / n)
+        assert abs(stats.skew(drawn)) < SIGMAS * np.sqrt(6 / n)
+        assert abs(stats.kurtosis(drawn)) < SIGMAS * np.sqrt(24 / n)  # 3, in excess
+    assert noise.min() < 0  # not clipped
+
+
+def test_gaussian_is_new_for_every_image_pixel_and_channel(data):
+    noise = corrupt(data, pixels="gaussian").x_train.reshape(50, -1).astype(np.float64)
+    images = np.corrcoef(noise) - np.eye(50)
+    assert abs(images).max() < SIGMAS / np.sqrt(noise.shape[1])
+    channels = noise.reshape(-1, 3)
+    correlation = np.corrcoef(channels, rowvar=False) - np.eye(3)
+    assert abs(correlation).max() < SIGMAS / np.sqrt(len(channels))
+    pixels = noise.reshape(50, 28, 28, 3)
+    across = np.corrcoef(pixels[:, 1:].ravel(), pixels[:, :-1].ravel())[0, 1]
+    assert abs(across) < SIGMAS / np.sqrt(50 * 27 * 28 * 3)
+    # And tells nothing of the image that it stands for.
+    truth = plain_crop(data.x_train).reshape(50, -1)
+    pairs = [np.corrcoef(a, b)[0, 1] for a, b in zip(noise, truth, strict=True)]
+    assert abs(np.mean(pairs)) < SIGMAS / np.sqrt(noise.size)
+
+
+# The whole data set
+
+
+@pytest.mark.parametrize("pixels", ["true", "shuffled", "random", "gaussian"])
+def test_the_test_set_is_never_corrupted(data, pixels):
+    copies = [np.copy(array) for array in data if isinstance(array, np.ndarray)]
+    noisy = corrupt(data, 1.0, "exclusive", pixels, seed=0)
+    np.testing.assert_array_equal(noisy.y_test, data.y_test)
+    np.testing.assert_array_equal(noisy.y_train_true, data.y_train)
+    assert (noisy.y_train != data.y_train).all()
+    if pixels != "shuffled":
+        np.testing.assert_array_equal(noisy.x_test, data.x_test)
+    arrays = [array for array in data if isinstance(array, np.ndarray)]
+    for array, copy in zip(arrays, copies, strict=True):  # nothing changed in place
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_nothing_asked_for_is_nothing_changed(data):
+    same = corrupt(data)
+    for before, after in zip(data, same, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_labels_and_pixels_are_drawn_apart(data):
+    alone = corrupt(data, 0.5, seed=4)
+    for pixels in ("shuffled", "random", "gaussian"):
+        both = corrupt(data, 0.5, "uniform", pixels, seed=4)
+        np.testing.assert_array_equal(both.y_train, alone.y_train)
+        np.testing.assert_array_equal(
+            both.x_train, corrupt(data, pixels=pixels, seed=4).x_train
+        )
+        other = corrupt(data, pixels=pixels, seed=5)
+        assert (other.x_train != both.x_train).any()
+
+
+def test_unknown_pixels(data):
+    with pytest.raises(ValueError, match="pixels='blurred'"):
+        corrupt(data, pixels="blurred")

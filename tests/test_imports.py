@@ -1,0 +1,130 @@
+"""Imports point down: read from the source with ast, and from a running process."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = sorted(ROOT.glob("*.py"))
+# Without Keras, so that `report.py` and `--help` answer in a second.
+LIGHT = [
+    "common.augmentations",
+    "common.cli",
+    "common.corruptions",
+    "common.datasets",
+    "common.records",
+    "common.regime",
+    "common.runner",
+    "report",
+    "reproduce",
+]
+HEAVY = {"keras", "tensorflow", "jax", "torch"}
+
+
+def path_of(module):
+    """The file of a module of the project, or None for any other module."""
+    path = ROOT.joinpath(*module.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+def imports(path):
+    """Full names of what a file imports, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"  # a module, or a name in one
+                names.add(full if path_of(full) else node.module)
+    return names
+
+
+COMMON = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): (
+        imports(path)
+    )
+    for path in sorted(ROOT.glob("common/**/*.py"))
+}
+
+
+def reachable(module):
+    """All that importing a module imports, packages' own files included."""
+    found, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if path := path_of(name):
+            waiting += imports(path)
+        if "." in name:
+            waiting.append(name.rpartition(".")[0])
+    return {name.split(".")[0] for name in found} | found
+
+
+def test_there_is_something_to_walk():
+    assert "common.training" in COMMON and "common.models.alexnet" in COMMON
+    assert "common.pipelines" in imports(ROOT / "cifar10_alexnet.py")
+    assert "keras" in reachable("common.training")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_import_common_and_no_script(script):
+    scripts = {path.stem for path in SCRIPTS}
+    assert not {name.split(".")[0] for name in imports(script)} & scripts
+
+
+def test_common_imports_no_script():
+    scripts = {path.stem for path in SCRIPTS} | {"tests", "benchmarks"}
+    for module, names in COMMON.items():
+        assert not {name.split(".")[0] for name in names} & scripts, module
+
+
+def test_no_circles():
+    done = set()
+
+    def visit(module, path):
+        assert module not in path, " -> ".join([*path, module])
+        if module not in done:
+            for name in COMMON[module] & COMMON.keys():
+                visit(name, [*path, module])
+            done.add(module)
+
+    for module in COMMON:
+        visit(module, [])
+
+
+@pytest.mark.parametrize("module", [name for name in LIGHT if path_of(name)])
+def test_light_modules_import_no_keras(module):
+    assert not reachable(module) & HEAVY
+
+
+def test_light_modules_load_no_keras_when_run():
+    modules = ", ".join(m for m in LIGHT if m.startswith("common.") and path_of(m))
+    code = f"import sys, {modules}; print(sorted({HEAVY} & set(sys.modules)))"
+    output = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert output.stdout.strip() == "[]", output.stderr
+
+
+def test_only_pipelines_and_curvature_import_tensorflow():
+    users = {m for m, names in COMMON.items() if "tensorflow" in " ".join(names)}
+    assert users <= {"common.pipelines", "common.curvature"}
+    for module, names in COMMON.items():  # one Keras, whatever the backend
+        assert not any(
+            name.startswith(("tensorflow.keras", "tf_keras")) for name in names
+        )
+        assert not {"jax", "torch"} & {name.split(".")[0] for name in names}, module
+
+
+def test_no_drawer_for_everything():
+    assert not [p for p in ROOT.glob("common/**/*.py") if p.stem in ("utils", "misc")]

@@ -1,0 +1,356 @@
+"""The networks against the paper's counts, plain loops, and sums by hand."""
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import models
+from common.cli import MendableError
+from common.models.alexnet import small_alexnet
+from common.models.inception import small_inception
+from common.models.layers import LocalResponseNormalization
+from common.models.mlp import mlp
+
+SHAPE = (28, 28, 3)
+
+
+def mlp_3x512(*args, **kwargs):
+    return mlp(*args, hidden=(512, 512, 512), **kwargs)
+
+
+def inception_without_batch_norm(*args, **kwargs):
+    return small_inception(*args, batch_norm=False, **kwargs)
+
+
+TABLE_1 = {
+    mlp: 1_209_866,
+    mlp_3x512: 1_735_178,
+    small_alexnet: 1_387_786,
+    small_inception: 1_649_402,
+    inception_without_batch_norm: 1_649_402,
+}
+ALL = pytest.mark.parametrize("build", TABLE_1, ids=lambda build: build.__name__)
+# Each kind of layer, in networks that are built and run at once.
+SMALL = pytest.mark.parametrize(
+    "build",
+    [
+        lambda *args, **kwargs: mlp(*args, hidden=(7, 5), **kwargs),
+        small_alexnet,
+        small_inception,
+    ],
+    ids=["mlp", "alexnet", "inception"],
+)
+
+
+@pytest.fixture
+def policy():
+    """Sets Keras's dtype policy for one test."""
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy("float32")
+
+
+def images(n, shape=SHAPE):
+    return np.random.default_rng(0).standard_normal((n, *shape), dtype=np.float32)
+
+
+def layers_of(model, kind):
+    return [layer for layer in model.layers if isinstance(layer, kind)]
+
+
+# Architecture
+
+
+@ALL
+def test_trainable_parameters_are_those_of_table_1(build):
+    model = build(SHAPE, 10)
+    count = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert count == TABLE_1[build]
+    if build is not small_inception:  # whose BatchNorm has moving statistics
+        assert model.count_params() == count
+
+
+@ALL
+def test_logits_are_linear_float32_and_one_a_class(build):
+    for shape, num_classes in ((SHAPE, 10), ((28, 28, 1), 100)):
+        model = build(shape, num_classes)
+        assert model.input_shape == (None, *shape)
+        assert model.output_shape == (None, num_classes)
+    last = model.layers[-1]
+    assert last.name == "logits" and last.activation is keras.activations.linear
+    logits = model(images(3, shape)).numpy()
+    assert logits.dtype == np.float32 and np.ptp(logits) > 0
+    assert abs(logits.sum(1) - 1).min() > 1e-3  # not probabilities
+
+
+def test_alexnet_is_conv_pool_normalize_twice_and_three_dense():
+    model = small_alexnet(SHAPE, 10)
+    assert [type(layer).__name__ for layer in model.layers] == [
+        "InputLayer",
+        *["Conv2D", "MaxPooling2D", "LocalResponseNormalization"] * 2,
+        "Flatten",
+        *["Dense"] * 3,
+    ]
+    assert [
+        (c.filters, c.kernel_size, c.strides, c.padding)
+        for c in layers_of(model, keras.layers.Conv2D)
+    ] == [(64, (5, 5), (1, 1), "same")] * 2
+    assert [layer.units for layer in layers_of(model, keras.layers.Dense)] == [
+        384,
+        192,
+        10,
+    ]
+    sides = [
+        layer.output.shape[1:] for layer in layers_of(model, LocalResponseNormalization)
+    ]
+    assert sides == [(14, 14, 64), (7, 7, 64)]
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_inception_has_the_papers_widths(batch_norm):
+    model = small_inception(SHAPE, 10, batch_norm=batch_norm)
+    widths = [
+        layer.output.shape[1:] for layer in layers_of(model, keras.layers.Concatenate)
+    ]
+    assert [shape[2] for shape in widths] == [
+        *(64, 80, 80 + 80),
+        *(160, 160, 160, 144, 144 + 96),
+        *(336, 336),
+    ]
+    assert [shape[0] for shape in widths] == [28] * 2 + [14] * 5 + [7] * 3
+    convolutions = layers_of(model, keras.layers.Conv2D)
+    normalizations = layers_of(model, keras.layers.BatchNormalization)
+    assert len(convolutions) == 1 + 8 * 2 + 2
+    assert len(normalizations) == (len(convolutions) if batch_norm else 0)
+    assert all(layer.use_bias != batch_norm for layer in convolutions)
+    assert all(layer.center and not layer.scale for layer in normalizations)
+
+
+def test_hidden_units_of_the_mlp():
+    model = mlp((4, 4, 1), 3, hidden=(7, 5))
+    shapes = [v.shape for v in model.trainable_variables]
+    assert shapes == [(16, 7), (7,), (7, 5), (5,), (5, 3), (3,)]
+    x = images(2, (4, 4, 1))
+    w1, b1, w2, b2, w3, b3 = (v.numpy() for v in model.trainable_variables)
+    hidden = np.maximum(np.maximum(x.reshape(2, 16) @ w1 + b1, 0) @ w2 + b2, 0)
+    np.testing.assert_allclose(model(x), hidden @ w3 + b3, rtol=1e-5, atol=1e-6)
+
+
+@ALL
+def test_dropout_only_when_asked(build):
+    expected = {mlp: 1, mlp_3x512: 3, small_alexnet: 3}.get(build, 1)
+    assert not layers_of(build(SHAPE, 10), keras.layers.Dropout)
+    model = build(SHAPE, 10, dropout=0.3)
+    found = layers_of(model, keras.layers.Dropout)
+    assert [layer.rate for layer in found] == [0.3] * expected
+    assert model.layers[-2] is found[-1]  # the logits see it
+    count = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert count == TABLE_1[build]
+
+
+def test_dropout_acts_in_training_only():
+    model = mlp((4, 4, 1), 3, hidden=(50,), dropout=0.5)
+    x = images(5, (4, 4, 1))
+    np.testing.assert_array_equal(model(x, training=False), model(x, training=False))
+    assert np.any(model(x, training=True) != model(x, training=True))
+
+
+# Weight decay
+
+
+@SMALL
+def test_penalty_is_half_w_times_the_squared_kernels_and_nothing_else(build):
+    model = build(SHAPE, 10, weight_decay=0.02)
+    for variable in model.trainable_variables:  # biases and offsets are 0 at first
+        if variable.name != "kernel":
+            variable.assign(np.full(variable.shape, 3.0))
+    kernels = [v.numpy() for v in model.trainable_variables if v.numpy().ndim > 1]
+    by_hand = 0.02 / 2 * sum((k.astype(np.float64) ** 2).sum() for k in kernels)
+    assert len(model.losses) == len(kernels)
+    np.testing.assert_allclose(float(sum(model.losses)), by_hand, rtol=1e-5)
+
+
+@SMALL
+def test_no_penalty_without_weight_decay(build):
+    assert build(SHAPE, 10).losses == []
+
+
+def test_the_gradient_of_the_penalty_is_w_times_the_kernel():
+    model = mlp((4, 4, 1), 3, hidden=(7,), weight_decay=0.02)
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        penalty = sum(model.losses)
+    gradients = tape.gradient(penalty, [v.value for v in variables])
+    for variable, gradient in zip(variables, gradients, strict=True):
+        if variable.name == "kernel":
+            np.testing.assert_allclose(gradient, 0.02 * variable.numpy(), rtol=1e-6)
+        else:
+            assert gradient is None
+
+
+# Local response normalization
+
+
+def naive(x, radius=4, bias=1.0, alpha=0.001 / 9, beta=0.75):
+    """Krizhevsky et al. (2012), section 3.3, in float64."""
+    result = np.empty(x.shape)
+    channels = x.shape[-1]
+    for c in range(channels):
+        total = 0
+        for d in range(max(0, c - radius), min(channels - 1, c + radius) + 1):
+            total = total + x[..., d].astype(np.float64) ** 2
+        result[..., c] = x[..., c] / (bias + alpha * total) ** beta
+    return result
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5, 9, 64])
+def test_normalization_equals_a_loop_and_tensorflows(channels):
+    x = 50 * images(2, (3, 3, channels))  # large enough for alpha to matter
+    ours = LocalResponseNormalization()(x).numpy()
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, naive(x), rtol=2e-6)
+    theirs = tf.nn.local_response_normalization(x, 4, 1.0, 0.001 / 9, 0.75)
+    np.testing.assert_allclose(ours, theirs, rtol=2e-6)
+    assert abs(ours / x - 1).max() > 0.05
+
+
+def test_normalization_with_other_constants():
+    x = 5 * images(2, (3, 3, 8))
+    ours = LocalResponseNormalization(2, 2.0, 0.1, 0.5)(x)
+    np.testing.assert_allclose(ours, naive(x, 2, 2.0, 0.1, 0.5), rtol=2e-6)
+    theirs = tf.nn.local_response_normalization(x, 2, 2.0, 0.1, 0.5)
+    np.testing.assert_allclose(ours, theirs, rtol=2e-6)
+
+
+def test_gradient_of_the_normalization_is_tensorflows():
+    x, direction = tf.constant(50 * images(2, (3, 3, 16))), images(2, (3, 3, 16))
+    gradients = []
+    for layer in (
+        LocalResponseNormalization(),
+        lambda x: tf.nn.local_response_normalization(x, 4, 1.0, 0.001 / 9, 0.75),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(layer(x) * direction)
+        gradients.append(tape.gradient(total, x))
+    np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-5)
+
+
+def test_normalization_is_rebuilt_from_its_config():
+    layer = LocalResponseNormalization(2, 2.0, 0.1, 0.5, name="lrn")
+    config = keras.saving.serialize_keras_object(layer)
+    again = keras.saving.deserialize_keras_object(config)
+    assert type(again) is LocalResponseNormalization
+    assert again.get_config() == layer.get_config()
+    x = images(2, (3, 3, 8))
+    np.testing.assert_array_equal(layer(x), again(x))
+    assert not layer.weights
+
+
+# Precision and BatchNorm
+
+
+@SMALL
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_logits_and_weights_are_float32_in_any_precision(build, precision, policy):
+    policy(precision)
+    model = build(SHAPE, 10)
+    assert {v.dtype for v in model.weights} == {"float32"}
+    half = precision.removeprefix("mixed_")
+    assert {layer.compute_dtype for layer in model.layers[1:-1]} == {half}
+    assert model.layers[-1].compute_dtype == "float32"
+    x = images(2)
+    logits = model(x)
+    assert logits.dtype == tf.float32
+    policy("float32")
+    full = build(SHAPE, 10)
+    full.set_weights(model.get_weights())
+    np.testing.assert_allclose(logits, full(x), atol=0.05)
+
+
+def test_moving_statistics_move_in_training_only():
+    model = small_inception(SHAPE, 10)
+    x = images(4) * 2 + 1
+    first = layers_of(model, keras.layers.BatchNormalization)[0]
+    moving = [v for v in model.non_trainable_variables if "moving" in v.name]
+    assert len(moving) == 2 * 19
+    before = [v.numpy() for v in moving]
+    model(x, training=False)
+    model(x)
+    for variable, value in zip(moving, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    activations = keras.Model(model.input, first.input)(x).numpy()
+    model(x, training=True)
+    for variable, value in zip(moving, before, strict=True):
+        assert np.any(variable.numpy() != value)
+    expected = 0.1 * activations.mean((0, 1, 2))  # a tenth of the way, from 0
+    np.testing.assert_allclose(
+        first.moving_mean.numpy(), expected, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_fit_trains_with_the_batchs_statistics():
+    # Two inputs, one image: BatchNorm in inference would not know the batch.
+    inputs = keras.Input((6, 6, 3))
+    model = small_inception((6, 6, 3), 3)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    moving = [v for v in model.non_trainable_variables if "moving_mean" in v.name]
+    model.train_on_batch(images(4, inputs.shape[1:]), np.array([0, 1, 2, 0]))
+    trained = [v.numpy() for v in moving]
+    assert all(value.any() for value in trained)
+    model.predict_on_batch(images(4, inputs.shape[1:]))
+    for variable, value in zip(moving, trained, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+# Loading
+
+
+@SMALL
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_saved_models_are_loaded_with_equal_predictions(build, suffix, tmp_path):
+    model = build(SHAPE, 10, weight_decay=0.01, dropout=0.2)
+    path = tmp_path / f"model{suffix}"
+    model.save(path)
+    x = images(3)
+    np.testing.assert_array_equal(models.load(path)(x), model(x))
+    np.testing.assert_array_equal(models.load(str(path))(x), model(x))
+
+
+def test_a_missing_model_is_named(tmp_path):
+    with pytest.raises(MendableError, match=r"none\.h5 does not exist"):
+        models.load(tmp_path / "none.h5")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("content", ["empty", "garbage", "truncated"])
+def test_a_damaged_model_is_named_in_one_line(content, suffix, tmp_path):
+    path = tmp_path / f"model{suffix}"
+    mlp((4, 4, 1), 3, hidden=(7,)).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(
+        {"empty": b"", "garbage": b"x" * 5000, "truncated": whole[:-2000]}[content]
+    )
+    with pytest.raises(MendableError, match=f"model{suffix}") as error:
+        models.load(path)
+    assert "\n" not in str(error.value)
+
+
+def test_weights_without_an_architecture_are_refused(tmp_path):
+    path = tmp_path / "only.weights.h5"
+    mlp((4, 4, 1), 3, hidden=(7,)).save_weights(path)
+    with pytest.raises(MendableError, match="without an architecture"):
+        models.load(path)
+    with h5py.File(path, "r") as file:  # it was a sound file
+        assert file.keys()
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_code_in_a_file_is_not_run(suffix, tmp_path):
+    inputs = keras.Input((4,))
+    code = keras.layers.Lambda(lambda x: x * 2)(inputs)
+    path = tmp_path / f"model{suffix}"
+    keras.Model(inputs, keras.layers.Dense(3)(code)).save(path)
+    with pytest.raises(MendableError, match="Lambda"):
+        models.load(path)

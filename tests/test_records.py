@@ -1,0 +1,334 @@
+"""Records: what readers and killed runs see, locks, hashes, verdict sentences."""
+
+import csv
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common import records
+from common.cli import MendableError
+from common.regime import Regime
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "cifar10_alexnet_labels1_wd0.0005_seed0"  # with dots
+
+
+# Files
+
+
+def test_paths():
+    paths = records.paths(NAME)
+    assert paths.csv == Path(f"results/{NAME}.csv")
+    assert paths.json == Path(f"results/{NAME}.json")
+    assert paths.model == Path(f"saved_models/{NAME}.h5")
+    assert paths.init == Path(f"saved_models/{NAME}_init.h5")
+    elsewhere = records.paths(NAME, "a", "b")
+    assert {p.relative_to("a").parent for p in elsewhere[:2]} == {Path()}
+    assert all(p.is_relative_to("b") for p in elsewhere[2:])
+    assert len(set(elsewhere)) == len(elsewhere)
+    other = records.paths(NAME.replace("0.0005", "0.0001"), "a", "b")
+    assert not set(other) & set(elsewhere)  # nothing is cut off at a dot
+
+
+def test_csv_is_written_as_csv_reads_it(tmp_path):
+    rows = [
+        {"epoch": 1, "loss": 0.1 + 0.2, "train_accuracy": 1.0},
+        {"epoch": 2, "loss": math.nan, "train_accuracy": 0.5},
+    ]
+    records.write_csv(tmp_path / "a.csv", rows)
+    text = (tmp_path / "a.csv").read_bytes().decode()
+    assert text.splitlines()[0] == "epoch,loss,train_accuracy" and "\r" not in text
+    with open(tmp_path / "a.csv", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert float(first["loss"]) == 0.1 + 0.2  # to the last digit
+    assert math.isnan(float(second["loss"]))
+
+
+def test_json_holds_numpy_and_paths_and_no_nan(tmp_path):
+    record = {
+        "nan": math.nan,
+        "rows": [{"inf": -math.inf, "numpy": np.float32("nan")}],
+        "float": np.float64(0.25),
+        "int": np.int64(3),
+        "bool": np.bool_(True),
+        "tuple": (1, None),
+        "path": Path("a/b"),
+        "text": "épochs",
+    }
+    records.write_json(tmp_path / "a.json", record)
+
+    def refuse(constant):
+        raise AssertionError(constant)  # NaN is not JSON
+
+    text = (tmp_path / "a.json").read_text()
+    expected = {
+        "nan": None,
+        "rows": [{"inf": None, "numpy": None}],
+        "float": 0.25,
+        "int": 3,
+        "bool": True,
+        "tuple": [1, None],
+        "path": "a/b",
+        "text": "épochs",
+    }
+    assert json.loads(text, parse_constant=refuse) == expected
+    assert records.read(tmp_path / "a.json") == expected
+
+
+@pytest.mark.parametrize(
+    "write, bad",
+    [
+        (records.write_json, {"an object": object()}),
+        (records.write_csv, [{"epoch": 1}, {"epoch": 2, "more": 3}]),
+    ],
+)
+def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, write, bad):
+    path = tmp_path / "old"
+    path.write_text("old")
+    with pytest.raises((TypeError, ValueError)):
+        write(path, bad)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replacing_shows_the_new_file_only_when_it_is_whole(tmp_path):
+    path = tmp_path / f"{NAME}.h5"
+    path.write_text("old")
+    with records.replacing(path) as temporary:
+        temporary.write_text("half")
+        assert path.read_text() == "old"
+        assert temporary.suffix == ".h5"  # Keras picks the format by it
+        assert temporary.parent == path.parent  # one file system: one step
+        reader = path.open()
+    with reader:
+        assert reader.read() == "old"  # replaced as a whole, not written over
+    assert path.read_text() == "half"
+    with pytest.raises(KeyboardInterrupt), records.replacing(path) as temporary:
+        temporary.write_text("other")
+        raise KeyboardInterrupt
+    assert path.read_text() == "half" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"name": "a"', b"\xff\xfe", b"[]", b"null"])
+def test_a_damaged_record_is_named(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(MendableError, match=r"a\.json is damaged .*--overwrite"):
+        records.read(path)
+
+
+# One process a run
+
+
+def test_a_second_holder_is_told(tmp_path):
+    paths = records.paths(NAME, tmp_path / "new" / "results", tmp_path / "models")
+    with records.only_one(paths, NAME):
+        assert paths.json.parent.is_dir() and paths.checkpoint.parent.is_dir()
+        with pytest.raises(MendableError, match=f"{NAME} is being run by another"):
+            with records.only_one(paths, NAME):
+                pass
+        other = records.paths("other", tmp_path / "new" / "results", tmp_path)
+        with records.only_one(other, "other"):
+            pass
+    assert not list(paths.json.parent.iterdir())  # the probe is gone
+    with records.only_one(paths, NAME):
+        pass
+
+
+HOLDER = """
+import sys
+from common import records
+with records.only_one(records.paths("a", sys.argv[1], sys.argv[1]), "a"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_holder_leaves_no_lock_behind(tmp_path):
+    paths = records.paths("a", tmp_path, tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, tmp_path],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        try:
+            assert holder.stdout.readline() == "held\n"
+            with pytest.raises(MendableError, match="another process"):
+                with records.only_one(paths, "a"):
+                    pass
+        finally:
+            holder.kill()
+    with records.only_one(paths, "a"):
+        pass
+
+
+@pytest.mark.parametrize("unwritable", [0, 1])
+def test_an_unwritable_folder_is_named(tmp_path, unwritable):
+    (tmp_path / "file").write_text("in the way")
+    folders = [tmp_path / "fine", tmp_path / "fine"]
+    folders[unwritable] = tmp_path / "file" / "results"
+    with pytest.raises(MendableError, match="--results-dir and --models-dir") as error:
+        with records.only_one(records.paths("a", *folders), "a"):
+            pass
+    assert str(tmp_path / "file") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+# What identifies a run's data and code
+
+
+def test_sha256_is_that_of_the_bytes_one_after_the_other():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (7, 4, 4, 3), dtype=np.uint8)
+    y = rng.integers(0, 10, 7, dtype=np.int32)
+    f = rng.random((5, 3), dtype=np.float32)
+    expected = hashlib.sha256(x.tobytes() + y.tobytes() + f.tobytes()).hexdigest()
+    assert records.sha256(x, y, f) == expected
+    assert records.sha256(x[::2]) == hashlib.sha256(x[::2].tobytes()).hexdigest()
+    assert records.sha256(f.T) == hashlib.sha256(f.T.tobytes()).hexdigest()
+    assert records.sha256(x, y) != records.sha256(x, y[::-1])
+
+
+def test_git_state_is_gits_own(monkeypatch):
+    state = records.git_state()
+    if (ROOT / ".git").exists():
+        command = ["git", "rev-parse", "HEAD"]
+        head = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+        assert state["commit"] == head.strip() and state["dirty"] in (True, False)
+    monkeypatch.setenv("PATH", "")  # no git
+    assert records.git_state() == {"commit": None, "dirty": None}
+
+
+# What is said
+
+
+def rows(*accuracies):
+    return [{"epoch": i, "train_accuracy": a} for i, a in enumerate(accuracies, 1)]
+
+
+def test_epochs_to_fit_is_the_first_epoch_at_99_percent():
+    assert records.epochs_to_fit(rows(0.5, 0.98, 0.991, 0.97, 1.0)) == 3
+    assert records.epochs_to_fit(rows(0.99)) == 1
+
+
+def test_epochs_to_fit_is_censored_not_imputed():
+    assert records.epochs_to_fit(rows(0.5, 0.9, 0.98999)) is None
+    assert records.epochs_to_fit(rows(math.nan)) is None
+    assert records.epochs_to_fit([]) is None
+
+
+def record(train, test, epochs=50, fitted=None, stopped="epochs", noise=0.0, **regime):
+    return {
+        "regime": vars(Regime(**regime)),
+        "num_classes": 10,
+        "epochs": epochs,
+        "epochs_to_fit": fitted,
+        "stopped_because": stopped,
+        "realized_label_noise": noise,
+        "final": {
+            "train_accuracy": train,
+            "val_accuracy": test,
+            "learning_rate": 0.01 * 0.95 ** (epochs - 1),
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "run, sentence",
+    [
+        (
+            record(0.998, 0.099, fitted=43, noise=0.9, label_corruption=1.0),
+            "Memorized: the network reproduces 99.8 % of training labels that carry no "
+            "information. Test accuracy 9.9 % (chance 10 %). First fitted (>= 99 %) at "
+            "epoch 43.",
+        ),
+        (
+            record(0.312, 0.1, noise=0.9, label_corruption=1.0, wd=0.005),
+            "Did not fit: the network reproduces 31.2 % of the training labels after "
+            "50 epochs. Likely cause: weight decay 0.005 with random labels. Test "
+            "accuracy 10.0 % (chance 10 %).",
+        ),
+        (
+            record(0.85, 0.6, epochs=12, stopped="early_stopping", early_stopping=3),
+            "Did not fit: the network reproduces 85.0 % of the training labels after "
+            "12 epochs. Likely cause: early stopping ended the run, and the best epoch "
+            "is reported. Test accuracy 60.0 % (chance 10 %).",
+        ),
+        (
+            record(0.995, 0.55, fitted=30, noise=0.181, label_corruption=0.2),
+            "Memorized the noise: the network reproduces 99.5 % of the training labels"
+            ", of which 18.1 % are wrong. Test accuracy 55.0 % (chance 10 %). First "
+            "fitted (>= 99 %) at epoch 30.",
+        ),
+        (
+            record(1.0, 0.7607, fitted=14),
+            "Generalized: the network reproduces 100.0 % of the training labels. Test "
+            "accuracy 76.1 % (chance 10 %). First fitted (>= 99 %) at epoch 14.",
+        ),
+        (
+            record(1.0, 0.41, fitted=9, pixels="shuffled"),
+            "Generalized: the network reproduces 100.0 % of the training labels. Test "
+            "accuracy 41.0 % (chance 10 %). First fitted (>= 99 %) at epoch 9.",
+        ),
+        (
+            record(1.0, 0.1, fitted=9, pixels="gaussian"),
+            "Memorized: the network reproduces 100.0 % of the training labels from "
+            "images whose structure was destroyed (gaussian pixels). Test accuracy "
+            "10.0 % (chance 10 %). First fitted (>= 99 %) at epoch 9.",
+        ),
+        (
+            record(0.1, 0.1, epochs=3, stopped="diverged", lr=5.0),
+            "Diverged: the loss stopped being a number in epoch 3. Likely cause: the "
+            "learning rate 5 is too high for this setting; try a smaller --lr.",
+        ),
+    ],
+)
+def test_verdicts(run, sentence):
+    assert records.verdict(run) == sentence
+
+
+@pytest.mark.parametrize(
+    "run, words",
+    [
+        (record(1.0, 0.09, fitted=9), "Fitted, but did not generalize: "),
+        # All labels replaced by the next class: wrong, but not without information.
+        (
+            record(
+                1.0, 0.01, fitted=9, noise=1, label_corruption=1, label_noise="pair"
+            ),
+            "Memorized the noise: the network reproduces 100.0 % of the training labels"
+            ", of which 100.0 % are wrong.",
+        ),
+        (record(0.9, 0.7, stopped="stop_at", stop_at=0.9), "--stop-at 0.9 asked for"),
+        (
+            record(0.5, 0.1, label_corruption=1.0, dropout=0.5),
+            "dropout 0.5 with random",
+        ),
+        (
+            record(0.5, 0.1, label_corruption=0.4, augment=("crop", "flip")),
+            "augmentation (crop, flip) with corrupted labels",
+        ),
+        (
+            record(0.1, 0.1, lr=1e-5),
+            "training never left chance; the learning rate 1e-05",
+        ),
+        (record(0.5, 0.4, epochs=1), "1 epochs are few; try a larger --epochs"),
+        (record(0.9, 0.4, epochs=80), "the learning rate has decayed to 0.00017;"),
+    ],
+)
+def test_verdicts_name_the_likely_cause(run, words):
+    assert words in records.verdict(run)
+
+
+def test_the_verdict_of_a_record_that_was_read_back(tmp_path):
+    run = record(0.998, 0.099, fitted=43, noise=0.9, label_corruption=1.0)
+    records.write_json(tmp_path / "a.json", run)
+    assert records.verdict(records.read(tmp_path / "a.json")) == records.verdict(run)

@@ -1,0 +1,398 @@
+"""Flags, regimes and names: round trips, one name a regime, what is refused."""
+
+import dataclasses
+import sys
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from common import cli
+from common.augmentations import NAMES
+from common.regime import (
+    DEFAULT_RATES,
+    LABEL_NOISE,
+    OPTIMIZERS,
+    PIXELS,
+    PRECISIONS,
+    Regime,
+    parse,
+    run_name,
+)
+
+DOC = """Small AlexNet on CIFAR-10.
+
+  python cifar10_alexnet.py --random-labels    # pure noise, 100 %
+"""
+ALEXNET = dict(lr=0.01, epochs=50)
+MLP = dict(hidden=(512,))
+INCEPTION = dict(lr=0.1, batch_norm=True)
+
+
+def read(*flags, script="cifar10_alexnet", **defaults):
+    return parse(DOC, f"/somewhere/{script}.py", flags, **(defaults or ALEXNET))
+
+
+def name(*flags, **more):
+    return read(*flags, **more)[1].name
+
+
+def refused(capsys, *flags, **more):
+    """The last line on stderr of a command line that exits with code 2."""
+    with pytest.raises(SystemExit) as exit:
+        read(*flags, **more)
+    assert exit.value.code == 2
+    output = capsys.readouterr()
+    assert not output.out
+    return output.err.splitlines()[-1]
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "flags, expected",
+    [
+        ("", "cifar10_alexnet_seed0"),
+        ("--random-labels", "cifar10_alexnet_labels1_seed0"),
+        ("--random-labels --wd 5e-4", "cifar10_alexnet_labels1_wd0.0005_seed0"),
+        ("--wd 0.0005 --random-labels", "cifar10_alexnet_labels1_wd0.0005_seed0"),
+        ("--label-corruption 1.0", "cifar10_alexnet_labels1_seed0"),
+        ("--label-corruption 0.2 --seed 3", "cifar10_alexnet_labels0.2_seed3"),
+        ("--pixels gaussian --data-seed 1", "cifar10_alexnet_gaussian_dataseed1_seed0"),
+        ("--augment flip,crop", "cifar10_alexnet_crop-flip_seed0"),
+        ("--batch-size full --lr 1e-7", "cifar10_alexnet_lr0.0000001_batchfull_seed0"),
+        ("--train-size 500 --stop-at 1", "cifar10_alexnet_n500_stop1_seed0"),
+        ("--optimizer adam", "cifar10_alexnet_adam_seed0"),
+        ("--optimizer adam --lr 0.01", "cifar10_alexnet_adam_lr0.01_seed0"),
+    ],
+)
+def test_names(flags, expected):
+    assert name(*flags.split()) == expected
+
+
+def test_names_of_choices_that_only_some_models_have():
+    hidden = ["--hidden", "512", "512", "512"]
+    assert (
+        name(*hidden, script="cifar10_mlp", **MLP)
+        == "cifar10_mlp_hidden512-512-512_seed0"
+    )
+    assert name("--hidden", "512", script="cifar10_mlp", **MLP) == "cifar10_mlp_seed0"
+    flags = ["--no-batch-norm", "--wd", "5e-4"]
+    assert (
+        name(*flags, script="cifar10_inception", **INCEPTION)
+        == "cifar10_inception_nobn_wd0.0005_seed0"
+    )
+
+
+@pytest.mark.parametrize("spelling", ["5e-4", "0.0005", "5E-04", ".0005", "0.00050"])
+def test_one_number_has_one_name(spelling):
+    assert name("--wd", spelling) == "cifar10_alexnet_wd0.0005_seed0"
+
+
+def test_values_equal_to_the_scripts_defaults_do_not_show():
+    flags = "--lr 0.01 --epochs 50 --momentum 0.9 --wd 0 --label-corruption 0"
+    assert name(*flags.split()) == "cifar10_alexnet_seed0"
+    assert name(lr=0.1) == "cifar10_alexnet_seed0"
+    assert name("--lr", "0.01", lr=0.1) == "cifar10_alexnet_lr0.01_seed0"
+
+
+def test_options_are_never_in_the_name():
+    flags = (
+        "--results-dir r --models-dir m --data-dir d --no-resume --overwrite "
+        "--save-init --checkpoint-every 5 --tensorboard t --quiet"
+    ).split()
+    regime, options = read("--random-labels", *flags)
+    plain, without = read("--random-labels")
+    assert (regime, options.name) == (plain, without.name)
+    changed = {f for f in options._fields if getattr(options, f) != getattr(without, f)}
+    assert changed == set(options._fields) - {"name", "script"}
+    assert options[3:] == ("r", "m", "d", False, True, True, 5, "t", True)
+
+
+def test_the_command_starts_the_run_again():
+    flags = ("--wd", "5e-4", "--seed", "2")
+    _, options = read(*flags)
+    assert options.command == "python cifar10_alexnet.py --wd 5e-4 --seed 2"
+    _, *again = options.command.split()
+    assert read(*again[1:])[1] == options
+
+
+@st.composite
+def regimes(draw, defaults):
+    """Any regime that `defaults`'s script can be asked for."""
+    fraction = st.floats(1e-6, 1, allow_subnormal=False)
+    rare = st.sampled_from
+    optimizer = draw(rare(OPTIMIZERS))
+    has_momentum = optimizer in ("sgd", "rmsprop")
+    pixels = draw(rare(PIXELS))
+    augmentations = NAMES if pixels == "true" else NAMES[1:]
+    chosen = draw(st.sets(rare(augmentations)))
+    size = st.integers(1, 10**6)
+    return Regime(
+        dataset=draw(rare(["cifar10", "cifar100", "mnist", "mnist_5k", "synthetic"])),
+        train_size=draw(st.none() | size),
+        label_corruption=draw(st.just(0.0) | fraction),
+        label_noise=draw(rare(LABEL_NOISE)),
+        pixels=pixels,
+        wd=draw(st.just(0.0) | fraction | rare([5e-4, 1e-4, 5.0])),
+        dropout=draw(st.just(0.0) | st.floats(0.01, 0.99)),
+        augment=tuple(a for a in NAMES if a in chosen),
+        batch_norm=None if defaults.batch_norm is None else draw(st.booleans()),
+        hidden=None
+        if defaults.hidden is None
+        else tuple(draw(st.lists(rare([1, 51, 5, 15, 512]), min_size=1, max_size=4))),
+        optimizer=optimizer,
+        lr=draw(fraction | rare([0.1, 0.01, 0.001])),
+        momentum=draw(rare([0.0, 0.5, 0.9])) if has_momentum else 0.0,
+        lr_decay=draw(rare([0.95, 1.0, 0.999])),
+        batch_size=draw(rare([1, 32, 128, "full"])),
+        epochs=draw(rare([1, 5, 50, 500])),
+        stop_at=draw(st.none() | fraction),
+        early_stopping=draw(st.none() | rare([1, 5, 50])),
+        precision=draw(rare(PRECISIONS)),
+        seed=draw(rare([0, 1, 5, 10])),
+        data_seed=draw(rare([0, 1, 5, 10])),
+    )
+
+
+SCRIPTS = st.sampled_from([Regime(**d) for d in (ALEXNET, MLP, INCEPTION)])
+FLAGS = {"batch_norm": None, "augment": None, "hidden": None}
+
+
+def flags_of(regime):
+    """A command line for a regime, every field spelled out."""
+    flags = ["--augment", ",".join(reversed(regime.augment))]
+    if regime.batch_norm is not None:
+        flags.append("--batch-norm" if regime.batch_norm else "--no-batch-norm")
+    if regime.hidden is not None:
+        flags += ["--hidden", *map(str, regime.hidden)]
+    for field, value in vars(regime).items():
+        if field not in FLAGS and value is not None:
+            flags += [f"--{field.replace('_', '-')}", str(value)]
+    return flags
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_two_regimes_have_one_name_only_if_they_are_equal(draws):
+    defaults = draws.draw(SCRIPTS)
+    one, other = draws.draw(regimes(defaults)), draws.draw(regimes(defaults))
+    neighbours = [  # that differ in one field, or not at all
+        dataclasses.replace(one, **{field: value})
+        for field, value in vars(other).items()
+    ]
+    first = run_name("script", one, defaults)
+    assert first.startswith("script_") and first.endswith(f"_seed{one.seed}")
+    assert not set(first) & set("/\\ :*?'\"")
+    for second in (other, *neighbours):
+        assert (run_name("script", second, defaults) == first) == (second == one)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_flags_to_regime_and_back(draws):
+    defaults = draws.draw(SCRIPTS)
+    regime = draws.draw(regimes(defaults))
+    back, options = parse(DOC, "script.py", flags_of(regime), **vars(defaults))
+    assert back == regime
+    assert options.name == run_name("script", regime, defaults)
+
+
+# Values
+
+
+def test_defaults():
+    regime, options = read()
+    assert regime == Regime(**ALEXNET)
+    paper = dict(optimizer="sgd", lr=0.01, momentum=0.9, lr_decay=0.95, batch_size=128)
+    assert paper.items() <= vars(regime).items()
+    for field in ("label_corruption", "wd", "dropout", "seed", "data_seed"):
+        assert getattr(regime, field) == 0
+    for field in ("train_size", "stop_at", "early_stopping", "batch_norm", "hidden"):
+        assert getattr(regime, field) is None
+    assert (regime.augment, regime.pixels, regime.label_noise) == (
+        (),
+        "true",
+        "uniform",
+    )
+    assert options.script == "cifar10_alexnet" and options.argv == ()
+    assert (options.results_dir, options.models_dir) == ("results", "saved_models")
+    assert options.resume and not options.overwrite
+
+
+def test_a_regime_does_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        read()[0].wd = 1.0
+
+
+def test_argv_of_the_process_is_the_default(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["cifar10_alexnet.py", "--seed", "4"])
+    regime, options = parse(DOC, "cifar10_alexnet.py", **ALEXNET)
+    assert regime.seed == 4 and options.argv == ("--seed", "4")
+
+
+def test_the_papers_random_label_run_has_no_regularizer():
+    regime, _ = read("--random-labels")
+    assert regime == dataclasses.replace(read()[0], label_corruption=1.0)
+    assert (regime.wd, regime.dropout, regime.augment) == (0, 0, ())
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--random-crop",
+        "--augment crop",
+        "--augment crop,crop",
+        "--random-crop --augment crop",
+    ],
+)
+def test_random_crop_is_an_augmentation(flags):
+    assert read(*flags.split())[0] == read("--augment", "crop")[0]
+    assert name(*flags.split()) == "cifar10_alexnet_crop_seed0"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--random-crop --augment erase,flip", "--augment flip,erase --random-crop"],
+)
+def test_augmentations_add_up_in_one_order(flags):
+    assert read(*flags.split())[0].augment == ("crop", "flip", "erase")
+
+
+def test_no_augmentation_can_be_spelled_out():
+    assert read("--augment", "")[0].augment == ()
+
+
+@pytest.mark.parametrize("optimizer, rate", DEFAULT_RATES.items())
+def test_other_optimizers_have_their_own_rate_and_no_momentum(optimizer, rate):
+    regime, _ = read("--optimizer", optimizer)
+    assert (regime.lr, regime.momentum) == (rate, 0)
+    assert read("--optimizer", optimizer, "--lr", "0.5")[0].lr == 0.5
+
+
+def test_false_never_means_true(capsys):
+    # What `type=bool` would do.
+    line = refused(capsys, "--random-labels", "false")
+    assert "unrecognized arguments: false" in line
+    regime, _ = read("--no-batch-norm", **INCEPTION)
+    assert regime.batch_norm is False
+    assert read("--batch-norm", **INCEPTION)[0].batch_norm is True
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    "flags, reason",
+    [
+        ("--random-crop --pixels shuffled", "no window is left to draw"),
+        ("--pixels gaussian --augment crop,flip", "cannot go with --pixels gaussian"),
+        ("--no-batch-norm", "this model has no BatchNorm"),
+        ("--batch-norm", "this model has no BatchNorm"),
+        ("--random-labels --label-corruption 0.5", "leave one out"),
+        ("--momentum 0.9 --optimizer adam", "belongs to sgd and rmsprop"),
+        ("--optimizer adagrad --momentum 0.5", "belongs to sgd and rmsprop"),
+        ("--mistyped 3", "unrecognized arguments: --mistyped"),
+        ("--hidden 512", "unrecognized arguments: --hidden"),
+        ("--label-corruption 1.5", "received '1.5', expected a number of at least 0"),
+        ("--label-corruption -0.1", "at most 1"),
+        ("--label-corruption nan", "received 'nan'"),
+        ("--augment crop,zoom", "received 'zoom', expected some of crop,flip"),
+        ("--label-noise gaussian", "invalid choice: 'gaussian'"),
+        ("--pixels permuted", "invalid choice: 'permuted'"),
+        ("--lr 0", "more than 0"),
+        ("--lr inf", "received 'inf'"),
+        ("--lr fast", "received 'fast'"),
+        ("--wd -1", "at least 0"),
+        ("--wd inf", "received 'inf'"),
+        ("--dropout 1", "at most 0.99"),
+        ("--stop-at 0", "more than 0"),
+        ("--stop-at 99", "at most 1"),
+        ("--batch-size 0", "at least 1"),
+        ("--batch-size half", "expected an integer"),
+        ("--train-size 2.5", "expected an integer"),
+        ("--epochs 0", "at least 1"),
+        ("--seed -1", "at least 0"),
+        ("--precision half", "invalid choice"),
+        ("--optimizer", "expected one argument"),
+        ("extra", "unrecognized arguments: extra"),
+    ],
+)
+def test_impossible_settings_exit_2_and_say_why(capsys, flags, reason):
+    line = refused(capsys, *flags.split())
+    assert line.startswith("cifar10_alexnet.py: error: ")
+    assert reason in line
+
+
+@pytest.mark.parametrize("flag", ["--random-label", "--lab 0.5", "--see 1", "--over"])
+def test_abbreviations_are_refused(capsys, flag):
+    assert "unrecognized arguments" in refused(capsys, *flag.split())
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--random-labels --label-corruption 1",
+        "--random-labels --wd 5e-4 --random-crop",
+        "--pixels shuffled --augment flip",
+        "--optimizer adam --momentum 0",
+        "--optimizer rmsprop --momentum 0.9",
+        "--early-stopping 3 --random-labels",
+    ],
+)
+def test_unusual_settings_that_make_sense_are_allowed(flags):
+    read(*flags.split())
+
+
+def test_help_shows_the_docstring_and_two_groups(capsys):
+    with pytest.raises(SystemExit) as exit:
+        read("--help", **INCEPTION)
+    assert exit.value.code == 0
+    text = capsys.readouterr().out
+    assert DOC.strip() in text
+    measured, run = text.split("how it is run (never in the name):")
+    measured = measured.split("what is measured (decides the run's name):")[1]
+    regime, options = read(**INCEPTION)
+    for field in vars(regime):
+        if field != "hidden":
+            assert f"--{field.replace('_', '-')}" in measured
+            assert f"--{field.replace('_', '-')}" not in run
+    for flag in options._fields[3:]:
+        flag = "--no-resume" if flag == "resume" else f"--{flag.replace('_', '-')}"
+        assert flag in run and flag not in measured
+    assert "--hidden" not in text
+    assert "default: 0.1 with sgd" in " ".join(measured.split())
+
+
+# How a script ends
+
+
+@pytest.mark.parametrize(
+    "error, code, line",
+    [
+        (cli.UsageError("that cannot be."), 2, "script.py: that cannot be."),
+        (cli.MendableError("no data: get it."), 1, "script.py: no data: get it."),
+        (OSError(28, "No space left on device", "results/x"), 1, "No space left"),
+        (KeyboardInterrupt(), 130, "script.py: interrupted."),
+        (cli.Interrupted("type it again"), 130, "script.py: type it again"),
+    ],
+)
+def test_exit_codes_and_one_line_on_stderr(monkeypatch, capsys, error, code, line):
+    monkeypatch.setattr(sys, "argv", ["/some/where/script.py"])
+
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as exit:
+        cli.run(main)
+    assert exit.value.code == code
+    output = capsys.readouterr()
+    assert not output.out and line in output.err
+    assert len(output.err.strip().splitlines()) == 1
+
+
+def test_success_exits_0_and_defects_keep_their_traceback():
+    assert cli.run(lambda: {"a": "record"}) is None
+    with pytest.raises(ZeroDivisionError):
+        cli.run(lambda: 1 / 0)
