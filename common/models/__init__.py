@@ -46,6 +46,37 @@ def load(path):
         ) from None
 
 
+def logits_of(model):
+    """Returns the classifier as a float32 network from inputs to logits.
+
+    Derivatives and margins need logits, and float32: a softmax at the end, as in
+    files of the Keras 2 era, is taken off, and half precision is lifted.
+
+    Args:
+        model: `keras.Model`, as `load` returns it. Its layers are shared.
+
+    Returns:
+        `(model, notes)`; `notes` is a list of what was done, in words.
+    """
+    notes = []
+    if any(layer.compute_dtype in ("float16", "bfloat16") for layer in model.layers):
+        notes.append("computed in float32, saved under mixed precision")
+        for layer in model.layers:
+            layer.dtype_policy = "float32"
+    last = model.layers[-1]
+    if getattr(last, "activation", None) is keras.activations.softmax:
+        notes.append("softmax output taken off")
+        last.activation = keras.activations.linear
+        # A new graph, because the old one was traced with the softmax.
+        model = keras.Model(model.inputs, last(last.input))
+    elif isinstance(last, keras.layers.Softmax):
+        notes.append("softmax output taken off")
+        model = keras.Model(model.inputs, model.layers[-2].output)
+    if any(isinstance(x, keras.layers.BatchNormalization) for x in model.layers):
+        notes.append("BatchNorm in inference mode")
+    return model, notes
+
+
 def _refuse_unknown_layers(path):
     with h5py.File(path, "r") as file:
         if "model_config" not in file.attrs:

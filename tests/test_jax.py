@@ -1,0 +1,139 @@
+"""The JAX backend on a machine without TensorFlow: in one process of its own."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_training import (
+    assert_trained_as_by_hand,
+    models,
+    plan_batches,
+    read_csv,
+    records,
+    whitened,
+)
+
+from common import datasets, pipelines
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="JAX is not installed"
+)
+
+HIDE = """
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "tensorflow":
+            raise ModuleNotFoundError("No module named 'tensorflow'", name=name)
+
+sys.meta_path.insert(0, Hidden())
+"""
+CODE = """
+import sys
+import keras
+import cifar10_mlp
+from common import cli, training
+
+def run(folder, *flags):
+    flags = [*flags, "--results-dir", folder, "--models-dir", folder, "--quiet"]
+    return cifar10_mlp.main(flags)
+
+plain, noisy = sys.argv[1].split(), sys.argv[2].split()
+run("plain", *plain)
+run("whole", *noisy)
+
+def interrupt(self, epoch, logs=None):
+    if epoch == 2:
+        raise KeyboardInterrupt
+    begin(self, epoch, logs)
+
+begin, training._History.on_epoch_begin = training._History.on_epoch_begin, interrupt
+try:
+    run("cut", *noisy)
+except cli.Interrupted:
+    training._History.on_epoch_begin = begin
+    run("cut", *noisy)
+assert keras.backend.backend() == "jax"
+assert "tensorflow" not in sys.modules
+"""
+PLAIN = (
+    "--dataset mnist_5k --train-size 100 --hidden 8 --batch-size 40 --epochs 3 "
+    "--lr 0.05 --wd 0.02 --precision float32 --save-init"
+)
+NOISY = (
+    "--dataset synthetic --train-size 120 --hidden 8 --batch-size 32 --epochs 4 "
+    "--dropout 0.2 --random-crop --label-corruption 0.5"
+)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """{folder: (record, paths)} of three runs."""
+    path = tmp_path_factory.mktemp("jax")
+    (path / "hide").mkdir()
+    (path / "hide" / "sitecustomize.py").write_text(HIDE)
+    root = Path(__file__).parents[1]
+    search = os.pathsep.join([str(path / "hide"), str(root)])
+    finished = subprocess.run(
+        [sys.executable, "-c", CODE, PLAIN, NOISY],
+        cwd=path,
+        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    runs = {}
+    for folder in ("plain", "whole", "cut"):
+        (json_path,) = (path / folder).glob("*.json")
+        paths = records.paths(json_path.stem, path / folder, path / folder)
+        runs[folder] = json.loads(json_path.read_text()), paths
+    return runs
+
+
+def test_record_is_complete_and_says_jax(runs):
+    record, paths = runs["whole"]
+    assert record["backend"] == "jax" and record["precision_in_force"] == "float32"
+    assert set(record["versions"]) == {"python", "numpy", "keras", "jax"}
+    assert record["epochs"] == 4 and record["stopped_because"] == "epochs"
+    assert len(read_csv(paths.csv)) == 4
+    assert record["device"]
+
+
+def test_jax_trains_as_by_hand_with_a_new_order_each_epoch(runs):
+    _, paths = runs["plain"]
+
+    class Run:
+        rows = read_csv(paths.csv)
+        weights = models.load(paths.model).get_weights()
+
+    Run.paths = paths
+    data = datasets.load("mnist_5k", 100)
+    rates = [0.05, 0.05 * 0.95, 0.05 * 0.95**2]
+    batches = list(plan_batches(100, 40, 3))
+    assert not np.array_equal(batches[0][0], batches[1][0])
+    x = whitened(data.x_train)
+    assert_trained_as_by_hand(Run, x, data.y_train, batches, rates, wd=0.02)
+
+
+def test_jax_resumes_bit_for_bit(runs):
+    (whole, reference), (record, paths) = runs["whole"], runs["cut"]
+    assert whole["resumed_at"] == [] and record["resumed_at"] == [2]
+    for one, other in zip(read_csv(paths.csv), read_csv(reference.csv), strict=True):
+        assert one | {"seconds": 0} == other | {"seconds": 0}
+    weights = [models.load(p.model).get_weights() for p in (paths, reference)]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_model_trained_with_jax_says_the_same_here(runs):
+    record, paths = runs["whole"]
+    data = datasets.load("synthetic")
+    logits = models.load(paths.model).predict(pipelines.prepare(data.x_test), verbose=0)
+    accuracy = (logits.argmax(1) == data.y_test).mean()
+    assert accuracy == pytest.approx(record["final"]["val_accuracy"], abs=0.002)

@@ -1,0 +1,315 @@
+"""An interrupted run ends bit for bit as if it had never been interrupted."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import cifar10_mlp
+from common import cli, datasets, models, pipelines, records, training
+from common.regime import Options, Regime, parse
+
+ROOT = Path(__file__).parents[1]
+# All state at once: dropout's generator, augmentation, noise, momentum, penalty.
+EVERYTHING = (
+    "--dataset mnist_5k --train-size 160 --hidden 16 --batch-size 16 --quiet "
+    "--dropout 0.3 --augment flip,rotate,erase --label-corruption 0.5 --wd 1e-4 "
+)
+
+
+def arguments(flags, folder):
+    folders = ["--results-dir", f"{folder}/results", "--models-dir", f"{folder}/models"]
+    return [*flags.split(), *folders]
+
+
+def paths_of(flags, folder):
+    file = cifar10_mlp.__file__
+    _, options = parse("", file, arguments(flags, folder), hidden=(512,))
+    return records.paths(options.name, options.results_dir, options.models_dir)
+
+
+def run(flags, folder):
+    return cifar10_mlp.main(arguments(flags, folder))
+
+
+def interrupt_at(monkeypatch, execution):
+    """Ctrl-C, once, at the end of the given execution of training steps (from 1)."""
+    count = iter(range(1, 10**9))
+
+    def on_train_batch_end(self, batch, logs=None):
+        if next(count) == execution:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        training._History, "on_train_batch_end", on_train_batch_end, raising=False
+    )
+
+
+def lines_but_seconds(path):
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    assert lines[0][-1] == "seconds"
+    return [line[:-1] for line in lines]
+
+
+def assert_same_end(paths, reference):
+    assert lines_but_seconds(paths.csv) == lines_but_seconds(reference.csv)
+    weights = [models.load(p.model).get_weights() for p in (paths, reference)]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    ours, theirs = records.read(paths.json), records.read(reference.json)
+    changing = "seconds images_per_second started finished resumed_at argv git".split()
+    for record in (ours, theirs):
+        for key in changing:
+            del record[key]
+        del record["final"]["seconds"]
+    assert ours == theirs
+    assert not paths.checkpoint.exists()
+
+
+# SIGKILL.
+
+
+def test_killed_twice_and_typed_again(tmp_path):
+    flags = EVERYTHING + "--epochs 120"
+    run(flags, tmp_path / "whole")
+    command = [sys.executable, "cifar10_mlp.py", *arguments(flags, tmp_path / "killed")]
+    paths = paths_of(flags, tmp_path / "killed")
+
+    # Once at a random moment of the epoch that follows the third, or a later one.
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    try:
+        while not (paths.csv.exists() and paths.csv.read_text().count("\n") > 3):
+            assert process.poll() is None
+            time.sleep(0.002)
+        time.sleep(np.random.default_rng().uniform(0, 0.03))
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not paths.json.exists()
+    first = records_rows(paths.checkpoint)
+    assert 3 <= first < 120
+
+    # And once in the middle of writing a checkpoint.
+    code = (
+        "import os, signal, sys\n"
+        "import numpy as np\n"
+        "import cifar10_mlp\n"
+        "savez, count = np.savez, iter(range(1, 100))\n"
+        "def half(path, **arrays):\n"
+        "    savez(path, **arrays)\n"
+        "    if next(count) == 4:\n"
+        "        os.truncate(path, os.path.getsize(path) // 2)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "np.savez = half\n"
+        "cifar10_mlp.main(sys.argv[1:])\n"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, *command[2:]], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert not paths.json.exists()
+    assert records_rows(paths.checkpoint) == first + 3
+
+    record = run(flags, tmp_path / "killed")
+    assert record["resumed_at"] == [first, first + 3]
+    assert not record["resumed_in_another_environment"]
+    assert not list((tmp_path / "killed").rglob("*.part*"))  # the half checkpoint
+    assert_same_end(paths, paths_of(flags, tmp_path / "whole"))
+
+
+def records_rows(checkpoint):
+    """How many epochs a checkpoint holds."""
+    with np.load(checkpoint) as file:
+        return str(file["meta"]).count('"learning_rate"')
+
+
+# Ctrl-C, in this process.
+
+
+@pytest.mark.parametrize(
+    ("flags", "execution", "kept"),
+    [
+        # 67 steps are 67 executions: the third epoch is cut after 9 of them.
+        ("--train-size 134 --batch-size 2 --optimizer adam --epochs 4", 143, 2),
+        ("--train-size 100 --checkpoint-every 2 --epochs 5", 4, 2),
+        ("--train-size 1100 --batch-size full --precision float16 --epochs 4", 3, 2),
+    ],
+    ids=["within-epoch", "sparse-checkpoints", "full-batch-float16"],
+)
+def test_ctrl_c_and_typed_again(tmp_path, monkeypatch, flags, execution, kept):
+    flags = f"--dataset mnist_5k --hidden 8 --dropout 0.2 --quiet {flags}"
+    run(flags, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, execution)
+        with pytest.raises(cli.Interrupted, match=f"{kept} of .* epochs are kept"):
+            run(flags, tmp_path / "cut")
+    paths = paths_of(flags, tmp_path / "cut")
+    assert paths.checkpoint.exists()
+    assert not paths.json.exists() and not paths.model.exists()
+    assert len(paths.csv.read_text().splitlines()) == 1 + kept
+    assert run(flags, tmp_path / "cut")["resumed_at"] == [kept]
+    assert_same_end(paths, paths_of(flags, tmp_path / "whole"))
+
+
+def test_the_best_epoch_is_resumed(tmp_path, monkeypatch):
+    flags = "--dataset mnist_5k --train-size 150 --hidden 8 --random-labels --quiet "
+    flags += "--early-stopping 4 --epochs 90"
+    epochs = run(flags, tmp_path / "whole")["epochs"]
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, epochs - 1)  # two epochs after the best
+        with pytest.raises(cli.Interrupted):
+            run(flags, tmp_path / "cut")
+    assert run(flags, tmp_path / "cut")["resumed_at"] == [epochs - 2]
+    paths = paths_of(flags, tmp_path / "cut")
+    assert_same_end(paths, paths_of(flags, tmp_path / "whole"))
+
+
+def test_moving_statistics_are_resumed(tmp_path, monkeypatch):
+    feed = pipelines.Feed(datasets.load("mnist_5k", 60), 20, ("flip",))
+    regime = Regime(epochs=4, precision="float32")
+
+    def build():
+        inputs = x = keras.Input(feed.input_shape)
+        x = keras.layers.Conv2D(4, 5, strides=4)(x)
+        x = keras.layers.BatchNormalization(scale=False)(x)
+        x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(x))
+        return keras.Model(inputs, keras.layers.Dense(10)(x))
+
+    def go(folder):
+        folders = {"results_dir": tmp_path / folder, "models_dir": tmp_path / folder}
+        options = Options(name="bn", script="bn", argv=(), quiet=True, **folders)
+        training.run(build, feed, regime, options)
+        return records.paths("bn", tmp_path / folder, tmp_path / folder)
+
+    reference = go("whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 3)
+        with pytest.raises(cli.Interrupted):
+            go("cut")
+    assert_same_end(go("cut"), reference)
+    statistics = models.load(reference.model).layers[2].non_trainable_variables
+    for moving, start in zip(statistics, (0, 1), strict=True):
+        assert not np.allclose(moving, start)  # BatchNorm was called for training
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    flags = "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 3"
+    argv = arguments(flags, tmp_path)
+    interrupt_at(monkeypatch, 2)
+    monkeypatch.setattr(sys, "argv", ["./cifar10_mlp.py", *argv, "--no-resume"])
+    with pytest.raises(SystemExit) as exit_:
+        cli.run(cifar10_mlp.main)
+    assert exit_.value.code == 130
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "1 of 3 epochs are kept" in line
+    # Without --no-resume, which would start over.
+    assert line.endswith(f"python cifar10_mlp.py {' '.join(argv)}")
+    assert run(flags, tmp_path)["resumed_at"] == [1]
+    assert "Continuing after epoch 1." in capsys.readouterr().out
+
+
+def test_ctrl_c_before_training(monkeypatch, capsys):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets, "load", interrupt)
+    monkeypatch.setattr(sys, "argv", ["cifar10_mlp.py"])
+    with pytest.raises(SystemExit) as exit_:
+        cli.run(cifar10_mlp.main)
+    assert exit_.value.code == 130
+    assert capsys.readouterr().err.strip() == "cifar10_mlp.py: interrupted."
+
+
+# Whatever a checkpoint may have come to.
+
+SMALL = "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 3 --quiet"
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    """A folder with a run that was cut after the second of its three epochs."""
+    folder = tmp_path_factory.mktemp("cut")
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 3)
+        with pytest.raises(cli.Interrupted):
+            run(SMALL, folder)
+    return folder
+
+
+@pytest.fixture
+def folder(cut, tmp_path):
+    return shutil.copytree(cut, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "changed", "other"])
+def test_damaged_checkpoint(folder, damage):
+    checkpoint = paths_of(SMALL, folder).checkpoint
+    content = bytearray(checkpoint.read_bytes())
+    if damage == "empty":
+        content = b""
+    elif damage == "truncated":
+        content = content[: len(content) // 2]
+    elif damage == "changed":
+        content[len(content) // 2] ^= 255
+    else:
+        content = b"not a checkpoint"
+    checkpoint.write_bytes(content)
+    with pytest.raises(cli.MendableError, match=r"is damaged.*--no-resume"):
+        run(SMALL, folder)
+    assert not paths_of(SMALL, folder).json.exists()
+    assert run(f"{SMALL} --no-resume", folder)["resumed_at"] == []
+
+
+def test_other_data_of_the_same_name(folder, monkeypatch):
+    load = datasets.load
+
+    def changed(*args):
+        data = load(*args)
+        return data._replace(x_train=data.x_train ^ 1)
+
+    monkeypatch.setattr(datasets, "load", changed)
+    with pytest.raises(cli.MendableError, match="other data.*--no-resume"):
+        run(SMALL, folder)
+
+
+def test_other_settings_of_the_same_name(folder, monkeypatch):
+    # As when a default of the script was edited in between.
+    monkeypatch.setattr(
+        cifar10_mlp, "parse", lambda *args, **more: parse(*args, **more | {"lr": 0.5})
+    )
+    with pytest.raises(cli.MendableError, match="other settings.*--no-resume"):
+        run(SMALL, folder)
+
+
+def test_another_environment_is_said_and_recorded(folder, monkeypatch, capsys):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "77")
+    record = run(SMALL.replace(" --quiet", ""), folder)
+    assert record["resumed_in_another_environment"]
+    assert "the last bits may differ" in capsys.readouterr().out
+
+
+def test_no_resume_starts_over(folder):
+    assert run(f"{SMALL} --no-resume", folder)["resumed_at"] == []
+
+
+def test_killed_after_the_last_checkpoint(folder, tmp_path, monkeypatch):
+    run(SMALL, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "write_json", _fail)
+        with pytest.raises(AssertionError):
+            run(SMALL, folder)
+    paths = paths_of(SMALL, folder)
+    assert paths.checkpoint.exists() and not paths.json.exists()
+    monkeypatch.setattr(keras.Model, "fit", _fail)
+    assert run(SMALL, folder)["resumed_at"] == [2, 3]
+    assert_same_end(paths, paths_of(SMALL, tmp_path / "whole"))
+
+
+def _fail(*args, **kwargs):
+    raise AssertionError("was called")
