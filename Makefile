@@ -8,7 +8,7 @@ DEMO := --results-dir demo --models-dir demo
 demo: .venv/installed  ## real digits and made images, true and random labels; minutes
 	$(BIN)/python cifar10_mlp.py --dataset mnist_5k $(DEMO)
 	$(BIN)/python cifar10_mlp.py --dataset mnist_5k --random-labels --lr-decay 1 --epochs 100 --stop-at 0.999 $(DEMO)
-	$(BIN)/python cifar10_alexnet.py --dataset synthetic --epochs 10 $(DEMO)
+	$(BIN)/python cifar10_alexnet.py --dataset synthetic --epochs 20 $(DEMO)
 
 test: .venv/installed-dev  ## the whole suite, on a CPU, without network
 	$(BIN)/python -m pytest -n auto --dist loadfile

@@ -24,14 +24,13 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 BATCH = 128
-BATCHES = {"alexnet": 60, "mlp": 1000}  # a turn: a few seconds
+BATCHES = {"alexnet": 40, "mlp": 400}  # a turn: seconds
 CONTENDERS = ("ours auto", "ours float32", "pytorch float32")
 
 
 def ours(model_name, precision):
     """Returns a function that trains for one turn as the scripts do."""
     import keras
-    import numpy as np
 
     from common import hardware, training
     from common.datasets import Data
@@ -49,7 +48,6 @@ def ours(model_name, precision):
     build = {"alexnet": small_alexnet, "mlp": mlp}[model_name]
     model = build(feed.input_shape, 10)
     training.compile_model(model, feed, regime)
-    assert np.isfinite(feed.x_train).all()  # noqa: S101
 
     def turn():
         model.fit(

@@ -8,6 +8,7 @@ regime that differ from the script's defaults.
 import argparse
 import math
 import os
+import shlex
 import sys
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
@@ -69,8 +70,10 @@ class Options(NamedTuple):
 
     @property
     def command(self):
-        """The command line that starts, or continues, this run."""
-        return " ".join(["python", f"{self.script}.py", *self.argv])
+        """The command line that continues this run, for a shell."""
+        restarting = ("--overwrite", "--no-resume")
+        flags = [flag for flag in self.argv if flag not in restarting]
+        return shlex.join(["python", f"{self.script}.py", *flags])
 
 
 # Field -> how it shows in a run's name, in this order; the seed comes last.

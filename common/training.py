@@ -68,6 +68,7 @@ def run(build, feed, regime, options):
         record["started"], record["finished"] = started, _now()
         records.write_csv(paths.csv, history.rows)
         records.write_json(paths.json, record)  # last: its presence means complete
+        record = records.read(paths.json)  # as any later reader gets it
         paths.checkpoint.unlink(missing_ok=True)
     _print_verdict(record, paths)
     return record
@@ -114,11 +115,9 @@ def _fit(build, feed, regime, options, paths):
                 verbose=_verbosity(options),
             )
     except KeyboardInterrupt:
-        again = options.command.split(" ")
-        again = " ".join(w for w in again if w not in ("--overwrite", "--no-resume"))
         raise Interrupted(
             f"stopped; {history.saved_epochs} of {regime.epochs} epochs are kept. "
-            f"To go on, type: {again}"
+            f"To go on, type: {options.command}"
         ) from None
     history.stopped_because = history.stopped_because or "epochs"
     return history
@@ -251,7 +250,9 @@ class _History(keras.callbacks.Callback):
         return self._hash
 
     def _checkpoint(self):
-        arrays = {f"variable_{i}": np.array(v) for i, v in enumerate(self.variables)}
+        arrays = {
+            f"variable_{i}": np.array(v.numpy()) for i, v in enumerate(self.variables)
+        }
         arrays |= {f"best_{i}": w for i, w in enumerate(self.best_weights)}
         with records.replacing(self.paths.checkpoint) as temporary:
             np.savez(temporary, meta=json.dumps(self._meta()), **arrays)
