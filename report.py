@@ -32,7 +32,7 @@ TABLE_1 = {
     8: ("cifar10_inception.py --no-batch-norm --random-labels", "labels1_nobn"),
     9: ("cifar10_alexnet.py --random-crop --wd 5e-4", "wd0.0005_crop"),
     10: ("cifar10_alexnet.py --random-crop", "crop"),
-    11: ("cifar10_alexnet.py --wd 5e-4", "wd0.0005"),
+    11: ("cifar10_alexnet.py --wd 5e-4 --stop-at 0.999", "wd0.0005_stop0.999"),
     12: ("cifar10_alexnet.py", ""),
     13: ("cifar10_alexnet.py --random-labels", "labels1"),
     14: ("cifar10_mlp.py --hidden 512 512 512 --wd 1e-4", "hidden512-512-512_wd0.0001"),
