@@ -57,9 +57,6 @@ def run(build, feed, regime, options):
                 precision if precision == "float32" else f"mixed_{precision}"
             )
             history = _fit(build, feed, regime, options, paths)
-            keras.config.set_dtype_policy("float32")
-            if not history.rows:
-                raise MendableError(f"{options.name}: no epoch was trained.")
             _save(build, history.final_weights(), paths.model)
         finally:
             keras.config.set_dtype_policy(policy)
