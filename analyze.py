@@ -1,0 +1,239 @@
+"""Norms, margins, capacity and curvature of saved models.
+
+  python analyze.py saved_models/cifar10_mlp_seed0.h5 --examples 500   # a minute
+  python analyze.py saved_models/*.h5                                  # compare all
+  python analyze.py other.h5 --dataset cifar10                         # made elsewhere
+
+One line a model: on the terminal, in results/analysis.csv, and in a figure. A
+model of this project is measured on the data of its record, with the labels it was
+trained on; any other Keras classifier (.h5 or .keras) needs --dataset. Definitions,
+formulas and sources: common/measures.py and common/curvature.py.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import keras
+import matplotlib
+
+matplotlib.use("Agg")  # no window: the files are the result
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from common import cli, corruptions, curvature, datasets, measures, models, records
+from common.pipelines import Feed
+from common.regime import Regime
+
+SHOWN = (  # columns of the terminal; the CSV has all
+    "train_accuracy",
+    "test_accuracy",
+    "frobenius",
+    "log10_product_spectral",
+    "margin_10",
+    "eigenvalue_1",
+    "trace",
+    "jacobian_norm",
+)
+
+
+def parse(argv):
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.h5")
+    parser.add_argument(
+        "--dataset",
+        choices=datasets.NAMES,
+        help="measure on this data, with true labels (default: the record's)",
+    )
+    parser.add_argument(
+        "--examples",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="training examples for curvature and sensitivity, the first N "
+        "(default: 1000); norms, margins and accuracy use all",
+    )
+    parser.add_argument(
+        "--eigenvalues", type=int, default=5, metavar="K", help="(default: 5)"
+    )
+    parser.add_argument(
+        "--per-layer", action="store_true", help="curvature of each layer too"
+    )
+    parser.add_argument("--results-dir", type=Path, default="results", metavar="DIR")
+    parser.add_argument("--data-dir", metavar="DIR")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    arguments = parser.parse_args(argv)
+    if arguments.examples < 1 or arguments.eigenvalues < 1:
+        parser.error("--examples and --eigenvalues must be at least 1.")
+    return arguments
+
+
+def data_of(path, arguments):
+    """Returns `(Feed, what it is)`: the data of the model's record, or --dataset."""
+    record = arguments.results_dir / f"{path.stem}.json"
+    if arguments.dataset:
+        regime = Regime(dataset=arguments.dataset)
+    elif record.exists():
+        kept = records.read(record)["regime"]
+        regime = Regime(**{k: v for k, v in kept.items() if hasattr(Regime, k)})
+    else:
+        raise cli.MendableError(
+            f"{path}: no record {record}, so it is not known what it was trained on: "
+            "name the data with --dataset."
+        )
+    data = datasets.load(
+        regime.dataset, regime.train_size, regime.data_seed, arguments.data_dir
+    )
+    data = corruptions.corrupt(
+        data,
+        regime.label_corruption,
+        regime.label_noise,
+        regime.pixels,
+        regime.data_seed,
+    )
+    return Feed(data, 128, hold_out=bool(regime.early_stopping))
+
+
+def analyze(path, arguments):
+    """Measures one model.
+
+    Returns:
+        `(row, (eigenvalues, density), margins, normalized margins)`: a flat dict
+        for the table, and what the figure shows.
+    """
+    model, notes = models.logits_of(models.load(path))
+    feed = data_of(path, arguments)
+    if model.input_shape[1:] != feed.input_shape:
+        raise cli.MendableError(
+            f"{path} takes inputs of shape {model.input_shape[1:]}, but those of "
+            f"{feed.data.name} are {feed.input_shape}: choose another --dataset."
+        )
+    initial_path = path.with_name(f"{path.stem}_init.h5")
+    initial = models.load(initial_path) if initial_path.exists() else None
+    row = {
+        "model": path.stem,
+        "dataset": feed.data.name,
+        "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
+        "notes": "; ".join(notes),
+    }
+    margins = measures.margins(model, feed.x_train, feed.y_train)
+    for split, x, y in (
+        ("train", feed.x_train, feed.y_train),
+        ("test", feed.x_test, feed.y_test),
+    ):
+        logits = model.predict(x, batch_size=500, verbose=0)
+        losses = keras.losses.sparse_categorical_crossentropy(y, logits, True)
+        row[f"{split}_loss"] = float(np.mean(keras.ops.convert_to_numpy(losses)))
+        row[f"{split}_accuracy"] = float((logits.argmax(1) == y).mean())
+        row[f"{split}_error"] = 1 - row[f"{split}_accuracy"]
+    layers = measures.layer_norms(model, initial)
+    row |= measures.total_norms(layers) | measures.margin_summary(margins)
+    paths = [measures.path_norm(model, p) for p in (1, 2)]
+    row |= {"path_1": paths[0], "path_2": paths[1]}
+    row["log10_spectral_complexity"] = measures.spectral_complexity(layers)
+    normalized = measures.normalized_margins(
+        margins, row["log10_spectral_complexity"], feed.x_train
+    )
+    row["normalized_margin_10"] = float(np.quantile(normalized, 0.1))
+
+    x, y = feed.x_train[: arguments.examples], feed.y_train[: arguments.examples]
+    sigma = measures.pacbayes_sigma(model, x, y)
+    row["pacbayes_sigma"] = sigma
+    row |= measures.capacity(layers, row["margin_10"], *paths, len(margins), sigma)
+    hessian = curvature.Hessian(model, x, y, progress=not arguments.quiet)
+    row["curvature_examples"] = len(x)
+    spectrum, density = _curvature(hessian, arguments, row, "")
+    row["box_sharpness"] = curvature.box_sharpness(hessian)
+    row["jacobian_norm"] = float(curvature.jacobian_norms(model, x).mean())
+    row["critical_sample_ratio"] = curvature.critical_sample_ratio(model, x)
+    if arguments.per_layer:
+        for layer in layers:
+            block = curvature.Hessian(
+                model, x, y, layer=layer["layer"], progress=not arguments.quiet
+            )
+            _curvature(block, arguments, row, f"{layer['layer']}_")
+    return row, (spectrum, density), margins, normalized
+
+
+def _curvature(hessian, arguments, row, prefix):
+    spectrum = curvature.top_eigenvalues(hessian, arguments.eigenvalues)
+    trace = curvature.trace(hessian)
+    for i, value in enumerate(spectrum.values, 1):
+        row[f"{prefix}eigenvalue_{i}"] = value
+    row[f"{prefix}trace"] = trace.value
+    row[f"{prefix}trace_standard_error"] = trace.standard_error
+    if prefix:
+        return None
+    return spectrum, curvature.spectral_density(hessian, num_probes=3, num_steps=40)
+
+
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.constrained_layout.use": True,
+    "font.size": 8,
+    "legend.frameon": False,
+    "savefig.dpi": 200,
+}
+
+
+def draw(measured, path):
+    """Draws, a row a model: eigenvalues, spectral density, margins."""
+    count = len(measured)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            count, 3, figsize=(7.2, 1.7 * count + 0.4), sharex="col", squeeze=False
+        )
+        for (row, (spectrum, density), margins, _), line in zip(
+            measured, axes, strict=True
+        ):
+            rank = range(1, len(spectrum.values) + 1)
+            line[0].bar(rank, spectrum.values, color="#006BA4")
+            line[0].set_ylabel("eigenvalue")
+            line[1].plot(density.grid, density.density, color="#006BA4")
+            line[1].set(yscale="log", ylim=(1e-6 * density.density.max(), None))
+            line[1].set_ylabel("density")
+            line[2].hist(margins, 80, color="#006BA4")
+            line[2].axvline(0, color="0.6", linewidth=0.7)
+            line[2].set_ylabel("examples")
+            line[0].set_title(row["model"], loc="left", fontsize=7)
+        labels = ("rank", "eigenvalue of the Hessian", "output margin (logits)")
+        for axis, label in zip(axes[-1], labels, strict=True):
+            axis.set_xlabel(label)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Fixed metadata: redrawing an unchanged result changes no byte.
+        figure.savefig(path, metadata={"Software": None})
+        plt.close(figure)
+
+
+def main(argv=None):
+    arguments = parse(argv)
+    measured = []
+    paths = [path for path in arguments.models if not path.stem.endswith("_init")]
+    for path in tqdm(paths, "models", disable=arguments.quiet or len(paths) == 1):
+        measured.append(analyze(path, arguments))
+    table = pd.DataFrame([row for row, *_ in measured])
+    arguments.results_dir.mkdir(parents=True, exist_ok=True)
+    file = arguments.results_dir / "analysis.csv"
+    with records.replacing(file) as temporary:
+        table.to_csv(temporary, index=False)
+    picture = arguments.results_dir / "figures" / "analysis.png"
+    draw(measured, picture)
+    print(
+        table.set_index("model")[list(SHOWN)].T.to_string(float_format="{:.4g}".format)
+    )
+    for note in sorted(set(filter(None, table.notes))):
+        print(f"Note: {note}.")
+    print(f"Files: {file}  {picture}")
+    return table
+
+
+if __name__ == "__main__":
+    cli.run(main)

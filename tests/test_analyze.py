@@ -1,0 +1,89 @@
+"""`analyze.py` on a model of ours, and on classifiers made elsewhere."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import analyze
+import cifar10_mlp
+from common import cli, curvature, datasets, measures, models, pipelines
+
+FOLDERS = "--results-dir {0} --models-dir {0}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A trained MLP with its record."""
+    folder = tmp_path_factory.mktemp("runs")
+    flags = "--dataset mnist_5k --train-size 100 --hidden 8 --epochs 3 --quiet "
+    flags += "--random-labels " + FOLDERS.format(folder)
+    cifar10_mlp.main(flags.split())
+    return folder
+
+
+def test_a_row_is_what_the_functions_say(folder):
+    path = next(folder.glob("*.h5"))
+    flags = [str(path), "--results-dir", str(folder), "--examples", "50", "--quiet"]
+    table = analyze.main([*flags, "--per-layer"])
+    row = table.iloc[0]
+    saved = pd.read_csv(folder / "analysis.csv").iloc[0]
+    assert saved.trace == pytest.approx(row.trace)
+    assert (folder / "figures" / "analysis.png").stat().st_size > 10_000
+
+    record = folder / f"{path.stem}.csv"
+    last = pd.read_csv(record).iloc[-1]
+    # The labels it was trained on are the corrupted ones, as in its own history.
+    assert row.train_accuracy == pytest.approx(last.train_accuracy)
+    assert row.train_loss == pytest.approx(last.train_cross_entropy, rel=1e-4)
+    assert row.test_accuracy == pytest.approx(last.val_accuracy)
+    model = models.load(path)
+    kernels = [w for w in model.get_weights() if w.ndim == 2]
+    assert row.frobenius == pytest.approx(np.sqrt(sum((w**2).sum() for w in kernels)))
+    top = [np.linalg.norm(w, 2) for w in kernels]
+    assert row.log10_product_spectral == pytest.approx(np.log10(np.prod(top)), rel=1e-4)
+    assert row.eigenvalue_1 >= row.logits_eigenvalue_1 > 0  # a block of the whole
+
+
+def test_a_softmax_is_taken_off():
+    inputs = keras.Input((28, 28, 1))
+    x = keras.layers.Flatten()(inputs)
+    plain = keras.Model(inputs, keras.layers.Dense(10, name="last")(x))
+    soft = keras.Model(inputs, keras.layers.Dense(10, "softmax", name="last")(x))
+    soft.set_weights(plain.get_weights())
+    data = datasets.load("mnist_5k", 20)
+    x, y = pipelines.prepare(data.x_train), data.y_train
+    opened, notes = models.logits_of(soft)
+    assert notes == ["softmax output taken off"]
+    np.testing.assert_allclose(
+        measures.margins(opened, x, y), measures.margins(plain, x, y), atol=1e-5
+    )
+    traces = [
+        curvature.trace(curvature.Hessian(model, x, y)).value
+        for model in (opened, plain)
+    ]
+    assert traces[0] == pytest.approx(traces[1], rel=1e-4)
+
+
+def test_half_precision_is_lifted():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(3, dtype="mixed_bfloat16")(inputs))
+    opened, notes = models.logits_of(model)
+    assert notes == ["computed in float32, saved under mixed precision"]
+    assert {layer.compute_dtype for layer in opened.layers} == {"float32"}
+    x = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(opened.predict(x, verbose=0), x @ kernel + bias, 1e-5)
+
+
+def test_without_a_record_the_data_must_be_named(folder, tmp_path):
+    path = next(folder.glob("*.h5"))
+    with pytest.raises(cli.MendableError, match="--dataset"):
+        analyze.main([str(path), "--results-dir", str(tmp_path), "--quiet"])
+
+
+def test_data_of_another_shape_are_refused(folder, tmp_path):
+    path = next(folder.glob("*.h5"))
+    flags = [str(path), "--results-dir", str(tmp_path), "--dataset", "synthetic"]
+    with pytest.raises(cli.MendableError, match="another --dataset"):
+        analyze.main([*flags, "--quiet"])
