@@ -30,7 +30,10 @@ TABLE_1 = {
     6: ("cifar10_inception.py --no-batch-norm --wd 5e-4", "nobn_wd0.0005"),
     7: ("cifar10_inception.py --no-batch-norm", "nobn"),
     8: ("cifar10_inception.py --no-batch-norm --random-labels", "labels1_nobn"),
-    9: ("cifar10_alexnet.py --random-crop --wd 5e-4", "wd0.0005_crop"),
+    9: (
+        "cifar10_alexnet.py --random-crop --wd 5e-4 --stop-at 0.99",
+        "wd0.0005_crop_stop0.99",
+    ),
     10: ("cifar10_alexnet.py --random-crop", "crop"),
     11: ("cifar10_alexnet.py --wd 5e-4 --stop-at 0.999", "wd0.0005_stop0.999"),
     12: ("cifar10_alexnet.py", ""),
