@@ -1,0 +1,243 @@
+"""The paper's tables and figures, and ours, as the commands that make them.
+
+Plain data, and no Keras: `reproduce.py` runs what is missing, `report.py` draws what
+is there. An artefact's runs are keyed by their place in it, in the order of `columns`;
+a command that stands in two artefacts is one run with one record.
+"""
+
+import ast
+import functools
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+from common import regime
+
+ROOT = Path(__file__).resolve().parents[1]
+
+MLP = "cifar10_mlp.py"
+MLP_3 = "cifar10_mlp.py --hidden 512 512 512"
+ALEXNET = "cifar10_alexnet.py"
+INCEPTION = "cifar10_inception.py"
+NO_BN = "cifar10_inception.py --no-batch-norm"
+
+TABLE_1 = {
+    1: f"{INCEPTION} --random-crop --wd 5e-4",
+    2: f"{INCEPTION} --random-crop",
+    3: f"{INCEPTION} --wd 5e-4",
+    4: f"{INCEPTION}",
+    5: f"{INCEPTION} --random-labels",
+    6: f"{NO_BN} --wd 5e-4",
+    7: f"{NO_BN}",
+    8: f"{NO_BN} --random-labels",
+    9: f"{ALEXNET} --random-crop --wd 5e-4",
+    10: f"{ALEXNET} --random-crop",
+    11: f"{ALEXNET} --wd 5e-4",
+    12: f"{ALEXNET}",
+    13: f"{ALEXNET} --random-labels",
+    14: f"{MLP_3} --wd 1e-4",
+    15: f"{MLP_3}",
+    16: f"{MLP_3} --random-labels",
+    17: f"{MLP} --wd 1e-4",
+    18: f"{MLP}",
+    19: f"{MLP} --random-labels",
+}
+
+CONDITIONS = {  # in the order in which they converge in the paper
+    "true labels": "",
+    "shuffled pixels": "--pixels shuffled",
+    "gaussian": "--pixels gaussian",
+    "random pixels": "--pixels random",
+    "random labels": "--random-labels",
+}
+LEVELS = {  # label corruption: the flags that give it
+    0.0: "",
+    **{i / 10: f"--label-corruption {i / 10}" for i in range(1, 10)},
+    1.0: "--random-labels",
+}
+REGULARIZERS = {  # (augmentation, weight decay, dropout): flags but for --wd
+    ("none", "no"): "",
+    ("none", "yes"): "--dropout 0.5",
+    ("crop", "no"): "--random-crop",
+    ("crop", "yes"): "--random-crop --dropout 0.5",
+    ("crop, flip, color", "no"): "--augment crop,flip,color",
+    ("crop, flip, color", "yes"): "--augment crop,flip,color --dropout 0.5",
+}
+# Small, so that full-batch descent can have its thousands of epochs.
+SMALL = f"{MLP} --train-size 5000"
+IMPLICIT = {
+    "SGD, batch 128, momentum 0.9": SMALL,
+    "no momentum": f"{SMALL} --momentum 0",
+    "batch 16": f"{SMALL} --batch-size 16",
+    "batch 1024": f"{SMALL} --batch-size 1024 --epochs 400 --lr-decay 1",
+    "full batch": f"{SMALL} --batch-size full --epochs 2000 --lr-decay 1",
+    "Adam": f"{SMALL} --optimizer adam",
+    "RMSprop": f"{SMALL} --optimizer rmsprop",
+    "Adagrad": f"{SMALL} --optimizer adagrad",
+    "early stopping": f"{SMALL} --early-stopping 10",
+}
+
+
+class Artefact(NamedTuple):
+    """A table or a figure: what it shows, and the runs behind it."""
+
+    title: str
+    says: str  # what a reader is to look for, in a sentence or two
+    columns: tuple  # names of the parts of a key
+    runs: dict  # key -> command; or (command, name) where the script names itself
+
+
+def _join(command, flags):
+    return f"{command} {flags}".strip()
+
+
+def _explicit(models):
+    return {
+        (model, augment, decay, dropout): _join(
+            f"{command} --wd {wd}" if decay == "yes" else command, flags
+        )
+        for model, (command, wd) in models.items()
+        for (augment, dropout), flags in REGULARIZERS.items()
+        for decay in ("no", "yes")
+    }
+
+
+def _crossed(models, settings):
+    return {
+        (model, key): _join(command, flags)
+        for model, command in models.items()
+        for key, flags in settings.items()
+    }
+
+
+_DEMO_MLP = "cifar10_mlp.py --dataset mnist_5k"
+_DEMO_NOISE = "--lr-decay 1 --epochs 100 --stop-at 0.999"
+ARTEFACTS = {
+    "table_1": Artefact(
+        "Table 1: CIFAR-10",
+        "Every network fits true and random labels alike; only the test accuracy "
+        "tells them apart. Regularizers help a little, and none is needed.",
+        ("row",),
+        {(row,): command for row, command in TABLE_1.items()},
+    ),
+    "figure_1": Artefact(
+        "Figure 1: fitting random labels and random pixels",
+        "(a) Training reaches zero loss under every corruption. (b) More corrupted "
+        "labels take longer, by a small factor. (c) The test error rises to chance.",
+        ("model", "corruption"),
+        _crossed({"Inception": INCEPTION, "AlexNet": ALEXNET}, CONDITIONS)
+        | _crossed(
+            {"Inception": INCEPTION, "AlexNet": ALEXNET, "MLP 1x512": MLP}, LEVELS
+        ),
+    ),
+    "figure_2": Artefact(
+        "Figure 2b: BatchNorm and early stopping",
+        "BatchNorm makes training smoother and the test accuracy a little higher; the "
+        "running best (dashed) is what early stopping could have had at most.",
+        ("model",),
+        {("Inception",): INCEPTION, ("Inception without BatchNorm",): NO_BN},
+    ),
+    "random_label_regularizers": Artefact(
+        "Random labels under explicit regularizers",
+        "Weight decay and augmentation hardly keep a network from fitting noise.",
+        ("model", "regularizer"),
+        {
+            ("Inception", "weight decay"): f"{INCEPTION} --random-labels --wd 5e-4",
+            ("AlexNet", "weight decay"): f"{ALEXNET} --random-labels --wd 5e-4",
+            ("MLP 3x512", "weight decay"): f"{MLP_3} --random-labels --wd 1e-4",
+            ("MLP 1x512", "weight decay"): f"{MLP} --random-labels --wd 1e-4",
+            # The paper slows the decay for these two and trains longer.
+            ("Inception", "random cropping"): f"{INCEPTION} --random-labels "
+            "--random-crop --lr-decay 0.999 --epochs 150",
+            ("Inception", "augmentation"): f"{INCEPTION} --random-labels "
+            "--augment crop,flip,color --lr-decay 0.999 --epochs 150",
+        },
+    ),
+    "inputs": Artefact(
+        "Corrupted inputs",
+        "Networks fit pixels without any structure too, and often faster than random "
+        "labels.",
+        ("model", "inputs"),
+        _crossed(
+            {"MLP 1x512": MLP, "MLP 3x512": MLP_3, "AlexNet": ALEXNET}
+            | {"Inception": INCEPTION},
+            CONDITIONS,
+        ),
+    ),
+    "explicit": Artefact(
+        "Explicit regularization",
+        "Augmentation helps most; weight decay and dropout alone explain little of "
+        "the gap between training and test accuracy.",
+        ("model", "augmentation", "weight decay", "dropout"),
+        _explicit({"AlexNet": (ALEXNET, "5e-4"), "MLP 1x512": (MLP, "1e-4")}),
+    ),
+    "implicit": Artefact(
+        "Implicit regularization",
+        "MLP 1x512 on 5,000 images: what the optimizer, the batch and the stopping "
+        "rule do by themselves.",
+        ("setting",),
+        {(setting,): command for setting, command in IMPLICIT.items()},
+    ),
+    "l2norm": Artefact(
+        "L2 norm and curvature against size",
+        "Random labels take longer to fit and need larger weights.",
+        ("data",),
+        {("MNIST",): ("mnist_l2norm.py", "mnist_l2norm")},
+    ),
+    "demo": Artefact(
+        "Demo",
+        "5,000 real digits and images made by the project: the same findings in "
+        "minutes, without a download.",
+        ("data", "model", "corruption"),
+        {
+            ("digits", "MLP 1x512", "true labels"): f"{_DEMO_MLP} --epochs 30",
+            ("digits", "MLP 1x512", "random labels"): f"{_DEMO_MLP} --random-labels "
+            f"{_DEMO_NOISE}",
+            **{
+                ("digits", "MLP 1x512", p): f"{_DEMO_MLP} --label-corruption {p} "
+                f"{_DEMO_NOISE}"
+                for p in (0.2, 0.4, 0.6, 0.8)
+            },
+            **{
+                ("digits", "MLP 1x512", name): f"{_DEMO_MLP} {flags} --epochs 30"
+                for name, flags in CONDITIONS.items()
+                if "pixels" in flags
+            },
+            ("made images", "AlexNet", "true labels"): f"{ALEXNET} --dataset synthetic "
+            "--epochs 20",
+            ("digits", "MLP 2x64", "both labels"): (
+                "mnist_l2norm.py --dataset mnist_5k --max-size 256 --seeds 2",
+                "mnist_l2norm_mnist_5k_seeds2_n128-256",
+            ),
+        },
+    ),
+}
+
+
+def split(command):
+    """Returns `(script, flags)`: file name, and list of its flags."""
+    script, *flags = shlex.split(command)
+    return script, flags
+
+
+def name_of(run, seed=0):
+    """Returns the name of a run's files, without importing its script.
+
+    Args:
+        run: A value of `Artefact.runs`.
+        seed: Integer, added as `--seed`; a script that names itself has one run.
+    """
+    if isinstance(run, tuple):
+        return run[1]
+    script, flags = split(run)
+    flags = [*flags, "--seed", str(seed)]
+    return regime.parse("", script, flags, **_defaults(script))[1].name
+
+
+@functools.cache
+def _defaults(script):
+    """The script's own defaults, read from its call of `regime.parse`."""
+    for node in ast.walk(ast.parse((ROOT / script).read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "parse":
+            return {k.arg: ast.literal_eval(k.value) for k in node.keywords}
+    raise ValueError(f"{script} does not call `parse`: give its run's name yourself.")
