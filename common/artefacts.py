@@ -227,11 +227,14 @@ def name_of(run, seed=0):
         run: A value of `Artefact.runs`.
         seed: Integer, added as `--seed`; a script that names itself has one run.
     """
-    if isinstance(run, tuple):
-        return run[1]
-    script, flags = split(run)
+    return run[1] if isinstance(run, tuple) else parse(run, seed)[1].name
+
+
+def parse(command, seed=0):
+    """Returns the `(Regime, Options)` of a training command, as its script reads it."""
+    script, flags = split(command)
     flags = [*flags, "--seed", str(seed)]
-    return regime.parse("", script, flags, **_defaults(script))[1].name
+    return regime.parse("", script, flags, **_defaults(script))
 
 
 @functools.cache

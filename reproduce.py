@@ -1,0 +1,223 @@
+"""Run what a table or figure of the paper needs and has not yet, then draw it.
+
+  python reproduce.py demo --results-dir demo --models-dir demo   # minutes, offline
+  python reproduce.py --list                        # what there is, and what is done
+  python reproduce.py table_1 --seeds 3 --workers 2           # Table 1, three seeds
+
+A run with a record is not run again, and an interrupted one continues: stop this at
+any time and type it again. `--dry-run` prints the commands, which may also be typed
+one by one. `--cluster` runs them on the machines of a Ray cluster, `--shard i/n` a
+part of them, as one of n jobs of a batch system. The commands are plain data in
+common/artefacts.py; what each run prints is in .logs/ of the results folder.
+"""
+
+import argparse
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from common import artefacts, cli, cluster, datasets, records, runner
+
+ROOT = Path(__file__).resolve().parent
+TRAIN_SIZES = {"cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000}
+TRAIN_SIZES |= {"mnist_5k": 4_000, "synthetic": 2_000}
+
+
+def main(argv=None):
+    args = _parser().parse_args(argv)
+    names = args.artefact or (list(artefacts.ARTEFACTS) if args.list else [])
+    if unknown := sorted({*args.artefact} - {*artefacts.ARTEFACTS}):
+        raise cli.UsageError(
+            f"unknown artefact {', '.join(unknown)!r}. "
+            f"Expected some of: {', '.join(artefacts.ARTEFACTS)}."
+        )
+    if not names:
+        raise cli.UsageError(
+            f"no artefact was named. Name some of: {', '.join(artefacts.ARTEFACTS)}; "
+            "or --list them."
+        )
+    if args.list:
+        return _list(names, args)
+    jobs = jobs_of(names, args)
+    if args.shard:
+        part, parts = args.shard
+        jobs = jobs[part - 1 :: parts]
+    missing = [job for job in jobs if not job.paths.json.exists()]
+    if args.dry_run:
+        for job in missing:
+            print(shlex.join(["python", *job.command, *job.folders]))
+        return None
+    print(f"{len(jobs) - len(missing)} of {len(jobs)} runs are done already.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as gently as Ctrl-C
+    try:
+        failed = _run(missing, args) if missing else []
+        if not args.shard:  # the other shards are not there yet
+            _draw(args.results_dir)
+    except KeyboardInterrupt:
+        again = shlex.join(["python", "reproduce.py", *(argv or sys.argv[1:])])
+        raise cli.Interrupted(
+            f"stopped; every run keeps its finished epochs. To go on, type: {again}"
+        ) from None
+    if failed:
+        raise cli.MendableError(
+            f"{len(failed)} of {len(missing)} runs failed: "
+            f"{', '.join(job.name for job in failed)}. Their last words are above; "
+            "mend the cause and type the same command again."
+        )
+    return None
+
+
+def jobs_of(names, args):
+    """Returns the `runner.Job`s of some artefacts, each once, in their order.
+
+    Args:
+        names: Names of artefacts.
+        args: The command line, with `seeds`, `dataset`, `results_dir`, `models_dir`
+            and `data_dir`.
+    """
+    rates, jobs = _rates({args.results_dir, ROOT / "results"}), {}
+    for artefact in names:
+        for run in artefacts.ARTEFACTS[artefact].runs.values():
+            if args.dataset:
+                run = _on(args.dataset, run)
+            named = isinstance(run, tuple)  # by itself; it has its own seeds
+            for seed in range(1 if named else args.seeds):
+                job = _job(run, seed, rates, args)
+                jobs.setdefault(job.name, job)
+    return list(jobs.values())
+
+
+def _job(run, seed, rates, args):
+    name, epochs, seconds = artefacts.name_of(run, seed), None, None
+    command = run[0] if isinstance(run, tuple) else run
+    script, flags = artefacts.split(command)
+    if not isinstance(run, tuple):
+        regime = artefacts.parse(command, seed)[0]
+        epochs = regime.epochs
+        examples = regime.train_size or TRAIN_SIZES[regime.dataset]
+        if script.removesuffix(".py") in rates:
+            seconds = rates[script.removesuffix(".py")] * epochs * examples
+    flags += ["--seed", str(seed)] if seed else []
+    flags += ["--data-dir", args.data_dir] if args.data_dir else []
+    command = (script, *flags)
+    return runner.Job(name, command, args.results_dir, args.models_dir, epochs, seconds)
+
+
+def _on(dataset, run):
+    """The same run on another data set, which its name shows after the script's."""
+    command, name = run if isinstance(run, tuple) else (run, None)
+    script, flags = artefacts.split(command)
+    usual = script.split("_")[0]  # scripts are named <dataset>_<model>.py
+    given = usual
+    if "--dataset" in flags:
+        i = flags.index("--dataset")
+        given = flags[i + 1]
+        del flags[i : i + 2]
+    command = shlex.join([script, *flags, "--dataset", dataset])
+    if name is None:
+        return command
+    stem = script.removesuffix(".py")
+    rest = name.removeprefix(stem).removeprefix(f"_{given}")
+    return command, f"{stem}{'' if dataset == usual else f'_{dataset}'}{rest}"
+
+
+def _rates(folders):
+    """{script: seconds that its records took an epoch and example}, their median."""
+    found = {}
+    for path in {path for folder in folders for path in folder.glob("*.json")}:
+        record = records.read(path)
+        if "train_examples" in record:
+            passes = record["epochs"] * record["train_examples"]
+            found.setdefault(record["script"], []).append(record["seconds"] / passes)
+    return {script: statistics.median(rates) for script, rates in found.items()}
+
+
+def _list(names, args):
+    rows = [("artefact", "runs", "done", "time left")]
+    for name in names:
+        jobs = jobs_of([name], args)
+        left = [job for job in jobs if not job.paths.json.exists()]
+        known = [job.seconds for job in left if job.seconds is not None]
+        time = f"at most {runner.duration(sum(known))}" if known else "unknown"
+        if known and len(known) < len(left):
+            time += f"; unknown for {len(left) - len(known)} of {len(left)}"
+        time = time if left else ""
+        rows.append((name, str(len(jobs)), str(len(jobs) - len(left)), time))
+    for name, runs, done, time in rows:
+        print(f"{name:27}{runs:>5}{done:>6}   {time}".rstrip())
+    print("\nTime: one run after the other, at the speed of a script's own records.")
+
+
+def _run(jobs, args):
+    if args.cluster:
+        return cluster.run(jobs, args.cluster, args.cpus_per_run, args.gpus_per_run)
+    workers = args.workers or len(runner.gpus()) or min(len(runner.cores()), 8)
+    return runner.local(jobs, min(workers, len(jobs)))
+
+
+def _draw(results):
+    command = [sys.executable, str(ROOT / "report.py"), "--results-dir", str(results)]
+    if code := subprocess.run(command).returncode:
+        raise cli.MendableError(
+            f"the runs are done, but report.py ended with exit code {code}. "
+            f"Type: python report.py --results-dir {results}"
+        )
+
+
+def _shard(text):
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(
+            f"received {text!r}, expected i/n with i from 1 to n, as in 2/8"
+        )
+    return int(part), int(parts)
+
+
+def _count(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f"received {text!r}, expected an integer of at least 1"
+        )
+    return int(text)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="reproduce.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    known = ", ".join(artefacts.ARTEFACTS)
+    parser.add_argument("artefact", nargs="*", help=f"some of: {known}")
+    add = parser.add_argument_group("what is run").add_argument
+    add("--list", action="store_true", help="show what is done and what is left")
+    add("--dry-run", action="store_true", help="print the commands of missing runs")
+    text = "seeds 0 to N-1 of every run (default: 1)"
+    add("--seeds", type=_count, default=1, metavar="N", help=text)
+    text = "this data set in place of every run's own"
+    add("--dataset", choices=datasets.NAMES, metavar="NAME", help=text)
+    text = "only the i-th of n equal parts (1 <= i <= n); draws nothing"
+    add("--shard", type=_shard, metavar="i/n", help=text)
+    add = parser.add_argument_group("where").add_argument
+    text = "runs at a time (default: one for each GPU, else for each core, at most 8)"
+    add("--workers", type=_count, metavar="N", help=text)
+    text = "a Ray cluster's host:port, or auto on one of its machines"
+    add("--cluster", metavar="ADDRESS", help=text)
+    text = "on a cluster: cores a run gets (default: 1)"
+    add("--cpus-per-run", type=_count, default=1, metavar="N", help=text)
+    text = "on a cluster: GPUs a run gets, 0.5 to share one (default: 0)"
+    add("--gpus-per-run", type=float, default=0, metavar="G", help=text)
+    text = "CSV and JSON (default: results)"
+    add("--results-dir", type=Path, default="results", metavar="DIR", help=text)
+    text = ".h5 files and checkpoints (default: saved_models)"
+    add("--models-dir", type=Path, default="saved_models", metavar="DIR", help=text)
+    add("--data-dir", metavar="DIR", help="where data sets lie on each machine")
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main)
