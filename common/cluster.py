@@ -60,13 +60,13 @@ def run(jobs, address, cpus, gpus):
             )
             .remote(records.git_state())
         )
-        task = ray.remote(_on_worker).options(
+        task = ray.remote(
             num_cpus=cpus,
             num_gpus=gpus,
             scheduling_strategy="SPREAD",
             max_retries=RETRIES,
             retry_exceptions=[ChildProcessError],
-        )
+        )(_on_worker)
         # Where our own files are is the driver's business, in absolute terms.
         absolute = [
             job._replace(
@@ -171,8 +171,6 @@ def _checkpoints(job):
 
 def _on_worker(job, home, cpus):
     """A task: runs a job in a folder of its own. Returns why it failed, or ""."""
-    import ray
-
     # In Ray's copy of the code, so that Ray clears up after a worker that dies.
     folder = Path(tempfile.mkdtemp(dir=ROOT))
     there = job._replace(
@@ -180,7 +178,7 @@ def _on_worker(job, home, cpus):
     )
     sent, process = {}, None
     try:
-        for name, content in ray.get(home.fetch.remote(job)).items():
+        for name, content in _answer(home.fetch.remote(job)).items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
@@ -193,7 +191,7 @@ def _on_worker(job, home, cpus):
         while not ended:
             ended = process.poll() is not None  # before the last look at its files
             if files := _changed(folder, sent):
-                ray.get(home.store.remote(job, files))
+                _answer(home.store.remote(job, files))
             time.sleep(0 if ended else 1)
         reason = runner.why_failed(process.returncode, there)
         if process.returncode < 0:  # out of memory, perhaps: another try
@@ -203,6 +201,11 @@ def _on_worker(job, home, cpus):
         if process:
             process.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answer(reference):
+    # Not `ray.get`, during which Ray gives this task's cores to another.
+    return reference.future().result()
 
 
 def _changed(folder, sent):
