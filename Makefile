@@ -6,9 +6,7 @@ DEMO := --results-dir demo --models-dir demo
 .PHONY: demo test lint format
 
 demo: .venv/installed  ## real digits and made images, true and random labels; minutes
-	$(BIN)/python cifar10_mlp.py --dataset mnist_5k $(DEMO)
-	$(BIN)/python cifar10_mlp.py --dataset mnist_5k --random-labels --lr-decay 1 --epochs 100 --stop-at 0.999 $(DEMO)
-	$(BIN)/python cifar10_alexnet.py --dataset synthetic --epochs 20 $(DEMO)
+	$(BIN)/python reproduce.py demo $(DEMO)
 
 test: .venv/installed-dev  ## the whole suite, on a CPU, without network
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -27,6 +25,6 @@ format: .venv/installed-dev
 	$(BIN)/pip install --quiet -r requirements.txt
 	touch $@
 
-.venv/installed-dev: .venv/installed requirements-dev.txt
-	$(BIN)/pip install --quiet -r requirements-dev.txt
+.venv/installed-dev: .venv/installed requirements-dev.txt requirements-cluster.txt
+	$(BIN)/pip install --quiet -r requirements-dev.txt -r requirements-cluster.txt
 	touch $@

@@ -110,16 +110,15 @@ def _connect(address):
             "--cluster needs Ray, which is not installed. Run: "
             "pip install -r requirements-cluster.txt"
         ) from None
+    # Only the code travels, whatever else lies in the folder.
+    others = [p for p in ROOT.iterdir() if p.suffix != ".py" and p.name != "common"]
+    others = [f"/{path.name}" for path in others]
     try:
         ray.init(
             address=address,
             log_to_driver=False,
             logging_level="ERROR",
-            runtime_env={
-                "working_dir": str(ROOT),
-                # Only the code, whatever else lies in the folder.
-                "excludes": ["/*", "!/*.py", "!/common", "__pycache__"],
-            },
+            runtime_env={"working_dir": str(ROOT), "excludes": others},
         )
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as e:
         raise MendableError(
@@ -171,8 +170,9 @@ def _checkpoints(job):
 
 def _on_worker(job, home, cpus):
     """A task: runs a job in a folder of its own. Returns why it failed, or ""."""
-    # In Ray's copy of the code, so that Ray clears up after a worker that dies.
-    folder = Path(tempfile.mkdtemp(dir=ROOT))
+    # Ray's copy of the code; it clears up there also after a worker that dies.
+    code = Path.cwd()
+    folder = Path(tempfile.mkdtemp(dir=code))
     there = job._replace(
         results_dir=folder / "results", models_dir=folder / "saved_models"
     )
@@ -185,14 +185,14 @@ def _on_worker(job, home, cpus):
             sent[path] = path.stat().st_mtime_ns
         if there.paths.json.exists():  # its worker died after the last word
             return ""
-        words = [str(ROOT / job.command[0]), *job.command[1:]]
+        words = [str(code / job.command[0]), *job.command[1:]]
         process = runner.start(words, there.log, threads=cpus, folder=folder)
         ended = False
         while not ended:
             ended = process.poll() is not None  # before the last look at its files
             if files := _changed(folder, sent):
                 _answer(home.store.remote(job, files))
-            time.sleep(0 if ended else 1)
+            time.sleep(0 if ended else 0.5)
         reason = runner.why_failed(process.returncode, there)
         if process.returncode < 0:  # out of memory, perhaps: another try
             raise ChildProcessError(reason)

@@ -8,16 +8,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+import psutil
 import pytest
+from processes import alive, events, family, wait_for
 
 from common import records
 
 pytest.importorskip("ray")
-import psutil  # noqa: E402  (comes with ray's requirements in ours)
-
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[1]
 FAKE = ROOT / "tests" / "fake_run.py"
@@ -39,34 +38,6 @@ cli.run(main)
 """
 
 
-def wait_for(what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what.__name__}"
-        time.sleep(0.1)
-    return found
-
-
-def alive(pids):
-    return [p for p in pids if psutil.pid_exists(p) and _status(p) != "zombie"]
-
-
-def _status(pid):
-    try:
-        return psutil.Process(pid).status()
-    except psutil.NoSuchProcess:
-        return "zombie"
-
-
-def family(process):
-    """PIDs of a process and of all below it."""
-    try:
-        below = psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-    return [process.pid, *(child.pid for child in below)]
-
-
 @pytest.fixture
 def two_nodes(tmp_path):
     """(address, [head, second]) of a cluster; ends its processes by their PIDs."""
@@ -77,7 +48,6 @@ def two_nodes(tmp_path):
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"),
         "RAY_USAGE_STATS_ENABLED": "0",
-        "PYTHONPATH": str(ROOT),
     }
     with socket.socket() as sock:
         sock.bind(("127.0.0.2", 0))
@@ -93,11 +63,13 @@ def two_nodes(tmp_path):
                     command, env=environment, stdout=log, stderr=log
                 )
             nodes.append(node)
-            wait_for(lambda log=log: "Ray runtime started" in Path(log.name).read_text())
+            wait_for(
+                lambda log=log: "Ray runtime started" in Path(log.name).read_text()
+            )
         yield address, nodes, environment, seen
     finally:
         for node in nodes:
-            seen.update(family(node))
+            seen.update(family(node.pid))
         for node in reversed(nodes):
             node.terminate()
         for node in nodes:
@@ -108,69 +80,96 @@ def two_nodes(tmp_path):
     assert not left, "processes left behind"
 
 
-def test_a_worker_and_a_node_die_in_a_sweep(two_nodes, tmp_path):
-    address, nodes, environment, seen = two_nodes
-    journal = tmp_path / "journal"
-    journal.touch()
-    fakes = [f"fake{i}" for i in range(4)]
-    more = ["--epochs", "20", "--sleep", "0.3", "--journal", str(journal)]
-    lines = [[name, str(FAKE), name, *more] for name in fakes]
-    lines.append(["wrong", str(FAKE), "wrong", "--fail", "2", "--journal", str(journal)])
-    real = "cifar10_mlp_mnist_5k_n100_hidden8_epochs1_seed0"
-    flags = "--dataset mnist_5k --train-size 100 --hidden 8 --epochs 1 --quiet"
-    lines.append([real, "cifar10_mlp.py", *flags.split()])
-    with open(tmp_path / "driver.log", "w") as log:
-        driver = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, address, *map(json.dumps, lines)],
-            cwd=tmp_path,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-    seen.add(driver.pid)
+@pytest.fixture
+def sweep(two_nodes, tmp_path):
+    """Starts a sweep of {name: command}, in tmp_path."""
+    address, _, environment, seen = two_nodes
 
-    def events():
-        return [line.split(maxsplit=2) for line in journal.read_text().splitlines()]
+    def start(commands):
+        lines = [json.dumps([name, *words]) for name, words in commands.items()]
+        with open(tmp_path / "driver.log", "w") as log:
+            driver = subprocess.Popen(
+                [sys.executable, "-c", DRIVER, address, *lines],
+                cwd=tmp_path,
+                env=environment | {"PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+            )
+        seen.add(driver.pid)
+        return driver
+
+    return start
+
+
+def test_a_worker_a_node_and_the_driver_die_in_a_sweep(two_nodes, sweep, tmp_path):
+    _, nodes, _, seen = two_nodes
+    journal = tmp_path / "journal"
+
+    def fake(name, *flags):
+        return str(FAKE), name, *flags, "--journal", str(journal)
+
+    def named(name):
+        return [(pid, what) for n, pid, what in events(journal) if n == name]
+
+    def record_of(name):
+        return records.read(tmp_path / f"results/{name}.json")
 
     def running_on(node):
-        """(worker, run) processes of a fake run that has done five epochs there."""
-        ours = family(node)
-        assert len(alive({int(pid) for _, pid, _ in events()})) <= 2  # CPUs
-        for _, pid, what in events():
-            if int(pid) in alive(ours) and what == "epoch 5":
-                return psutil.Process(int(pid)).ppid(), int(pid)
+        """(worker, run) processes of a fake run that has done four epochs there."""
+        ours = family(node.pid)
+        assert len(alive({pid for _, pid, _ in events(journal)})) <= 2  # CPUs
+        for _, pid, what in events(journal):
+            if what == "epoch 4" and pid in alive(ours):
+                return psutil.Process(pid).ppid(), pid
         return None
+
+    fakes = [f"fake{i}" for i in range(4)]
+    commands = {n: fake(n, "--epochs", "8", "--sleep", "1") for n in fakes}
+    commands["wrong"] = fake("wrong", "--fail", "2")
+    real = "cifar10_mlp_mnist_5k_n100_hidden8_epochs1_seed0"
+    flags = "--dataset mnist_5k --train-size 100 --hidden 8 --epochs 1 --quiet"
+    commands[real] = ("cifar10_mlp.py", *flags.split())
+    driver = sweep(commands)
 
     worker, run = wait_for(lambda: running_on(nodes[0]))
     os.kill(worker, signal.SIGKILL)
     wait_for(lambda: not alive([run]), seconds=5)  # it took its run with it
 
     worker, run = wait_for(lambda: running_on(nodes[1]))
-    seen.update(family(nodes[1]))
+    seen.update(family(nodes[1].pid))
     below = psutil.Process(nodes[1].pid).children(recursive=True)
     (raylet,) = [p for p in below if "raylet/raylet" in " ".join(p.cmdline()[:1])]
     raylet.kill()
     wait_for(lambda: not alive([worker, run]), seconds=15)
 
     code = driver.wait(120)
-    seen.update(int(pid) for _, pid, _ in events())
     said = (tmp_path / "driver.log").read_text()
     assert code == 0 and "failed: wrong\n" in said, said
     assert "wrong: FAILED, exit code 2: the cause of it" in said
     for name in [*fakes, real]:
         paths = records.paths(name, tmp_path / "results", tmp_path / "saved_models")
-        record = records.read(paths.json)
+        record = record_of(name)
         assert record["name"] == name and record["git"] == records.git_state()
         assert paths.csv.read_text().count("\n") == record["epochs"] + 1
         assert paths.model.exists() and not paths.checkpoint.exists()
-    # Two runs were killed after their fifth epoch. They lost an epoch or two.
-    resumed = [records.read(tmp_path / f"results/{n}.json") for n in fakes]
-    resumed = [r["resumed_at"][0] for r in resumed if r["resumed_at"]]
-    assert len(resumed) == 2 and min(resumed) >= 3
+    # Two were killed after their fourth epoch, of which one may not have come home.
+    resumed = [record_of(name)["resumed_at"] for name in fakes]
+    assert sorted(map(len, resumed)) == [0, 0, 1, 1]
+    assert min(filter(None, resumed))[0] >= 3
+    told = (tmp_path / f"results/.logs/{real}.log").read_text()
+    assert "working_dir_files" in told and str(ROOT) not in told  # the code it was sent
     for name in fakes:  # nothing more after its record
-        assert [w for n, _, w in events() if n == name].index("record") == (
-            len([w for n, _, w in events() if n == name]) - 1
-        )
-    starts = [name for name, _, what in events() if what == "start"]
-    assert starts.count("wrong") == 1 and len(starts) == 4 + 2 + 1
-    assert not alive({int(pid) for _, pid, _ in events()})
+        assert [what for _, what in named(name)].index("record") == len(named(name)) - 1
+    assert [what for _, what in named("wrong")] == ["start"]  # no second try
+    assert sum(what == "start" for _, _, what in events(journal)) == 4 + 2 + 1
+
+    # The driver dies: its runs with it, and the next one goes on where they were.
+    last = {"last": fake("last", "--epochs", "8", "--sleep", "1")}
+    driver = sweep(last)
+    run = wait_for(lambda: [pid for pid, what in named("last") if what == "epoch 4"])
+    driver.kill()
+    driver.wait()
+    wait_for(lambda: not alive(run), seconds=15)
+    assert sweep(last).wait(60) == 0
+    assert record_of("last")["resumed_at"][0] >= 3
+    assert not alive({pid for _, pid, _ in events(journal)})

@@ -11,8 +11,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(ROOT.glob("*.py"))
 # Without Keras, so that `report.py` and `--help` answer in a second.
 LIGHT = [
+    "common.artefacts",
     "common.augmentations",
     "common.cli",
+    "common.cluster",
     "common.corruptions",
     "common.datasets",
     "common.records",

@@ -1,0 +1,282 @@
+"""reproduce.py: exactly the missing runs, each once, and safe to kill at any time."""
+
+import importlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from processes import alive, events, family, wait_for
+
+import reproduce
+from common import artefacts, cli, datasets, records
+
+ROOT = Path(__file__).parents[1]
+FAKE = str(ROOT / "tests" / "fake_run.py")
+RUNS = {run: None for a in artefacts.ARTEFACTS.values() for run in a.runs.values()}
+
+
+def own_name(command, monkeypatch):
+    """The run's name as the script itself makes it, stopped before it loads data."""
+    script, flags = artefacts.split(command)
+    if not (ROOT / script).exists():
+        pytest.skip(f"{script} does not exist yet")
+    module = importlib.import_module(script.removesuffix(".py"))
+    if hasattr(module, "run"):  # it names itself
+        return module.parse(flags)[1]
+    seen, parse = [], module.parse
+
+    def spy(*args, **kwargs):
+        seen.append(parse(*args, **kwargs))
+        raise InterruptedError
+
+    monkeypatch.setattr(module, "parse", spy)
+    with pytest.raises(InterruptedError):
+        module.main(flags)
+    return seen[0][1].name
+
+
+def jobs_of(*argv):
+    args = reproduce._parser().parse_args(argv)
+    return reproduce.jobs_of(args.artefact, args)
+
+
+def dry_run(capsys, *argv):
+    reproduce.main([*argv, "--dry-run"])
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("run", RUNS, ids=str)
+def test_names_are_those_of_the_scripts(run, monkeypatch):
+    command = run[0] if isinstance(run, tuple) else run
+    assert artefacts.name_of(run) == own_name(command, monkeypatch)
+
+
+@pytest.mark.parametrize("dataset", ["synthetic", "mnist", "mnist_5k"])
+def test_another_data_set_in_every_command(dataset, monkeypatch):
+    for job in jobs_of("demo", "l2norm", "figure_2", "--dataset", dataset):
+        words = list(job.command)
+        assert words.count("--dataset") == 1
+        assert words[words.index("--dataset") + 1] == dataset
+        if (ROOT / words[0]).exists():
+            with monkeypatch.context() as patch:
+                assert job.name == own_name(shlex.join(words), patch)
+
+
+def test_dry_run_prints_exactly_the_missing_runs(tmp_path, capsys):
+    commands = [*artefacts.TABLE_1.values()]
+    folders = f"--results-dir {tmp_path}"
+    printed = dry_run(capsys, "table_1", "--results-dir", str(tmp_path))
+    assert printed == [f"python {command} {folders}" for command in commands]
+    for row in (1, 4, 19):
+        name = artefacts.name_of(artefacts.TABLE_1[row])
+        (tmp_path / f"{name}.json").write_text("{}")
+        commands.remove(artefacts.TABLE_1[row])
+    partial = artefacts.name_of(artefacts.TABLE_1[2])  # interrupted: not done
+    (tmp_path / f"{partial}.csv").write_text("epoch,seconds\n1,1\n")
+    printed = dry_run(capsys, "table_1", "--results-dir", str(tmp_path))
+    assert printed == [f"python {command} {folders}" for command in commands]
+
+
+def test_the_flags_of_a_printed_command(capsys, tmp_path):
+    more = ["--results-dir", str(tmp_path), "--models-dir", "m", "--data-dir", "d e"]
+    lines = dry_run(capsys, "figure_2", "--seeds", "2", *more)
+    assert lines[1] == (
+        "python cifar10_inception.py --seed 1 --data-dir 'd e' "
+        f"--results-dir {tmp_path} --models-dir m"
+    )
+
+
+def test_a_command_of_two_artefacts_is_one_run():
+    apart = [job.name for name in ("table_1", "figure_1") for job in jobs_of(name)]
+    together = [job.name for job in jobs_of("table_1", "figure_1")]
+    assert sorted(together) == sorted(set(apart)) and len(together) < len(apart)
+    assert artefacts.name_of("cifar10_mlp.py --random-labels") in together
+
+
+def test_seeds_are_runs_of_their_own():
+    names = [job.name for job in jobs_of("figure_2", "demo", "--seeds", "3")]
+    assert len(set(names)) == len(names) == 3 * 2 + 3 * 10 + 1
+    assert sum(name.endswith("_seed2") for name in names) == 12
+
+
+@pytest.mark.parametrize("parts", [1, 3, 7])
+def test_shards_part_the_runs(parts, tmp_path, capsys):
+    argv = ["figure_1", "table_1", "--results-dir", str(tmp_path)]
+    shards = [
+        dry_run(capsys, *argv, "--shard", f"{i + 1}/{parts}") for i in range(parts)
+    ]
+    whole = dry_run(capsys, *argv)
+    assert sorted(line for shard in shards for line in shard) == sorted(whole)
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+    # A shard stays the same while others finish.
+    done = [job.name for job in jobs_of("figure_1")][0]
+    (tmp_path / f"{done}.json").write_text("{}")
+    assert dry_run(capsys, *argv, "--shard", f"{parts}/{parts}") == [
+        line for line in shards[-1] if line != whole[0]
+    ]
+
+
+def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(reproduce, "ROOT", tmp_path / "elsewhere")
+    argv = ["--list", "--results-dir", str(tmp_path)]
+    reproduce.main(argv)
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines()[1:-2]] == [
+        *artefacts.ARTEFACTS
+    ]
+    assert "figure_2                       2     0   unknown\n" in out
+    record = {"script": "cifar10_inception", "seconds": 360.0, "epochs": 5}
+    record["train_examples"] = 10_000
+    done = artefacts.name_of("cifar10_inception.py")
+    (tmp_path / f"{done}.json").write_text(json.dumps(record))
+    reproduce.main([*argv, "figure_2", "implicit"])
+    out = capsys.readouterr().out.splitlines()
+    # 50 epochs of 50,000 examples are 50 times the record.
+    assert out[1] == "figure_2                       2     1   at most 5.0 h"
+    assert out[2] == "implicit                       9     0   unknown"
+
+
+@pytest.mark.parametrize("dataset", datasets.NAMES)
+def test_sizes_for_the_estimates(dataset):
+    if dataset in ("mnist_5k", "synthetic"):
+        assert reproduce.TRAIN_SIZES[dataset] == len(datasets.load(dataset).y_train)
+    assert dataset in reproduce.TRAIN_SIZES
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        ("", "no artefact was named. Name some of: table_1"),
+        ("table_9", "unknown artefact 'table_9'. Expected some of: table_1"),
+        ("demo --shard 0/3", "expected i/n with i from 1 to n"),
+        ("demo --shard 4/3", "expected i/n"),
+        ("demo --seeds 0", "expected an integer of at least 1"),
+        ("demo --dataset cifar11", "invalid choice: 'cifar11'"),
+        ("demo --worker 2", "unrecognized arguments"),
+    ],
+)
+def test_wrong_usage(argv, reason, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["reproduce.py", *argv.split()])
+    with pytest.raises(SystemExit) as exit_:
+        cli.run(reproduce.main)
+    assert exit_.value.code == 2
+    assert reason in capsys.readouterr().err.splitlines()[-1]
+
+
+# Real processes.
+
+DRIVER = """
+import json, sys
+import reproduce
+from common import artefacts, cli
+for name, runs in json.loads(sys.argv.pop(1)).items():
+    runs = [run if isinstance(run, str) else tuple(run) for run in runs]
+    artefacts.ARTEFACTS[name] = artefacts.Artefact(
+        name, "", ("run",), {(i,): run for i, run in enumerate(runs)}
+    )
+cli.run(reproduce.main)
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts reproduce.py with artefacts of its own, in tmp_path."""
+
+    def start(grid, *argv):
+        folders = [f"--{kind}-dir={tmp_path / kind}" for kind in ("results", "models")]
+        command = [sys.executable, "-c", DRIVER, json.dumps(grid), *argv, *folders]
+        return subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return start
+
+
+def fake(name, *flags, journal):
+    return shlex.join([FAKE, name, *flags, "--journal", str(journal)]), name
+
+
+def test_a_failure_is_told_and_the_rest_go_on(start, tmp_path):
+    journal = tmp_path / "journal"
+    grid = {
+        "one": [fake("a", journal=journal), fake("b", "--fail", "1", journal=journal)],
+        "two": [fake("b", "--fail", "1", journal=journal), fake("c", journal=journal)],
+    }
+    first = start(grid, "one", "two", "--workers", "2")
+    said, _ = first.communicate(timeout=120)
+    assert first.returncode == 1, said
+    assert "b: FAILED, exit code 1: the cause of it" in said
+    assert "1 of 3 runs failed: b." in said
+    assert {path.stem for path in tmp_path.glob("results/*.json")} == {"a", "c"}
+    assert (tmp_path / "results/README.md").exists()  # drawn all the same
+    starts = [name for name, _, what in events(journal) if what == "start"]
+    assert sorted(starts) == ["a", "b", "c"]
+    grid["two"] = [fake("b", journal=journal)]
+    again = start(grid, "two", "one")
+    said, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    assert "1 of 2 runs are done already." in said
+    starts = [name for name, _, what in events(journal) if what == "start"]
+    assert sorted(starts) == ["a", "b", "b", "c"]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_stops_gently_and_says_how_to_go_on(start, tmp_path, kind):
+    journal = tmp_path / "journal"
+    long = "--epochs", "400", "--sleep", "0.05"
+    grid = {"one": [fake(name, *long, journal=journal) for name in "abc"]}
+    first = start(grid, "one", "--workers", "2")
+    wait_for(lambda: {n for n, _, w in events(journal) if w == "epoch 3"} == {*"ab"})
+    pids = family(first.pid)
+    assert len(pids) == 3
+    first.send_signal(kind)
+    said, _ = first.communicate(timeout=30)
+    assert first.returncode == 130
+    assert "To go on, type: python reproduce.py one --workers 2 --results-dir=" in said
+    assert not alive(pids)
+    assert [what for _, _, what in events(journal)].count("interrupted") == 2
+    assert not list(tmp_path.glob("results/*.json"))
+
+
+def test_killed_it_leaves_no_process_and_goes_on_where_it_was(start, tmp_path):
+    command = "cifar10_mlp.py --dataset mnist_5k --train-size 500 --hidden 8 "
+    runs = [command + "--epochs 100 --precision float32"]
+    first = start({"one": runs}, "one", "--workers", "1")
+    paths = records.paths(
+        artefacts.name_of(runs[0]), tmp_path / "results", tmp_path / "models"
+    )
+
+    def epochs():
+        return len(paths.csv.read_text().splitlines()) - 1 if paths.csv.exists() else 0
+
+    wait_for(lambda: epochs() >= 3)
+    pids = family(first.pid)
+    first.kill()
+    first.wait()
+    wait_for(lambda: not alive(pids), seconds=3)
+    assert len(pids) >= 2 and not paths.json.exists()
+    done = epochs()
+    again = start({"one": runs}, "one", "--workers", "1")
+    said, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    record = records.read(paths.json)
+    # The checkpoint is written before the CSV: it may be an epoch ahead.
+    assert record["epochs"] == 100 and record["resumed_at"][0] in (done, done + 1)
+
+
+def test_a_cluster_without_ray_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(cli.MendableError, match="pip install -r requirements-cluster"):
+        reproduce.main(
+            ["figure_2", "--cluster", "auto", "--results-dir", str(tmp_path)]
+        )
