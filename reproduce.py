@@ -141,7 +141,7 @@ def _list(names, args):
         jobs = jobs_of([name], args)
         left = [job for job in jobs if not job.paths.json.exists()]
         known = [job.seconds for job in left if job.seconds is not None]
-        time = f"at most {runner.duration(sum(known))}" if known else "unknown"
+        time = f"about {runner.duration(sum(known))}" if known else "unknown"
         if known and len(known) < len(left):
             time += f"; unknown for {len(left) - len(known)} of {len(left)}"
         time = time if left else ""

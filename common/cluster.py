@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -110,6 +111,8 @@ def _connect(address):
             "--cluster needs Ray, which is not installed. Run: "
             "pip install -r requirements-cluster.txt"
         ) from None
+    if address != "auto":
+        _knock(address)  # Ray itself would try for minutes
     # Only the code travels, whatever else lies in the folder.
     others = [p for p in ROOT.iterdir() if p.suffix != ".py" and p.name != "common"]
     others = [f"/{path.name}" for path in others]
@@ -126,6 +129,18 @@ def _connect(address):
             "Start it as README says, and type this on one of its machines."
         ) from None
     return ray
+
+
+def _knock(address):
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise MendableError(
+            f"nothing answers at {address} ({error}). Expected the host:port of a "
+            "cluster's head node, or auto on one of its machines; start it as README "
+            "says."
+        ) from None
 
 
 class _Home:

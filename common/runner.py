@@ -228,7 +228,7 @@ class Progress:
             known.append(left)
             where = f"epoch {epoch} of {job.epochs}" if epoch else "starting"
             where = where if job.epochs else "running"
-            lines.append(f"  {job.name}: {where}{_at_most(left)}")
+            lines.append(f"  {job.name}: {where}{_about(left)}")
         known += [job.seconds for job in self.left if job not in self.begun]
         whole = None
         if some := [seconds for seconds in known if seconds is not None]:
@@ -237,7 +237,7 @@ class Progress:
             whole = max(max(known), sum(known) / self.workers)
         done = self.total - len(self.left) - self.failed
         failed = f", {self.failed} failed" if self.failed else ""
-        lines.append(f"{done} of {self.total} runs done{failed}{_at_most(whole)}")
+        lines.append(f"{done} of {self.total} runs done{failed}{_about(whole)}")
         if self.live:
             width = shutil.get_terminal_size().columns - 1
             self._print("".join(f"{line[:width]}\n" for line in lines))
@@ -263,8 +263,8 @@ def _so_far(job, begun):
         return 0, 0
 
 
-def _at_most(seconds):
-    return "" if seconds is None else f", at most {duration(seconds)} left"
+def _about(seconds):
+    return "" if seconds is None else f", about {duration(seconds)} left"
 
 
 def duration(seconds):

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from processes import alive, events, family, wait_for
 
-from common import records
+from common import cli, cluster, records
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.cluster
@@ -173,3 +173,10 @@ def test_a_worker_a_node_and_the_driver_die_in_a_sweep(two_nodes, sweep, tmp_pat
     assert sweep(last).wait(60) == 0
     assert record_of("last")["resumed_at"][0] >= 3
     assert not alive({pid for _, pid, _ in events(journal)})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.2:1", "nowhere"])
+def test_no_cluster_there(address, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with pytest.raises(cli.MendableError, match=f"nothing answers at {address}"):
+        cluster.run([], address, cpus=1, gpus=0)

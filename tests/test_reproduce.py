@@ -137,7 +137,7 @@ def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch):
     reproduce.main([*argv, "figure_2", "implicit"])
     out = capsys.readouterr().out.splitlines()
     # 50 epochs of 50,000 examples are 50 times the record.
-    assert out[1] == "figure_2                       2     1   at most 5.0 h"
+    assert out[1] == "figure_2                       2     1   about 5.0 h"
     assert out[2] == "implicit                       9     0   unknown"
 
 

@@ -131,9 +131,9 @@ def test_time_left(job, capsys, monkeypatch):
     progress.show()
     # 8 epochs of 25 s; the two others are taken to be alike.
     assert capsys.readouterr().err.splitlines() == [
-        "  a: epoch 2 of 10, at most 3 min left",
+        "  a: epoch 2 of 10, about 3 min left",
         "  b: starting",
-        "0 of 3 runs done, at most 5 min left",
+        "0 of 3 runs done, about 5 min left",
     ]
 
 
