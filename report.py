@@ -150,8 +150,9 @@ def readme(sections, absent):
         "# Results",
         "Written by `python report.py` from the records in this folder; "
         "[report.html](report.html) shows them with figures (open it in a browser: "
-        "it needs no network). Accuracy in %, ours in bold: mean over the seeds, the "
-        "lowest and highest in brackets behind it, then the paper's value in brackets. "
+        "it needs no network). Accuracy in %, ours in bold: mean over the seeds (with "
+        "the lowest and the highest where they differ), then the paper's value in "
+        "brackets. "
         "“> N” is a run of N epochs that never fitted.",
     ]
     for section in sections:
@@ -199,7 +200,7 @@ def compare(names, results):
     pair = [_find(name, runs, results) for name in names]
     regimes = [{"script": r.record["script"], **r.record["regime"]} for r in pair]
     facts = [
-        {name: run.record.get(name) for name in COMPARED} | run.record["final"]
+        run.record["final"] | {name: run.record.get(name) for name in COMPARED}
         for run in pair
     ]
     width = max(len(run.name) for run in pair)
@@ -244,8 +245,8 @@ def main(argv=None):
     (results / "README.md").write_text(readme(sections, absent))
     (results / "report.html").write_text(page.render(results, sections, absent, runs))
     if results.resolve() == ROOT / "results":
-        first = next(section for section in sections if section.name == "table_1")
-        refresh_readme(table_1(first.rows), ROOT / "README.md")
+        rows = [section.rows for section in sections if section.name == "table_1"]
+        refresh_readme(table_1(*rows), ROOT / "README.md")
     print(f"Wrote {results / 'report.html'}, {results / 'README.md'} and figures/")
 
 

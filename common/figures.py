@@ -384,6 +384,7 @@ def batch_norm(rows, papers):
     axis = sketch.axes[0, 0]
     for row in rows:
         model = row.fields["model"]
+        axis.plot([], [], color=colour(row), linewidth=4, label=model)
         _curves(sketch, axis, row, "train_accuracy", 100, f"{model}, training")
         _curves(sketch, axis, row, "val_accuracy", 100, f"{model}, test", linestyle=":")
         best = [
@@ -399,7 +400,13 @@ def batch_norm(rows, papers):
             axis.plot(last, paper.value, "D", color=colour(row), **HOLLOW)
             sketch.value(axis, last, paper.value, f"{model}, paper: {paper.value} %")
     axis.set(xlabel="epochs", ylabel="accuracy (%)", ylim=(None, 101))
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    models = [h for h in axis.get_lines() if h.get_label() in _by_model(rows)]
+    styles = {"training": "-", "test": ":", "best test so far": "--"}
+    models += [
+        matplotlib.lines.Line2D([], [], color="0.4", linestyle=dashes, label=word)
+        for word, dashes in styles.items()
+    ]
+    axis.legend(handles=models, loc="lower right")
     return sketch
 
 
@@ -440,7 +447,8 @@ def _label(row):
             f"{name}" for name in ("crop", "weight decay") if fields[name] == "yes"
         ]
         return f"{fields['labels']} labels" + "".join(f", {part}" for part in parts)
-    return str(list(fields.values())[-1])
+    last = list(fields.values())[-1]
+    return f"p = {last:g}" if isinstance(last, float) else str(last)
 
 
 def accuracies(rows, papers):
@@ -462,7 +470,9 @@ def accuracies(rows, papers):
         axis.axvline(10, color="0.6", linewidth=0.7)
     axis.set(xlabel="accuracy (%)", xlim=(0, 103))
     axis.xaxis.set_major_locator(MaxNLocator(6))
-    marks = {"training": "|", "test": "o", "paper": "D"}
+    marks = {"training": "|", "test": "o"}
+    if any(row.paper for row in rows):
+        marks["paper"] = "D"
     handles = [
         matplotlib.lines.Line2D([], [], marker=mark, linestyle="none", color="0.4",
                                 markerfacecolor="white" if mark == "D" else "0.4",
@@ -497,7 +507,7 @@ def compare(pair, path):
         path: `Path` of the PNG.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.6, 3))
+        figure = Figure(figsize=(6.6, 2.9))
         loss, accuracy = figure.subplots(1, 2)
         for run, ink in zip(pair, ("#006BA4", "#C85200"), strict=True):
             epochs = run.history["epoch"]
@@ -510,7 +520,9 @@ def compare(pair, path):
         loss.yaxis.set_major_formatter("{x:g}")
         loss.yaxis.set_minor_formatter(NullFormatter())
         accuracy.set(xlabel="epochs", ylabel="accuracy (%)", ylim=(0, 103))
-        figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper left")
+        figure.legend(
+            *accuracy.get_legend_handles_labels(), loc="outside upper left", ncols=2
+        )
         save_png(figure, path)
 
 

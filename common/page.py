@@ -141,9 +141,10 @@ labels or pixels were; test accuracy says whether anything was learnt that holds
 new images; “first fitted” says how many epochs memorizing took.</p>
 <details><summary>How to read the tables and figures</summary>
 <p>A number is the mean over <i>n</i> seeds, with the lowest and the highest in
-brackets; with one seed it is that run's. “Δ” is ours less the paper's, in percentage
-points. The verdict is <span class="v within">within ±{tolerance} points</span> where
-training and test accuracy, as far as the paper gives them, are that close;
+brackets where they differ; with one seed it is that run's. “Δ” is ours less the
+paper's, in percentage points. The verdict is
+<span class="v within">within ±{tolerance} points</span> where training and test
+accuracy, as far as the paper gives them, are that close;
 <span class="v outside">outside</span> where one is not;
 <span class="v unfit">did not fit</span> where a run never reached 99 % of its training
 labels; <span class="v fitted">fitted</span> where it did and the paper gives no number;
@@ -184,6 +185,7 @@ def _finding(sections):
                 return _FINDING.format(
                     model=escape(model),
                     data=true.runs[0].record["regime"]["dataset"],
+                    chance=100 / true.runs[0].record["num_classes"],
                     a=_percent(true, "train"),
                     b=_percent(random, "train"),
                     c=_percent(true, "test"),
@@ -194,18 +196,18 @@ def _finding(sections):
 
 _FINDING = """<p class="finding"><b>{model} on {data}</b> reproduces {a} of its true
 training labels, and {b} of labels drawn at random. On new images it is right {c} of
-the time after the first, and {d} after the second. Guessing gives 10 %.</p>
+the time after the first, and {d} after the second. Guessing gives {chance:g} %.</p>
 """
 
 
 def _percent(row, part):
-    return f"{row.final(f'{part}_accuracy').mean:.1f} %"
+    return f"{row.final(f'{part}_accuracy').mean:.2f} %"
 
 
 def _section(section, results):
     parts = [
         f'<section id="{section.name}"><h2>{escape(section.title)}</h2>',
-        f'<p class="says">{escape(section.says)}</p>',
+        f'<p class="says">What to look for: {escape(section.says)}</p>',
     ]
     if section.drawn:
         drawn = "".join(inline(figure) for figure in section.drawn)
@@ -234,13 +236,13 @@ def _results_table(rows, caption):
     metrics = [
         (metric, any(metric in row.paper for row in rows)) for metric in tables.FINAL
     ]
-    head = [*rows[0].fields]
+    head = [*rows[0].fields, "verdict"]
     for metric, known in metrics:
         head += [f"{metric.split('_')[0]} %"] + known * ["paper", "Δ"]
-    head += ["first fitted", "n", "verdict", "command", "records"]
+    head += ["first fitted", "n", "command", "records"]
     lines = []
     for row in rows:
-        cells = [_text(value) for value in row.fields.values()]
+        cells = [*map(_field, row.fields.values()), _verdict_cell(row)]
         for metric, known in metrics:
             cells += _measured_cells(row, metric, known)
         last = max((run.record["epochs"] for run in row.runs), default="")
@@ -248,7 +250,7 @@ def _results_table(rows, caption):
         order = last + 0.5 if None in epochs else epochs and sum(epochs) / len(epochs)
         cells.append(_number(tables.epochs_to_fit(row), order or ""))
         cells.append(_number(len(row.runs) or "", len(row.runs)))
-        cells += [_verdict_cell(row), _text(row.command, "code"), _records_cell(row)]
+        cells += [_text(row.command, "code"), _records_cell(row)]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return _table(head, lines, caption)
 
@@ -268,7 +270,7 @@ def _measured_cells(row, metric, known):
             f'<td class="number" data-v="{escape(str(value))}">{escape(text)}{tag}</td>'
         )
         gap = row.difference(metric)
-        cells.append(_number("" if gap is None else f"{gap:+.2f}", gap))
+        cells.append(_number("" if gap is None else f"{gap + 0:+.2f}", gap))
     return cells
 
 
@@ -292,6 +294,13 @@ def _records_cell(row):
         for run in row.runs
     )
     return f"<td>{links}</td>"
+
+
+def _field(value):
+    """A cell that tells a row from others; a level of label corruption is `p = …`."""
+    if isinstance(value, float):
+        return f'<td data-v="{value}">p = {value:g}</td>'
+    return _text(value)
 
 
 def _text(value, tag="span"):
@@ -365,7 +374,8 @@ def inline(figure):
         svg,
     )
     width = float(re.search(r'width="([\d.]+)pt"', svg)[1])
-    size = f'style="width:{width * 1.45:.0f}px;max-width:{max(100, width / 3.4):.0f}%"'
+    # On a phone a wide figure keeps a readable size, and scrolls in its own box.
+    size = f'style="min-width:{min(width, 330):.0f}pt"'
     label = escape(figure.caption)
     svg = re.sub(
         r'width="[\d.]+pt" height="[\d.]+pt"',
@@ -383,7 +393,8 @@ def inline(figure):
         for kind in ("png", "svg")
     )
     return (
-        f'<figure><div class="scroll" tabindex="0">{svg}</div>'
+        f'<figure style="width:{width * 1.45:.0f}px">'
+        f'<div class="scroll" tabindex="0">{svg}</div>'
         f"<figcaption>{label} {files}</figcaption></figure>"
     )
 
@@ -455,7 +466,7 @@ def chart(run, kind):
     """Returns a small chart of one run: `loss` (log scale) or `accuracy`, as HTML."""
     column = _LOSS if kind == "loss" else _ACCURACY
     size = len(run.history["epoch"])
-    chosen = sorted({*range(0, size, max(1, size // 50)), size - 1})
+    chosen = sorted({*range(0, size, max(1, size // 25)), size - 1})
     lines = {}
     for part, word in (("train", "training"), ("val", "test")):
         values = run.history.get(f"{part}_{column}", [])

@@ -218,19 +218,20 @@ def epochs_to_fit(row):
     """Returns the first fitted epoch as text; a run that never fitted is `> N`."""
     epochs = [run.record["epochs_to_fit"] for run in row.runs]
     if None in epochs:  # censored: no mean exists, so every seed is shown
-        return ", ".join(
+        shown = [
             f"> {run.record['epochs']}" if epoch is None else str(epoch)
             for run, epoch in zip(row.runs, epochs, strict=True)
-        )
+        ]
+        return ", ".join(shown if len(set(shown)) > 1 else shown[:1])
     return spread(stat(epochs), 0) if epochs else ""
 
 
 def spread(value, digits=2):
-    """Returns `mean (low–high)` of a `Stat`, or the one value of a single seed."""
-    if value.n == 1:
-        return f"{value.mean:.{digits}f}"
-    mean = f"{value.mean:.{digits or 1}f}"
-    return f"{mean} ({value.low:.{digits}f}–{value.high:.{digits}f})"
+    """Returns `mean (low–high)` of a `Stat`; the mean alone where the two are equal."""
+    low, high = f"{value.low:.{digits}f}", f"{value.high:.{digits}f}"
+    if low == high:
+        return low
+    return f"{value.mean:.{digits or 1}f} ({low}–{high})"
 
 
 _KEYS = ("size", "labels", "stop")
