@@ -528,8 +528,8 @@ def compare(pair, path):
 
 _ACCURACIES = (
     "Training (bar) and test accuracy (dot) of each row; the line between them is the "
-    "generalization gap, the thick part the range over seeds, a hollow diamond the "
-    "paper's value, the thin vertical line chance."
+    "generalization gap, the thick part the range over seeds, the thin vertical line "
+    "chance. Hollow diamonds, where the paper gives a number: its value."
 )
 _LOSSES = (
     "Training loss (cross-entropy of the fixed model after each epoch, log scale) "
@@ -555,7 +555,7 @@ FIGURES = {
     "figure_1": (
         (
             "figure_1a",
-            _LOSSES + " Hollow markers: when a careful public run of Inception "
+            _LOSSES + " Hollow markers, beside Inception: when a careful public run "
             "reached 0.01 (not the paper's, one seed).",
             losses,
         ),

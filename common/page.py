@@ -25,7 +25,7 @@ _REPLACED = {
     **{COLOURS[name].lower(): f"var({ink})" for name, ink in _INKS.items()},
 }
 _VERDICTS = {  # verdict: (class, what the table shows)
-    "within": ("within", f"within ±{tables.TOLERANCE} points"),
+    "within": ("within", "within"),
     "outside": ("outside", "outside"),
     "did not fit": ("unfit", "did not fit"),
     "fitted": ("fitted", "fitted"),
@@ -143,8 +143,8 @@ new images; “first fitted” says how many epochs memorizing took.</p>
 <p>A number is the mean over <i>n</i> seeds, with the lowest and the highest in
 brackets where they differ; with one seed it is that run's. “Δ” is ours less the
 paper's, in percentage points. The verdict is
-<span class="v within">within ±{tolerance} points</span> where training and test
-accuracy, as far as the paper gives them, are that close;
+<span class="v within">within</span> where training and test accuracy, as far as the
+paper gives them, are within ±{tolerance} points of its own;
 <span class="v outside">outside</span> where one is not;
 <span class="v unfit">did not fit</span> where a run never reached 99 % of its training
 labels; <span class="v fitted">fitted</span> where it did and the paper gives no number;
