@@ -458,22 +458,14 @@ def _run(run):
     )
 
 
-_LOSS, _ACCURACY = "cross_entropy", "accuracy"
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 320, 170, 38, 30
 
 
 def chart(run, kind):
     """Returns a small chart of one run: `loss` (log scale) or `accuracy`, as HTML."""
-    column = _LOSS if kind == "loss" else _ACCURACY
     size = len(run.history["epoch"])
     chosen = sorted({*range(0, size, max(1, size // 25)), size - 1})
-    lines = {}
-    for part, word in (("train", "training"), ("val", "test")):
-        values = run.history.get(f"{part}_{column}", [])
-        if kind == "loss":
-            lines[word] = [math.log10(max(values[i], 1e-9)) for i in chosen if values]
-        else:
-            lines[word] = [100 * values[i] for i in chosen if values]
+    lines = _lines(run, kind, chosen)
     every = [v for line in lines.values() for v in line if math.isfinite(v)]
     if not every:
         return ""
@@ -507,6 +499,19 @@ def chart(run, kind):
         f'aria-label="{unit} of {run.name}">{drawn}</svg>'
         f"<figcaption>{unit}: training (solid), test (dotted)</figcaption></figure>"
     )
+
+
+def _lines(run, kind, chosen):
+    """What a chart shows, at the chosen epochs: log10 of the loss, or % accuracy."""
+    lines = {}
+    for part, word in (("train", "training"), ("val", "test")):
+        if kind == "loss":
+            values = run.history.get(f"{part}_cross_entropy", [])
+            lines[word] = [math.log10(max(values[i], 1e-9)) for i in chosen if values]
+        else:
+            values = run.history.get(f"{part}_accuracy", [])
+            lines[word] = [100 * values[i] for i in chosen if values]
+    return lines
 
 
 def _ticks(logarithms):
