@@ -1,162 +1,253 @@
 """Redraw the tables and figures from the records in results/ (imports no Keras).
 
-  python report.py         # results/README.md, results/figures/*.png, README's table
+  python report.py                          # README.md, report.html, figures/ there
+  python report.py --results-dir demo       # the same of what `make demo` left
+  python report.py --compare cifar10_mlp_seed0 cifar10_alexnet_seed0   # two runs
+  python report.py --gallery                # images as the model is fed them
 
-Every number comes from a record; a row without one reads "not yet run". The
-paper's values stand beside ours, from common/paper.csv.
+Every number comes from a record; what has none reads "not yet run". The paper's
+values stand beside ours, from common/paper.csv, with how sure each is.
 """
 
 import argparse
-import csv
+import difflib
 import re
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")  # no window: the files are the result
-import matplotlib.pyplot as plt
-import pandas as pd
-
-from common import cli, records
+from common import artefacts, cli, figures, page, tables
 
 ROOT = Path(__file__).resolve().parent
-# Table 1 of the paper: row -> the command that makes it, and the name of its run.
-TABLE_1 = {
-    1: ("cifar10_inception.py --random-crop --wd 5e-4", "wd0.0005_crop"),
-    2: ("cifar10_inception.py --random-crop", "crop"),
-    3: ("cifar10_inception.py --wd 5e-4", "wd0.0005"),
-    4: ("cifar10_inception.py", ""),
-    5: ("cifar10_inception.py --random-labels", "labels1"),
-    6: ("cifar10_inception.py --no-batch-norm --wd 5e-4", "nobn_wd0.0005"),
-    7: ("cifar10_inception.py --no-batch-norm", "nobn"),
-    8: ("cifar10_inception.py --no-batch-norm --random-labels", "labels1_nobn"),
-    9: (
-        "cifar10_alexnet.py --random-crop --wd 5e-4 --stop-at 0.99",
-        "wd0.0005_crop_stop0.99",
-    ),
-    10: ("cifar10_alexnet.py --random-crop", "crop"),
-    11: ("cifar10_alexnet.py --wd 5e-4 --stop-at 0.999", "wd0.0005_stop0.999"),
-    12: ("cifar10_alexnet.py", ""),
-    13: ("cifar10_alexnet.py --random-labels", "labels1"),
-    14: ("cifar10_mlp.py --hidden 512 512 512 --wd 1e-4", "hidden512-512-512_wd0.0001"),
-    15: ("cifar10_mlp.py --hidden 512 512 512", "hidden512-512-512"),
-    16: (
-        "cifar10_mlp.py --hidden 512 512 512 --random-labels",
-        "labels1_hidden512-512-512",
-    ),
-    17: ("cifar10_mlp.py --wd 1e-4", "wd0.0001"),
-    18: ("cifar10_mlp.py", ""),
-    19: ("cifar10_mlp.py --random-labels", "labels1"),
-}
-# The picture at the top of README: network -> (colour, row true, row random).
-MEMORIZATION = {"small AlexNet": ("#006BA4", 12, 13), "MLP 1x512": ("#FF800E", 18, 19)}
-
-STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.constrained_layout.use": True,
-    "font.size": 8,
-    "legend.frameon": False,
-    "savefig.dpi": 200,
-}
+COMPARED = (  # of a record, what two runs are compared by
+    "epochs",
+    "epochs_to_fit",
+    "stopped_because",
+    "parameters",
+    "realized_label_noise",
+    "precision_in_force",
+    "device",
+    "seconds",
+)
 
 
-def run_name(row, seed=0):
-    """Returns the name of the run behind a row of Table 1."""
-    command, settings = TABLE_1[row]
-    script = command.split(".py")[0]
-    return "_".join(part for part in (script, settings, f"seed{seed}") if part)
-
-
-def table_1(results):
-    """Returns Table 1 as Markdown: measured beside printed, linked to its record."""
-    with open(ROOT / "common" / "paper.csv", newline="") as file:
-        paper = [line for line in csv.DictReader(file) if line["artefact"] == "table_1"]
-    lines = [
-        "| row | model | crop | weight decay | labels | train (paper) | test (paper) "
-        "| first fitted | command |",
-        "|--:|--|:-:|:-:|--|--:|--:|--:|--|",
-    ]
-    for train, test in zip(paper[::2], paper[1::2], strict=True):
-        row = int(train["row"])
-        command, name = TABLE_1[row][0], run_name(row)
-        measured, epoch = ("not yet run", "not yet run"), ""
-        if (results / f"{name}.json").exists():
-            record = records.read(results / f"{name}.json")
-            final = record["final"]
-            keys = ("train_accuracy", "val_accuracy")
-            measured = [f"**{100 * final[key]:.2f}**" for key in keys]
-            epoch = record["epochs_to_fit"] or f"> {record['epochs']}"
-            epoch = f"epoch {epoch}"
-            command = f"[`{command}`]({name}.json)"
-        else:
-            command = f"`{command}`"
-        cells = [row, train["model"], train["random_crop"], train["weight_decay"]]
-        cells += [train["labels"], f"{measured[0]} ({train['value']})"]
-        cells += [f"{measured[1]} ({test['value']})", epoch, command]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
-
-
-def draw_memorization(results, path):
-    """Draws accuracy against epochs, true and random labels side by side."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(6.6, 2.6), sharey=True, sharex=True)
-        for axis, kind, column in zip(axes, ("true", "random"), (1, 2), strict=True):
-            for network, choice in MEMORIZATION.items():
-                file = results / f"{run_name(choice[column])}.csv"
-                if not file.exists():
-                    continue
-                history = pd.read_csv(file)
-                for key, dashes in (("train", "-"), ("val", ":")):
-                    values = 100 * history[f"{key}_accuracy"]
-                    label = f"{network}, {'training' if key == 'train' else 'test'}"
-                    axis.plot(history.epoch, values, dashes, c=choice[0], label=label)
-            axis.axhline(10, color="0.6", linewidth=0.7)
-            axis.text(0.99, 11.5, "chance", ha="right", color="0.5", fontsize=7,
-                      transform=axis.get_yaxis_transform())  # fmt: skip
-            axis.set(xlabel="epochs", ylim=(0, 103))
-            axis.text(0.5, 1.02, f"{kind} labels", ha="center",
-                      transform=axis.transAxes)  # fmt: skip
-        axes[0].set_ylabel("accuracy (%)")
-        axes[1].legend(loc="center right")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Fixed metadata: redrawing an unchanged result changes no byte.
-        figure.savefig(path, metadata={"Software": None})
-        plt.close(figure)
-
-
-def refresh_readme(table, path):
-    """Puts the table between README's markers."""
-    start, end = "<!-- table 1, by report.py -->\n", "\n<!-- end -->"
-    table = table.replace("](cifar10", "](results/cifar10")
-    pattern = re.escape(start) + ".*?" + re.escape(end)
-    text = re.sub(pattern, lambda _: start + table + end, path.read_text(), flags=re.S)
-    path.write_text(text)
-
-
-def main(argv=None):
+def parse(argv):
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--results-dir", default="results", metavar="DIR", type=Path)
-    results = parser.parse_args(argv).results_dir
-    table = table_1(results)
-    text = (
-        "# Results\n\nWritten by `python report.py` from the records in this folder.\n"
-        "\n## Table 1: CIFAR-10 accuracy in %\n\n"
-        "Ours in bold, the paper's in brackets; one seed. The paper's values are "
-        "printed in it and cross-checked.\n\n" + table + "\n"
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="put two runs side by side: names of records, or their files",
     )
+    parser.add_argument(
+        "--gallery",
+        action="store_true",
+        help="draw figures/gallery.png (loads Keras and a data set), then report",
+    )
+    parser.add_argument(
+        "--dataset",
+        default="cifar10",
+        metavar="NAME",
+        help="of the gallery (default: cifar10)",
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="where its data set lies")
+    return parser.parse_args(argv)
+
+
+def collect(results):
+    """Reads the records and draws the figures.
+
+    Args:
+        results: `Path` of the folder.
+
+    Returns:
+        `(sections, absent, runs)`: list of `page.Section` of the artefacts with a
+        record, names of the others, and every `tables.Run` by name.
+    """
+    runs, papers = tables.load(results), tables.paper_by_run()
+    points = {
+        panel: tables.paper_of(panel)
+        for panel in ("figure_1a", "figure_1b", "figure_1c")
+    }
+    sections, absent = [], []
+    for name, artefact in artefacts.ARTEFACTS.items():
+        if name == "table_1":
+            rows = tables.table_1(runs, papers)
+        else:
+            rows = tables.rows(artefact, runs, papers)
+        if not any(row.runs for row in rows):
+            absent.append(name)
+            continue
+        drawn = figures.draw(name, rows, points, results / "figures")
+        sections.append(page.Section(name, artefact.title, artefact.says, rows, drawn))
+    return sections, absent, runs
+
+
+def table_1(rows):
+    """Returns Table 1 as Markdown: measured beside printed, linked to its records.
+
+    Args:
+        rows: List of `tables.Row`, from `tables.table_1`.
+    """
+    lines = [
+        "| row | model | crop | weight decay | labels | train (paper) | test (paper) "
+        "| first fitted | seeds | command |",
+        "|--:|--|:-:|:-:|--|--:|--:|--:|--:|--|",
+    ]
+    for row in rows:
+        cells = [*row.fields.values()]
+        for metric in tables.FINAL:
+            ours = f"**{_spread(row, metric)}**" if row.runs else "not yet run"
+            cells.append(f"{ours} ({_paper(row, metric)})")
+        epochs = tables.epochs_to_fit(row)
+        cells += [f"epoch {epochs}" if epochs else "", len(row.runs) or ""]
+        lines.append(_line([*cells, _command(row)]))
+    return "\n".join(lines)
+
+
+def table(rows):
+    """Returns any other artefact as Markdown: a line a row that has records."""
+    rows = [row for row in rows if row.runs and row.trains]
+    if not rows:
+        return ""
+    head = [*rows[0].fields, "train %", "test %", "first fitted", "seeds", "verdict"]
+    lines = [_line([*head, "command"]), _line(["--"] * (len(head) + 1))]
+    for row in rows:
+        cells = [*row.fields.values()]
+        for metric in tables.FINAL:
+            paper = f" ({_paper(row, metric)})" if metric in row.paper else ""
+            cells.append(f"**{_spread(row, metric)}**{paper}")
+        cells += [tables.epochs_to_fit(row), len(row.runs), tables.verdict(row)]
+        lines.append(_line([*cells, _command(row)]))
+    return "\n".join(lines)
+
+
+def _line(cells):
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _spread(row, metric):
+    return tables.spread(row.final(metric))
+
+
+def _paper(row, metric):
+    value = row.paper[metric].value
+    return f"{value:.1f}" if value == 100 else f"{value:.2f}"
+
+
+def _command(row):
+    command = f"`{row.command.removeprefix('python ')}`"
+    return f"[{command}]({row.runs[0].name}.json)" if row.runs else command
+
+
+def readme(sections, absent):
+    """Returns the text of results/README.md."""
+    parts = [
+        "# Results",
+        "Written by `python report.py` from the records in this folder; "
+        "[report.html](report.html) shows them with figures (open it in a browser: "
+        "it needs no network). Accuracy in %, ours in bold: mean over the seeds (with "
+        "the lowest and the highest where they differ), then the paper's value in "
+        "brackets. "
+        "“> N” is a run of N epochs that never fitted.",
+    ]
+    for section in sections:
+        parts += [f"## {section.title}", section.says]
+        if section.name == "table_1":
+            parts.append(table_1(section.rows))
+        else:
+            parts.append(table(section.rows))
+        parts += [
+            run.record["verdict"]
+            for row in section.rows
+            for run in row.runs
+            if "verdict" in run.record
+        ]
+        waiting = sum(not row.runs for row in section.rows)
+        if waiting and section.name != "table_1":
+            parts.append(f"Not yet run: {waiting} of {len(section.rows)} runs.")
+        parts += [f"![{d.caption}](figures/{d.stem}.png)" for d in section.drawn]
+    if absent:
+        names = ", ".join(f"`{name}`" for name in absent)
+        parts += ["## Not yet run", f"No record here yet: {names}."]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def refresh_readme(text, path):
+    """Puts Table 1 between README's markers."""
+    start, end = "<!-- table 1, by report.py -->\n", "\n<!-- end -->"
+    text = text.replace("](cifar10", "](results/cifar10")
+    pattern = re.escape(start) + ".*?" + re.escape(end)
+    old = path.read_text()
+    path.write_text(re.sub(pattern, lambda _: start + text + end, old, flags=re.S))
+
+
+def compare(names, results):
+    """Prints two runs side by side and draws figures/compare.png.
+
+    Args:
+        names: Two names of records, or paths of their files.
+        results: `Path` of the folder they lie in.
+
+    Raises:
+        MendableError: If there is no such record.
+    """
+    runs = {k: v for k, v in tables.load(results).items() if v.history}
+    pair = [_find(name, runs, results) for name in names]
+    regimes = [{"script": r.record["script"], **r.record["regime"]} for r in pair]
+    facts = [
+        run.record["final"] | {name: run.record.get(name) for name in COMPARED}
+        for run in pair
+    ]
+    width = max(len(run.name) for run in pair)
+    for title, (a, b) in (("Settings that differ", regimes), ("Results", facts)):
+        print(f"{title:24}" + "  ".join(f"{run.name:{width}}" for run in pair))
+        differ = title.startswith("Settings")
+        for key in dict.fromkeys([*a, *b]):
+            if not differ or a.get(key) != b.get(key):
+                cells = "  ".join(f"{_short(x.get(key)):{width}}" for x in (a, b))
+                print(f"  {key:22}{cells.rstrip()}")
+    path = results / "figures" / "compare.png"
+    figures.compare(pair, path)
+    print(f"Wrote {path}")
+
+
+def _find(name, runs, results):
+    stem = Path(name).name.removesuffix(".json").removesuffix(".csv")
+    if stem not in runs:
+        near = difflib.get_close_matches(stem, runs, n=3, cutoff=0.3)
+        hint = f" Close to it: {', '.join(near)}." if near else ""
+        raise cli.MendableError(f"{results} holds no record called {stem}.{hint}")
+    return runs[stem]
+
+
+def _short(value):
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def main(argv=None):
+    arguments = parse(argv)
+    results = arguments.results_dir
+    if arguments.compare:
+        return compare(arguments.compare, results)
+    if arguments.gallery:
+        from common import gallery  # here alone: it imports Keras
+
+        path = results / "figures" / "gallery.png"
+        gallery.draw(arguments.dataset, arguments.data_dir, path)
+        print(f"Wrote {path}")
     results.mkdir(parents=True, exist_ok=True)
-    (results / "README.md").write_text(text)
+    sections, absent, runs = collect(results)
+    (results / "README.md").write_text(readme(sections, absent))
+    (results / "report.html").write_text(page.render(results, sections, absent, runs))
     if results.resolve() == ROOT / "results":
-        refresh_readme(table, ROOT / "README.md")
-    picture = results / "figures" / "memorization.png"
-    draw_memorization(results, picture)
-    print(f"Wrote {results / 'README.md'} and {picture}")
+        rows = [section.rows for section in sections if section.name == "table_1"]
+        refresh_readme(table_1(*rows), ROOT / "README.md")
+    print(f"Wrote {results / 'report.html'}, {results / 'README.md'} and figures/")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
-"""What the tests share: a backend, no GPU, a tiny data set."""
+"""What the tests share: a backend, no GPU, a tiny data set, made-up records."""
 
+import csv
+import dataclasses
+import json
 import os
 import sys
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # plain `pytest` does not add it
 
+from common import artefacts, regime  # noqa: E402
 from common.datasets import Data  # noqa: E402
 
 
@@ -31,3 +35,54 @@ def data():
         num_classes=10,
         y_train_true=y_train,
     )
+
+
+@pytest.fixture(scope="session")
+def make_up():
+    """A function that leaves the record and the CSV of a run that never was.
+
+    Its arguments: the folder, the command as in `artefacts`, the seed, final training
+    and test accuracy, the epoch that first fitted (None: never) and the last one.
+    """
+
+    def make(folder, command, seed=0, train=1.0, test=0.5, fit=3, epochs=5):
+        script, flags = artefacts.split(command)
+        flags = [*flags, "--seed", str(seed)]
+        defaults = artefacts._defaults(script)
+        settings, options = regime.parse("", script, flags, **defaults)
+        lines = [
+            {
+                "epoch": epoch,
+                "learning_rate": 0.01,
+                "loss": 2.0 / epoch,
+                "accuracy": train,
+                "train_cross_entropy": 2.0 / epoch,
+                "train_accuracy": train if epoch >= (fit or epochs) else train / 2,
+                "val_cross_entropy": 2.0,
+                "val_accuracy": test,
+                "seconds": 1.0,
+            }
+            for epoch in range(1, epochs + 1)
+        ]
+        record = {
+            "name": options.name,
+            "script": options.script,
+            "argv": flags,
+            "regime": dataclasses.asdict(settings),
+            "num_classes": 10,
+            "parameters": 1,
+            "epochs": epochs,
+            "epochs_to_fit": fit,
+            "stopped_because": "epochs",
+            "final": lines[-1],
+            "realized_label_noise": 0.9 * settings.label_corruption,
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{options.name}.json").write_text(json.dumps(record))
+        with open(folder / f"{options.name}.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, lines[0])
+            writer.writeheader()
+            writer.writerows(lines)
+        return options.name
+
+    return make

@@ -16,7 +16,11 @@ LIGHT = [
     "common.cli",
     "common.cluster",
     "common.corruptions",
+    "common.artefacts",
     "common.datasets",
+    "common.figures",
+    "common.page",
+    "common.tables",
     "common.records",
     "common.regime",
     "common.runner",
@@ -35,10 +39,20 @@ def path_of(module):
     return None
 
 
-def imports(path):
-    """Full names of what a file imports, also inside functions."""
+def nodes(tree, inside_functions):
+    """Every node of a file, or those that run when it is imported."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if inside_functions or not isinstance(node, ast.FunctionDef):
+            waiting += ast.iter_child_nodes(node)
+
+
+def imports(path, inside_functions=True):
+    """Full names of what a file imports."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(ast.parse(path.read_text()), inside_functions):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -58,7 +72,11 @@ COMMON = {
 
 
 def reachable(module):
-    """All that importing a module imports, packages' own files included."""
+    """All that importing a module imports, packages' own files included.
+
+    What a function imports when it is called is left out: `report.py --gallery` may
+    load Keras, `report.py` may not.
+    """
     found, waiting = set(), [module]
     while waiting:
         name = waiting.pop()
@@ -66,7 +84,7 @@ def reachable(module):
             continue
         found.add(name)
         if path := path_of(name):
-            waiting += imports(path)
+            waiting += imports(path, inside_functions=False)
         if "." in name:
             waiting.append(name.rpartition(".")[0])
     return {name.split(".")[0] for name in found} | found

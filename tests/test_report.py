@@ -1,82 +1,286 @@
 """Tables are redrawn from records alone, and README shows what they say."""
 
-import csv
-import json
+import re
+import shutil
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import pytest
 
 import report
-from common.regime import parse
+from common import artefacts, cli, figures, page, tables
+from common.tables import Stat
 
 ROOT = Path(__file__).parents[1]
+ALEXNET = "cifar10_alexnet.py"
+ROW_13 = artefacts.TABLE_1[13]
 
 
-@pytest.fixture
-def no_change_to_readme(monkeypatch, tmp_path):
-    """A copy of README that a redraw may write to."""
+def table_1(folder):
+    """Table 1's rows by number, from the records of a folder."""
+    rows = tables.table_1(tables.load(folder), tables.paper_by_run())
+    return {row.fields["row"]: row for row in rows}
+
+
+def rows_of(name, folder):
+    """The rows of an artefact, from the records of a folder."""
+    artefact = artefacts.ARTEFACTS[name]
+    return tables.rows(artefact, tables.load(folder), tables.paper_by_run())
+
+
+def pages(folder):
+    """Draws everything of a folder; returns the page and README of it."""
+    report.main(["--results-dir", str(folder)])
+    return [(folder / name).read_text() for name in ("report.html", "README.md")]
+
+
+@pytest.fixture(scope="module")
+def redrawn(tmp_path_factory):
+    """A copy of results/, drawn again."""
+    folder = tmp_path_factory.mktemp("results") / "results"
+    shutil.copytree(ROOT / "results", folder)
+    report.main(["--results-dir", str(folder)])
+    return folder
+
+
+def test_readme_and_results_show_the_records(redrawn, tmp_path):
+    committed = (ROOT / "results" / "README.md").read_text()
+    assert (redrawn / "README.md").read_text() == committed
     readme = tmp_path / "README.md"
-    readme.write_text((ROOT / "README.md").read_text())
-    return readme
+    shutil.copy(ROOT / "README.md", readme)
+    report.refresh_readme(report.table_1(table_1(redrawn).values()), readme)
+    assert readme.read_text() == (ROOT / "README.md").read_text()
 
 
-def test_readme_and_results_show_the_records(tmp_path, no_change_to_readme):
-    table = report.table_1(ROOT / "results")
-    assert table in (ROOT / "results" / "README.md").read_text()
-    report.refresh_readme(table, no_change_to_readme)
-    assert no_change_to_readme.read_text() == (ROOT / "README.md").read_text()
+def test_the_page_shows_the_records(redrawn):
+    """Its tables; the figures' bytes depend on the version of matplotlib."""
+    find = re.compile(r"<table>.*?</table>", re.DOTALL)
+    committed = find.findall((ROOT / "results" / "report.html").read_text())
+    assert len(committed) >= 2
+    assert find.findall((redrawn / "report.html").read_text()) == committed
 
 
-def test_every_run_of_the_table_is_the_one_its_command_makes():
-    defaults = {
-        "cifar10_mlp": dict(hidden=(512,), epochs=100),
-        "cifar10_alexnet": {},
-        "cifar10_inception": dict(lr=0.1, batch_norm=True),
-    }
-    for row, (command, _) in report.TABLE_1.items():
-        script, *flags = command.split()
-        stem = script.removesuffix(".py")
-        _, options = parse("", script, flags, **defaults[stem])
-        assert report.run_name(row) == options.name
-
-
-def test_the_paper_values_are_nineteen_rows_of_two():
-    with open(ROOT / "common" / "paper.csv", newline="") as file:
-        lines = [line for line in csv.DictReader(file) if line["artefact"] == "table_1"]
-    assert len(lines) == 2 * len(report.TABLE_1) == 38
+def test_the_paper_values_are_nineteen_rows_of_two(tmp_path):
+    lines = [line for line, _ in tables.paper_of("table_1")]
+    accuracies = [x for x in lines if x["metric"].endswith("accuracy")]
+    assert len(accuracies) == 2 * len(artefacts.TABLE_1) == 38
     # Printed in the abstract's own words: AlexNet on random labels, row 13.
-    thirteen = {x["metric"]: float(x["value"]) for x in lines if x["row"] == "13"}
-    assert thirteen == {"train_accuracy": 99.82, "test_accuracy": 9.86}
+    paper = table_1(tmp_path)[13].paper
+    assert paper["train_accuracy"] == (99.82, "printed")
+    assert paper["test_accuracy"] == (9.86, "printed")
 
 
-def test_a_row_without_a_record_reads_not_yet_run(tmp_path):
-    lines = report.table_1(tmp_path).splitlines()[2:]
+def test_every_value_of_the_paper_is_on_the_page_with_its_certainty(tmp_path, make_up):
+    make_up(tmp_path, ROW_13)
+    make_up(tmp_path, "cifar10_mlp.py --random-labels --wd 1e-4")
+    text, _ = pages(tmp_path)
+    lines = tables.paper_lines()
+    assert {x["certainty"] for x in lines} == set(tables.CERTAINTY)
+    for line in lines:
+        if line["artefact"] == "table_1" and line["metric"] == "parameters":
+            continue  # of the network, not of a run
+        value, sure = line["value"], line["certainty"]
+        if line["artefact"] in ("table_1", "random_label_regularizers"):
+            number = value.replace(".", "", 1).isdigit()
+            shown = f"{float(value):.2f}" if number else value
+            if shown != "fitted":  # an outcome, beside the accuracy that shows it
+                assert f"{shown} <small>{sure}</small>" in text, line
+        else:
+            found = re.search(
+                rf">{re.escape(value)}</span></td><td><span>{re.escape(line['unit'])}"
+                rf"</span></td><td><span>{re.escape(escape(tables.CERTAINTY[sure]))}<",
+                text,
+            )
+            assert found, line
+
+
+def test_a_row_without_a_record_reads_not_yet_run(tmp_path, make_up):
+    lines = report.table_1(table_1(tmp_path).values()).splitlines()[2:]
     assert len(lines) == 19
     assert all(line.count("not yet run") == 2 for line in lines)
+    make_up(tmp_path, ROW_13)
+    text, readme = pages(tmp_path)
+    # Two measured cells and the verdict, of the 18 other rows.
+    table = re.search(r"<table>.*?</table>", text, re.DOTALL)[0]
+    assert table.count("not yet run") == 3 * 18
+    assert readme.count("not yet run (") == 2 * 18
 
 
-def test_numbers_come_from_the_record(tmp_path):
-    record = {
-        "final": {"train_accuracy": 0.98765, "val_accuracy": 0.1234},
-        "epochs_to_fit": None,
-        "epochs": 50,
+def test_artefacts_without_a_record_are_one_line(tmp_path, make_up):
+    make_up(tmp_path, "cifar10_mlp.py --dataset mnist_5k --epochs 30")
+    text, readme = pages(tmp_path)
+    assert '<section id="demo">' in text and '<section id="table_1">' not in text
+    absent = set(artefacts.ARTEFACTS) - {"demo"}
+    assert all(f"reproduce.py {name}</code>" in text for name in absent)
+    assert text.count("<table>") == 2  # the demo's, and the paper's other numbers
+    assert all(f"`{name}`" in readme.splitlines()[-1] for name in absent)
+
+
+def test_mean_range_and_difference_by_hand(tmp_path, make_up):
+    for seed, (train, test) in enumerate([(0.999, 0.10), (1.0, 0.11), (0.998, 0.0909)]):
+        make_up(tmp_path, ROW_13, seed, train, test, fit=3 + seed)
+    row = table_1(tmp_path)[13]
+    assert len(row.runs) == 3
+    assert row.final("test_accuracy") == pytest.approx((10.03, 9.09, 11.0, 3))
+    assert row.difference("test_accuracy") == 0.17  # 10.03 - 9.86
+    assert row.difference("train_accuracy") == 0.08  # 99.9 - 99.82
+    assert tables.verdict(row) == "within"
+    assert tables.epochs_to_fit(row) == "4.0 (3–5)"
+    line = report.table_1([row]).splitlines()[2]
+    assert "**99.90 (99.80–100.00)** (99.82)" in line
+    assert "**10.03 (9.09–11.00)** (9.86)" in line
+    assert "| epoch 4.0 (3–5) | 3 |" in line
+
+
+def test_a_single_seed_shows_its_number_without_a_range(tmp_path, make_up):
+    make_up(tmp_path, ROW_13, train=0.9876, test=0.1234)
+    line = report.table_1([table_1(tmp_path)[13]]).splitlines()[2]
+    assert "**98.76** (99.82)" in line and "**12.34** (9.86)" in line
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [(0.1136, "within"), (0.1137, "outside"), (0.0836, "within"), (0.0835, "outside")],
+)
+def test_within_is_one_and_a_half_points_on_either_side(
+    tmp_path, make_up, test, expected
+):
+    make_up(tmp_path, ROW_13, train=0.9982, test=test)  # the paper: 99.82 and 9.86
+    assert tables.verdict(table_1(tmp_path)[13]) == expected
+
+
+def test_both_accuracies_count_for_the_verdict(tmp_path, make_up):
+    make_up(tmp_path, artefacts.TABLE_1[12], train=0.99, test=0.7607)
+    assert tables.verdict(table_1(tmp_path)[12]) == "within"  # 99.0 of 100.0
+    make_up(tmp_path, artefacts.TABLE_1[12], train=0.984, test=0.7607)
+    assert tables.verdict(table_1(tmp_path)[12]) == "outside"
+
+
+def test_a_run_that_never_fitted_is_censored(tmp_path, make_up):
+    make_up(tmp_path, ROW_13, 0, 0.5, 0.1, fit=None, epochs=5)
+    row = table_1(tmp_path)[13]
+    assert tables.verdict(row) == "did not fit"
+    assert tables.epochs_to_fit(row) == "> 5"
+    make_up(tmp_path, ROW_13, 1, 1.0, 0.1, fit=4, epochs=5)
+    row = table_1(tmp_path)[13]
+    assert tables.verdict(row) == "did not fit"  # one of the two
+    assert tables.epochs_to_fit(row) == "> 5, 4"
+
+
+def test_failing_as_in_the_paper_is_said(tmp_path, make_up):
+    command = "cifar10_alexnet.py --random-labels --wd 5e-4"
+    make_up(tmp_path, command, train=0.2, test=0.1, fit=None)
+    text, _ = pages(tmp_path)
+    assert "did not fit, as in the paper" in text
+    make_up(tmp_path, command, train=1.0, test=0.1)
+    (row,) = [r for r in rows_of("random_label_regularizers", tmp_path) if r.runs]
+    assert tables.verdict(row) == "outside"
+
+
+def test_epochs_to_fit_relative_to_no_corruption(tmp_path, make_up):
+    make_up(tmp_path, ALEXNET, fit=4, epochs=50)
+    for seed, fit in enumerate((9, 11)):
+        make_up(tmp_path, f"{ALEXNET} --label-corruption 0.5", seed, fit=fit, epochs=50)
+    make_up(tmp_path, ROW_13, 0, 0.9, 0.1, fit=None, epochs=50)
+    make_up(tmp_path, ROW_13, 1, 1.0, 0.1, fit=30, epochs=50)
+    rows = [row for row in rows_of("figure_1", tmp_path) if row.runs]
+    assert figures.epochs_by_level(rows) == {
+        0.0: (Stat(4, 4, 4, 1), False),
+        0.5: (Stat(10, 9, 11, 2), False),
+        1.0: (Stat(50, 50, 50, 1), True),  # the last epoch, never a made-up number
     }
-    (tmp_path / f"{report.run_name(13)}.json").write_text(json.dumps(record))
-    line = report.table_1(tmp_path).splitlines()[2 + 12]
-    assert "**98.77** (99.82)" in line or "**98.76** (99.82)" in line
-    assert "**12.34** (9.86)" in line
-    assert "> 50" in line  # censored, not imputed
+    assert figures.relative_by_level(rows) == {
+        0.0: (Stat(1, 1, 1, 1), False),
+        0.5: (Stat(2.5, 2.25, 2.75, 2), False),
+        1.0: (Stat(12.5, 12.5, 12.5, 1), True),
+    }
+    text, _ = pages(tmp_path)
+    assert "AlexNet, p = 1: not fitted, &gt; 12.5 times p = 0" in text
 
 
-def test_redrawing_changes_no_byte_and_imports_no_keras(tmp_path):
+def test_nothing_is_relative_to_a_base_that_has_not_fitted(tmp_path, make_up):
+    make_up(tmp_path, ALEXNET, train=0.9, fit=None)
+    make_up(tmp_path, ROW_13, fit=4)
+    rows = [row for row in rows_of("figure_1", tmp_path) if row.runs]
+    assert figures.relative_by_level(rows) == {}
+
+
+def test_errors_by_hand(tmp_path, make_up):
+    make_up(tmp_path, ALEXNET, train=0.99, test=0.75)
+    (row,) = [row for row in rows_of("figure_1", tmp_path) if row.runs]
+    assert figures.error_by_level([row])[0.0][0].mean == pytest.approx(25)
+    gap = figures.generalization_by_level([row])[0.0][0].mean
+    assert gap == pytest.approx(24)  # 25 % test error less 1 % training error
+
+
+def test_p_0_and_p_1_are_the_runs_of_true_and_random_labels(tmp_path):
+    rows = rows_of("figure_1", tmp_path)
+    assert len(rows) == 2 * 5 + 2 * 9 + 11
+
+
+def test_redrawing_changes_no_byte_and_imports_no_keras(tmp_path, make_up):
+    for run in artefacts.ARTEFACTS["figure_2"].runs.values():
+        make_up(tmp_path, run)
+    for name in ("figure_1", "explicit"):
+        for run in list(artefacts.ARTEFACTS[name].runs.values())[:9]:
+            make_up(tmp_path, run)
     code = (
         "import sys, report; report.main(['--results-dir', sys.argv[1]]); "
-        "assert not {'keras', 'tensorflow'} & set(sys.modules)"
+        "assert not {'keras', 'tensorflow', 'jax'} & set(sys.modules)"
     )
-    pictures = []
+    drawn = []
     for _ in range(2):
         subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=True)
-        pictures.append((tmp_path / "figures" / "memorization.png").read_bytes())
-    assert pictures[0] == pictures[1]
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        drawn.append({path: path.read_bytes() for path in files})
+    stems = {path.stem for path in drawn[0] if path.suffix == ".svg"}
+    assert {"figure_1a", "figure_1b", "figure_1c", "figure_2b", "explicit"} <= stems
+    assert drawn[0] == drawn[1]
+
+
+def test_a_script_that_names_itself_is_shown(tmp_path):
+    (tmp_path / "mnist_l2norm.json").write_text('{"verdict": "Norms grow & grow."}')
+    lines = ["size,labels,seed,stop,reached,epochs,l2_norm"]
+    lines += ["128,random,0,loss,True,10,2.0", "128,random,1,loss,False,30,4.0"]
+    (tmp_path / "mnist_l2norm.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "mnist_l2norm_norms.png").write_bytes(b"picture")
+    text, readme = pages(tmp_path)
+    assert "Norms grow &amp; grow." in text and "Norms grow & grow." in readme
+    assert "data:image/png;base64,cGljdHVyZQ==" in text
+    head, rows = tables.grouped(tables.read_rows(tmp_path / "mnist_l2norm.csv"))
+    assert head == ["size", "labels", "stop", "n", "reached", "epochs", "l2_norm"]
+    assert rows == [["128", "random", "loss", "2", "1 of 2", "20 (10–30)", "3 (2–4)"]]
+
+
+def test_the_analysis_of_saved_models_is_shown(tmp_path):
+    (tmp_path / "analysis.csv").write_text("model,trace\ncifar10_mlp_seed0,12.345678\n")
+    text, _ = pages(tmp_path)
+    assert '<section id="analysis">' in text and "12.35" in text
+
+
+def test_compare_says_what_differs(tmp_path, make_up, capsys):
+    names = [make_up(tmp_path, ALEXNET), make_up(tmp_path, ROW_13, test=0.1)]
+    report.main(
+        ["--results-dir", str(tmp_path), "--compare", names[0], f"{names[1]}.json"]
+    )
+    differing, results = capsys.readouterr().out.split("Results")
+    settings = [line.split()[0] for line in differing.splitlines()[1:]]
+    assert settings == ["label_corruption"]
+    assert re.search(r"val_accuracy +0\.5 +0\.1\n", results)
+    assert (tmp_path / "figures" / "compare.png").stat().st_size > 1000
+
+
+def test_compare_names_close_records(tmp_path, make_up):
+    name = make_up(tmp_path, ALEXNET)
+    with pytest.raises(cli.MendableError, match=name):
+        report.compare(["cifar10_alexnet_seed7", name], tmp_path)
+
+
+def test_a_chart_survives_a_run_of_one_epoch_and_a_diverged_one():
+    run = tables.Run("one", {}, {"epoch": [1.0], "train_cross_entropy": [0.5]})
+    assert "polyline" in page.chart(run, "loss")
+    run = tables.Run("nan", {}, {"epoch": [1.0], "train_cross_entropy": [float("nan")]})
+    assert page.chart(run, "loss") == ""

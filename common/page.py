@@ -1,0 +1,597 @@
+"""One self-contained page of every result: results/report.html (imports no Keras)."""
+
+import base64
+import math
+import re
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from common import artefacts, records, tables
+from common.figures import COLOURS
+
+# Colours of a figure -> those of the page, which differ in light and dark.
+_INKS = {
+    "AlexNet": "--alexnet",
+    "MLP 1x512": "--mlp1",
+    "MLP 3x512": "--mlp3",
+    "Inception": "--inception",
+    "Inception without BatchNorm": "--nobn",
+}
+_REPLACED = {
+    "#000000": "currentColor",
+    "#ffffff": "var(--paper)",
+    "black": "currentColor",
+    **{COLOURS[name].lower(): f"var({ink})" for name, ink in _INKS.items()},
+}
+_VERDICTS = {  # verdict: (class, what the table shows)
+    "within": ("within", "within"),
+    "outside": ("outside", "outside"),
+    "did not fit": ("unfit", "did not fit"),
+    "fitted": ("fitted", "fitted"),
+    "not yet run": ("none", "not yet run"),
+}
+_TERMS = {
+    "random labels": "every training label is replaced, once and before training, by "
+    "a uniform draw over all classes (p = 1). Test labels are never touched.",
+    "label corruption p": "the probability with which each training label is replaced "
+    "by such a draw. It may hit the true class: with ten classes 0.9 p are wrong.",
+    "shuffled, random, gaussian pixels": "one permutation of the pixels for all "
+    "images; a different one for each image; noise in place of the images.",
+    "fitted": "the network reproduces at least 99 % of the labels it is trained on. "
+    "A run that never does is shown as “> N” epochs, N being its last; "
+    "no number is made up for it.",
+    "epoch": "one pass over all training examples.",
+    "training / test accuracy": "share of correct answers on the examples trained on "
+    "(the fixed model, no augmentation, the labels it was given) and on the test set.",
+    "generalization error": "test error less training error: what is lost on new "
+    "images.",
+    "chance": "the accuracy of guessing: 10 % with ten classes.",
+    "cross-entropy (nats)": "the loss that training lowers; 2.3 is guessing among ten "
+    "classes, 0 is certainty in the right answer.",
+    "explicit regularizers": "weight decay (a penalty on large weights), dropout "
+    "(units switched off at random) and augmentation (crops, flips and colours drawn "
+    "anew for every image): added to make a network generalize.",
+    "implicit regularization": "what the optimizer, the batch size, BatchNorm (a "
+    "layer that normalizes activations) or stopping early do by themselves.",
+    "seed": "the number that decides initial weights, order and augmentation. Other "
+    "seeds show how far a result is chance.",
+}
+
+
+class Section(NamedTuple):
+    """An artefact that has at least one record."""
+
+    name: str  # key of `artefacts.ARTEFACTS`
+    title: str
+    says: str
+    rows: list  # of `tables.Row`
+    drawn: list  # of `figures.Drawn`
+
+
+def render(results, sections, absent, runs):
+    """Returns the page.
+
+    Args:
+        results: `Path` of the folder; pictures in its figures/ are embedded.
+        sections: List of `Section`.
+        absent: Names of the artefacts without any record.
+        runs: Dict of name -> `tables.Run`: every record there is.
+    """
+    here = Path(__file__)
+    extra = _analysis(results) + _gallery(results)
+    body = [_opening(sections), *(_section(s, results) for s in sections), extra]
+    body += [_every_run(runs), _absent(absent), _other_numbers()]
+    links = [(s.name, s.title.split(":")[0]) for s in sections]
+    links += [(i, t) for i, t in _MORE.items() if f'<section id="{i}"' in "".join(body)]
+    navigation = "".join(f'<li><a href="#{i}">{escape(t)}</a></li>' for i, t in links)
+    return _FRAME.format(
+        style=here.with_suffix(".css").read_text(),
+        script=here.with_suffix(".js").read_text(),
+        navigation=navigation,
+        body="\n".join(filter(None, body)),
+    )
+
+
+_MORE = {
+    "analysis": "Saved models",
+    "gallery": "Gallery",
+    "runs": "Every run",
+    "absent": "Not yet run",
+    "paper": "Other numbers",
+}
+# The policy forbids the page every request, so that "self-contained" is a fact.
+_FRAME = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+<title>Rethinking generalization: results</title>
+<style>
+{style}</style>
+</head>
+<body>
+<nav aria-label="Results"><ul><li><a href="#top">Top</a></li>{navigation}</ul></nav>
+<main id="top">
+{body}
+<footer class="soft">Written by <code>python report.py</code> from the records beside
+this file.</footer>
+</main>
+<div id="tip" role="status" hidden></div>
+<script>
+{script}</script>
+</body>
+</html>
+"""
+
+_INTRODUCTION = """<h1>Can a network that generalizes also memorize?</h1>
+<p>Train a network on images with their true labels. Then replace every label by a
+random draw, so that nothing connects an image to its label any more, and train the
+same network again with the same settings. What it now learns can only be memorized.
+<a href="https://arxiv.org/abs/1611.03530">Zhang, Bengio, Hardt, Recht and Vinyals
+(2017)</a> found that standard networks do learn it, completely, in a few times the
+epochs. So the size of a network, or a training error of zero, cannot explain why it
+works on new images when the labels are true. This page repeats their experiments.</p>
+"""
+_READING = """<p><b>What to look at.</b> Training accuracy is near 100 % whatever the
+labels or pixels were; test accuracy says whether anything was learnt that holds for
+new images; “first fitted” says how many epochs memorizing took.</p>
+<details><summary>How to read the tables and figures</summary>
+<p>A number is the mean over <i>n</i> seeds, with the lowest and the highest in
+brackets where they differ; with one seed it is that run's. “Δ” is ours less the
+paper's, in percentage points. The verdict is
+<span class="v within">within</span> where training and test accuracy, as far as the
+paper gives them, are within ±{tolerance} points of its own;
+<span class="v outside">outside</span> where one is not;
+<span class="v unfit">did not fit</span> where a run never reached 99 % of its training
+labels; <span class="v fitted">fitted</span> where it did and the paper gives no number;
+<span class="v none">not yet run</span> without a record. Beside a value of the paper
+stands how sure it is: {certainties}. Click a heading, or press Enter on it, to sort;
+hover over a figure, or tap it, for values.</p></details>
+<details><summary>Terms</summary><dl>{terms}</dl></details>
+"""
+
+
+def _opening(sections):
+    certainties = "; ".join(
+        f"<i>{name}</i>, {text}" for name, text in tables.CERTAINTY.items()
+    )
+    terms = "".join(
+        f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>"
+        for term, text in _TERMS.items()
+    )
+    reading = _READING.format(
+        tolerance=tables.TOLERANCE, certainties=certainties, terms=terms
+    )
+    return _INTRODUCTION + _finding(sections) + reading
+
+
+def _finding(sections):
+    """The main result in numbers: true and random labels on one network."""
+    for section in sections:
+        models = {}
+        for row in section.rows:
+            labels = row.fields.get("corruption", row.fields.get("labels"))
+            plain = "yes" not in row.fields.values()  # no regularizer
+            if row.runs and row.trains and plain and isinstance(labels, str):
+                kind = labels.removesuffix(" labels")
+                models.setdefault(row.fields.get("model"), {})[kind] = row
+        for model, kinds in models.items():
+            if {"true", "random"} <= kinds.keys():
+                true, random = kinds["true"], kinds["random"]
+                return _FINDING.format(
+                    model=escape(model),
+                    data=true.runs[0].record["regime"]["dataset"],
+                    chance=100 / true.runs[0].record["num_classes"],
+                    a=_percent(true, "train"),
+                    b=_percent(random, "train"),
+                    c=_percent(true, "test"),
+                    d=_percent(random, "test"),
+                )
+    return ""
+
+
+_FINDING = """<p class="finding"><b>{model} on {data}</b> reproduces {a} of its true
+training labels, and {b} of labels drawn at random. On new images it is right {c} of
+the time after the first, and {d} after the second. Guessing gives {chance:g} %.</p>
+"""
+
+
+def _percent(row, part):
+    return f"{row.final(f'{part}_accuracy').mean:.2f} %"
+
+
+def _section(section, results):
+    parts = [
+        f'<section id="{section.name}"><h2>{escape(section.title)}</h2>',
+        f'<p class="says">What to look for: {escape(section.says)}</p>',
+    ]
+    if section.drawn:
+        drawn = "".join(inline(figure) for figure in section.drawn)
+        parts.append(f'<div class="figures">{drawn}</div>')
+    trained = [row for row in section.rows if row.trains]
+    # What the paper has a number for stays in the table; the rest is folded away.
+    shown = [row for row in trained if row.runs or row.paper]
+    waiting = [row for row in section.rows if not row.runs and not row.paper]
+    if any(row.runs for row in shown):
+        parts.append(_results_table(shown, section.title))
+    parts += [_own_result(row, results) for row in section.rows if not row.trains]
+    if waiting:
+        lines = "".join(f"<li><code>{escape(r.command)}</code></li>" for r in waiting)
+        parts.append(
+            f"<details><summary>Not yet run: {len(waiting)} of {len(section.rows)} "
+            f"runs</summary><ul>{lines}</ul></details>"
+        )
+    parts.append(
+        f"<p>All of it: <code>python reproduce.py {section.name}</code></p></section>"
+    )
+    return "\n".join(parts)
+
+
+def _results_table(rows, caption):
+    """The table of an artefact: ours, the paper's, difference, verdict, command."""
+    metrics = [
+        (metric, any(metric in row.paper for row in rows)) for metric in tables.FINAL
+    ]
+    head = [*rows[0].fields, "verdict"]
+    for metric, known in metrics:
+        head += [f"{metric.split('_')[0]} %"] + known * ["paper", "Δ"]
+    head += ["first fitted", "n", "command", "records"]
+    lines = []
+    for row in rows:
+        cells = [*map(_field, row.fields.values()), _verdict_cell(row)]
+        for metric, known in metrics:
+            cells += _measured_cells(row, metric, known)
+        last = max((run.record["epochs"] for run in row.runs), default="")
+        epochs = [run.record["epochs_to_fit"] for run in row.runs]
+        order = last + 0.5 if None in epochs else epochs and sum(epochs) / len(epochs)
+        cells.append(_number(tables.epochs_to_fit(row), order or ""))
+        cells.append(_number(len(row.runs) or "", len(row.runs)))
+        cells += [_text(row.command, "code"), _records_cell(row)]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return _table(head, lines, caption)
+
+
+def _measured_cells(row, metric, known):
+    """One metric's cells: ours, and where the table has them the paper's and Δ."""
+    ours, paper = row.final(metric), row.paper.get(metric)
+    if metric == "train_accuracy" and not paper:
+        paper = row.paper.get("outcome")
+    shown = _range(ours) if ours else '<span class="none">not yet run</span>'
+    cells = [f'<td class="number" data-v="{ours.mean if ours else ""}">{shown}</td>']
+    if known:
+        value = paper.value if paper else ""
+        text = value if isinstance(value, str) else f"{value:.2f}"
+        tag = f" <small>{paper.certainty}</small>" if paper else ""
+        cells.append(
+            f'<td class="number" data-v="{escape(str(value))}">{escape(text)}{tag}</td>'
+        )
+        gap = row.difference(metric)
+        cells.append(_number("" if gap is None else f"{gap + 0:+.2f}", gap))
+    return cells
+
+
+def _range(value):
+    mean, *rest = tables.spread(value).split(" ", 1)
+    return mean + "".join(f" <small>{part}</small>" for part in rest)
+
+
+def _verdict_cell(row):
+    said = tables.verdict(row)
+    kind, text = _VERDICTS[said]
+    outcome = row.paper.get("outcome")
+    if said == "did not fit" and outcome and outcome.value != "fitted":
+        text += ", as in the paper"
+    return f'<td><span class="v {kind}">{text}</span></td>'
+
+
+def _records_cell(row):
+    links = " ".join(
+        f'<a href="#run-{run.name}">{run.name.rpartition("_")[2]}</a>'
+        for run in row.runs
+    )
+    return f"<td>{links}</td>"
+
+
+def _field(value):
+    """A cell that tells a row from others; a level of label corruption is `p = …`."""
+    if isinstance(value, float):
+        return f'<td data-v="{value}">p = {value:g}</td>'
+    return _text(value)
+
+
+def _text(value, tag="span"):
+    return f"<td><{tag}>{escape(str(value))}</{tag}></td>"
+
+
+def _number(text, order):
+    order = "" if order is None else order
+    return f'<td class="number" data-v="{order}">{escape(str(text))}</td>'
+
+
+def _table(head, lines, caption):
+    """A sortable table in a box of its own, which scrolls where it is too wide."""
+    headings = "".join(
+        f'<th scope="col"><button type="button">{escape(str(name))}</button></th>'
+        for name in head
+    )
+    box = f'class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"'
+    return (
+        f"<div {box}><table><thead><tr>{headings}</tr></thead>\n<tbody>"
+        + "\n".join(lines)
+        + "</tbody></table></div>"
+    )
+
+
+def _own_result(row, results):
+    """What a script that names itself left: its verdict, pictures and table."""
+    (run,) = row.runs
+    said = escape(run.record.get("verdict", ""))
+    parts = [f"<p>{said}</p>", _pictures(results, f"{run.name}_*.png")]
+    head, lines = tables.grouped(tables.read_rows(results / f"{run.name}.csv"))
+    if lines:
+        cells = [f"<tr>{''.join(map(_text, line))}</tr>" for line in lines]
+        parts.append(_table(head, cells, run.name))
+    parts.append(
+        f"<p><code>{escape(row.command)}</code> · {_files(run.name, results)}</p>"
+    )
+    return "\n".join(parts)
+
+
+def _files(name, results):
+    return " · ".join(
+        f'<a href="{name}{suffix}">{name}{suffix}</a>'
+        for suffix in (".json", ".csv")
+        if (results / f"{name}{suffix}").exists()
+    )
+
+
+def _pictures(results, pattern):
+    """Embeds the PNGs of figures/ that other scripts drew."""
+    drawn = []
+    for path in sorted((results / "figures").glob(pattern)):
+        data = base64.b64encode(path.read_bytes()).decode()
+        drawn.append(
+            f'<figure><img alt="{path.stem}" src="data:image/png;base64,{data}">'
+            f"</figure>"
+        )
+    return "".join(drawn)
+
+
+def inline(figure):
+    """Returns a `figures.Drawn` as HTML, in the page's colours and with its values."""
+    svg = figure.svg[figure.svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # equal in every figure
+    # References within a figure stay apart from those of another.
+    svg = re.sub(r'((?:id="|#)[mp])([0-9a-f]{10})\b', rf"\1{figure.stem}\2", svg)
+    svg = re.sub(
+        r"(stroke|fill): (#[0-9a-f]{6}|black)\b",
+        lambda m: f"{m[1]}: {_REPLACED.get(m[2], m[2])}",
+        svg,
+    )
+    width = float(re.search(r'width="([\d.]+)pt"', svg)[1])
+    # On a phone a wide figure keeps a readable size, and scrolls in its own box.
+    size = f'style="min-width:{min(width, 330):.0f}pt"'
+    label = escape(figure.caption)
+    svg = re.sub(
+        r'width="[\d.]+pt" height="[\d.]+pt"',
+        f'{size} role="img" aria-label="{label}"',
+        svg,
+        count=1,
+    )
+    dots = "".join(
+        f'<circle cx="{x}" cy="{y}" r="4" data-tip="{escape(text)}"/>'
+        for x, y, text in figure.points
+    )
+    svg = re.sub(r"\n\s*", "\n", svg.replace("</svg>", f"{dots}</svg>"))
+    files = " · ".join(
+        f'<a href="figures/{figure.stem}.{kind}">{kind.upper()}</a>'
+        for kind in ("png", "svg")
+    )
+    return (
+        f'<figure style="width:{width * 1.45:.0f}px">'
+        f'<div class="scroll" tabindex="0">{svg}</div>'
+        f"<figcaption>{label} {files}</figcaption></figure>"
+    )
+
+
+def _analysis(results):
+    lines = tables.read_rows(results / "analysis.csv")
+    if not lines:
+        return ""
+    shown = "model train_accuracy test_accuracy frobenius log10_product_spectral "
+    shown += "margin_10 eigenvalue_1 trace jacobian_norm"
+    head = [name for name in shown.split() if name in lines[0]]
+    cells = [
+        f"<tr>{''.join(_text(tables.short(line[name])) for name in head)}</tr>"
+        for line in lines
+    ]
+    return (
+        '<section id="analysis"><h2>Saved models</h2><p>Norms, margins and curvature '
+        "of trained models, by <code>python analyze.py</code>; every column is in "
+        '<a href="analysis.csv">analysis.csv</a>.</p>'
+        + _pictures(results, "analysis.png")
+        + _table(head, cells, "Saved models")
+        + "</section>"
+    )
+
+
+def _gallery(results):
+    picture = _pictures(results, "gallery.png")
+    if not picture:
+        return ""
+    return (
+        '<section id="gallery"><h2>Gallery</h2><p>The same eight training images under '
+        "every corruption and augmentation, as the model is fed them: 28x28 pixels, "
+        "whitened image by image. For the eye, grey is the image's mean, and black "
+        "and white are two standard deviations below and above it.</p>"
+        f"{picture}<p><code>python report.py --gallery</code></p></section>"
+    )
+
+
+def _every_run(runs):
+    trained = [run for run in runs.values() if "regime" in run.record and run.history]
+    if not trained:
+        return ""
+    parts = [_run(run) for run in trained]
+    return (
+        '<section id="runs"><h2>Every run</h2><p>Loss and accuracy of every record in '
+        f"this folder.</p><details><summary>{len(parts)} runs</summary>"
+        + "\n".join(parts)
+        + "</details></section>"
+    )
+
+
+def _run(run):
+    arguments = " ".join(run.record["argv"])
+    command = f"python {run.record['script']}.py {arguments}".strip()
+    links = f'<a href="{run.name}.json">record</a> · <a href="{run.name}.csv">CSV</a>'
+    return (
+        f'<details id="run-{run.name}"><summary>{run.name}</summary>'
+        f"<p>{escape(records.verdict(run.record))}</p>"
+        f'<div class="figures small">{chart(run, "loss")}{chart(run, "accuracy")}</div>'
+        f"<p><code>{escape(command)}</code> · {links}</p></details>"
+    )
+
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 320, 170, 38, 30
+
+
+def chart(run, kind):
+    """Returns a small chart of one run: `loss` (log scale) or `accuracy`, as HTML."""
+    size = len(run.history["epoch"])
+    chosen = sorted({*range(0, size, max(1, size // 25)), size - 1})
+    lines = _lines(run, kind, chosen)
+    every = [v for line in lines.values() for v in line if math.isfinite(v)]
+    if not every:
+        return ""
+    ticks = _ticks(every) if kind == "loss" else [0, 50, 100]
+    low, high = ticks[0], ticks[-1]
+    last = max(2, run.history["epoch"][-1])
+
+    def across(epoch):
+        return _LEFT + (epoch - 1) / (last - 1) * (_WIDTH - _LEFT - 8)
+
+    def up(value):
+        return 8 + (high - value) / (high - low) * (_HEIGHT - _BOTTOM - 8)
+
+    epochs = [run.history["epoch"][i] for i in chosen]
+    drawn = _axes(ticks, kind, last, across, up)
+    for (word, values), dashes in zip(lines.items(), ("", "2 3"), strict=True):
+        points = " ".join(
+            f"{across(e):.1f},{up(v):.1f}"
+            for e, v in zip(epochs, values, strict=False)
+            if math.isfinite(v)
+        )
+        drawn += (
+            f'<polyline points="{points}" fill="none" stroke="var(--alexnet)" '
+            f'stroke-width="1.6" stroke-dasharray="{dashes}"><title>{word}</title>'
+            "</polyline>"
+        )
+    drawn += _strips(epochs, lines, kind, across)
+    unit = "cross-entropy (nats)" if kind == "loss" else "accuracy (%)"
+    return (
+        f'<figure><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{unit} of {run.name}">{drawn}</svg>'
+        f"<figcaption>{unit}: training (solid), test (dotted)</figcaption></figure>"
+    )
+
+
+def _lines(run, kind, chosen):
+    """What a chart shows, at the chosen epochs: log10 of the loss, or % accuracy."""
+    lines = {}
+    for part, word in (("train", "training"), ("val", "test")):
+        if kind == "loss":
+            values = run.history.get(f"{part}_cross_entropy", [])
+            lines[word] = [math.log10(max(values[i], 1e-9)) for i in chosen if values]
+        else:
+            values = run.history.get(f"{part}_accuracy", [])
+            lines[word] = [100 * values[i] for i in chosen if values]
+    return lines
+
+
+def _ticks(logarithms):
+    low, high = math.floor(min(logarithms)), math.ceil(max(logarithms))
+    return list(range(low, max(high, low + 1) + 1))
+
+
+def _axes(ticks, kind, last, across, up):
+    style = 'stroke="currentColor" stroke-opacity=".25"'
+    text = 'font-size="10" fill="currentColor"'
+    drawn = ""
+    for tick in ticks:
+        y = up(tick)
+        name = f"{10.0**tick:g}" if kind == "loss" else tick
+        drawn += f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - 8}" {style}/>'
+        drawn += (
+            f'<text x="{_LEFT - 4}" y="{y + 3:.1f}" text-anchor="end" {text}>{name}'
+            "</text>"
+        )
+    for epoch, anchor in ((1, "start"), (last, "end")):
+        drawn += (
+            f'<text x="{across(epoch):.1f}" y="{_HEIGHT - 16}" text-anchor="{anchor}" '
+            f"{text}>{epoch:g}</text>"
+        )
+    middle = (across(1) + across(last)) / 2
+    return drawn + (
+        f'<text x="{middle:.1f}" y="{_HEIGHT - 4}" text-anchor="middle" {text}>epochs'
+        "</text>"
+    )
+
+
+def _strips(epochs, lines, kind, across):
+    """Invisible columns over a chart, whose hover says all values of an epoch."""
+    half = (across(epochs[-1]) - across(epochs[0])) / max(1, len(epochs) - 1) / 2
+    strips = ""
+    for i, epoch in enumerate(epochs):
+        said = [f"epoch {epoch:g}"]
+        for word, values in lines.items():
+            if i < len(values) and math.isfinite(values[i]):
+                value = 10 ** values[i] if kind == "loss" else values[i]
+                said.append(f"{word} {value:.4g}" + " %" * (kind != "loss"))
+        x = across(epoch) - half
+        strips += (
+            f'<rect x="{x:.1f}" y="8" width="{2 * half:.1f}" '
+            f'height="{_HEIGHT - _BOTTOM - 8}" data-tip="{", ".join(said)}"/>'
+        )
+    return strips
+
+
+def _absent(names):
+    if not names:
+        return ""
+    commands = " · ".join(
+        f'<span title="{escape(artefacts.ARTEFACTS[name].title)}"><code>python '
+        f"reproduce.py {name}</code></span>"
+        for name in names
+    )
+    return (
+        '<section id="absent"><h2>Not yet run</h2>'
+        f"<p>No record here yet: {commands}</p></section>"
+    )
+
+
+def _other_numbers():
+    """The paper's numbers that no section above compares with, folded away."""
+    compared = ("table_1", "random_label_regularizers")
+    lines = [line for line in tables.paper_lines() if line["artefact"] not in compared]
+    head = ["artefact", "setting", "metric", "value", "unit", "how sure"]
+    cells = []
+    for line in lines:
+        setting = [line["model"], line["setting"]]
+        setting += [line["labels"] and f"{line['labels']} labels"]
+        for name in ("augmentation", "weight_decay", "dropout"):
+            setting.append(name.replace("_", " ") if line[name] == "yes" else "")
+        shown = [line["artefact"], ", ".join(filter(None, setting)), line["metric"]]
+        shown += [line["value"], line["unit"], tables.CERTAINTY[line["certainty"]]]
+        cells.append(f"<tr>{''.join(map(_text, shown))}</tr>")
+    return (
+        '<section id="paper"><h2>The paper\'s other numbers</h2><details><summary>'
+        f"{len(cells)} values, with how sure each is</summary>"
+        + _table(head, cells, "The paper's other numbers")
+        + "</details></section>"
+    )

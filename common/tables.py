@@ -1,0 +1,293 @@
+"""What was measured beside what the paper says: the rows of every table (no Keras)."""
+
+import csv
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from common import artefacts, records
+
+TOLERANCE = 1.5  # points of accuracy: "as in the paper"
+FINAL = {"train_accuracy": "train_accuracy", "test_accuracy": "val_accuracy"}
+CERTAINTY = {  # how sure a value of common/paper.csv is
+    "printed": "printed in the paper",
+    "arithmetic": "follows by arithmetic from what is printed",
+    "recalled": "recalled, not cross-checked",
+    "replication": "not the paper's: one seed of a careful public replication",
+}
+
+
+class Run(NamedTuple):
+    """One record, with the curves of its CSV (empty where there is none)."""
+
+    name: str
+    record: dict
+    history: dict  # column -> list of floats, one an epoch
+
+
+class Stat(NamedTuple):
+    """A mean over seeds, with the smallest and the largest value."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+class Paper(NamedTuple):
+    """A value of the paper, and how sure it is (a key of `CERTAINTY`)."""
+
+    value: float | str
+    certainty: str
+
+
+class Row(NamedTuple):
+    """One place in an artefact: its command, its runs, the paper's values."""
+
+    fields: dict  # what tells it from the other rows -> value
+    command: str
+    runs: tuple  # of `Run`, one a seed
+    paper: dict  # metric -> `Paper`
+
+    def final(self, metric):
+        """Returns the `Stat` of a key of `FINAL` in %, or None without a run."""
+        return stat([100 * run.record["final"][FINAL[metric]] for run in self.runs])
+
+    def difference(self, metric):
+        """Returns ours less the paper's, as shown (two decimals), or None."""
+        paper, ours = self.paper.get(metric), self.final(metric)
+        if not ours or not paper or isinstance(paper.value, str):
+            return None
+        return round(ours.mean - paper.value, 2)
+
+    @property
+    def trains(self):
+        """Whether its runs are trainings (not scripts that name themselves)."""
+        return all("regime" in run.record for run in self.runs)
+
+
+def stat(values):
+    """Returns the `Stat` of some numbers, or None of none."""
+    if not values:
+        return None
+    return Stat(sum(values) / len(values), min(values), max(values), len(values))
+
+
+def load(results):
+    """Reads every record of a folder, and its curves.
+
+    Args:
+        results: `Path` of the folder.
+
+    Returns:
+        Dict from name to `Run`, ordered by name.
+
+    Raises:
+        MendableError: If a record is damaged.
+    """
+    runs = {}
+    for path in sorted(results.glob("[!.]*.json")):
+        record = records.read(path)
+        history = read_columns(path.with_suffix(".csv")) if "regime" in record else {}
+        runs[path.stem] = Run(path.stem, record, history)
+    return runs
+
+
+def read_columns(path):
+    """Returns a CSV of numbers as dict of column -> list; empty cells are NaN."""
+    if not path.exists():
+        return {}
+    with open(path, newline="") as file:
+        header, *lines = csv.reader(file)
+    columns = zip(*lines, strict=True)
+    return {
+        name: [float(cell or "nan") for cell in column]
+        for name, column in zip(header, columns, strict=False)
+    }
+
+
+def read_rows(path):
+    """Returns a CSV as list of dicts of strings; none where there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def paper_lines():
+    """Returns the lines of common/paper.csv, as dicts of strings."""
+    return read_rows(Path(__file__).with_name("paper.csv"))
+
+
+def paper_of(artefact):
+    """Returns `[(line, Paper)]` of one artefact's lines of common/paper.csv."""
+    return [(x, _paper(x)) for x in paper_lines() if x["artefact"] == artefact]
+
+
+def _paper(line):
+    text = line["value"]
+    number = re.fullmatch(r"-?[\d.]+", text)
+    return Paper(float(text) if number else text, line["certainty"])
+
+
+def paper_by_run():
+    """Returns dict of run name (seed 0) -> metric -> `Paper`.
+
+    A run of Table 1 keeps the paper's values wherever else it stands.
+    """
+    regularizers = artefacts.ARTEFACTS["random_label_regularizers"].runs
+    values = {}
+    for line in paper_lines():
+        if line["artefact"] == "table_1":
+            run = artefacts.TABLE_1[int(line["row"])]
+        elif line["artefact"] == "random_label_regularizers":
+            run = regularizers[line["model"], line["setting"]]
+        else:
+            continue
+        values.setdefault(artefacts.name_of(run), {})[line["metric"]] = _paper(line)
+    return values
+
+
+def rows(artefact, runs, papers):
+    """Returns the `Row`s of an artefact, in its order; one for each distinct run.
+
+    Args:
+        artefact: `artefacts.Artefact`.
+        runs: Dict from `load`.
+        papers: Dict from `paper_by_run`.
+    """
+    result = {}
+    for key, run in artefact.runs.items():
+        name = artefacts.name_of(run)
+        if name in result:  # p = 0 is the row of true labels, p = 1 of random ones
+            continue
+        command = run[0] if isinstance(run, tuple) else run
+        seeds = [name] if isinstance(run, tuple) else _seeds(name, runs)
+        found = tuple(runs[seed] for seed in seeds if seed in runs)
+        fields = dict(zip(artefact.columns, key, strict=True))
+        result[name] = Row(fields, f"python {command}", found, papers.get(name, {}))
+    return list(result.values())
+
+
+def _seeds(name, runs):
+    """Names of one run's records under every seed, in the order of the seeds."""
+    stem = name.removesuffix("0")
+    seeds = [n[len(stem) :] for n in runs if n.startswith(stem)]
+    return [f"{stem}{seed}" for seed in sorted(filter(str.isdigit, seeds), key=int)]
+
+
+def table_1(runs, papers):
+    """Returns Table 1's `Row`s, with what the paper's table says of each."""
+    said = {int(line["row"]): line for line, _ in paper_of("table_1")}
+    result = []
+    for row in rows(artefacts.ARTEFACTS["table_1"], runs, papers):
+        line = said[row.fields["row"]]
+        fields = {
+            "row": row.fields["row"],
+            "model": line["model"],
+            "crop": "no" if line["augmentation"] == "no" else "yes",
+            "weight decay": line["weight_decay"],
+            "labels": line["labels"],
+        }
+        result.append(row._replace(fields=fields))
+    return result
+
+
+def verdict(row):
+    """Says how a row stands to the paper.
+
+    Returns:
+        `within` (every accuracy the paper gives is within `TOLERANCE`),
+        `outside`, `did not fit` (a seed never reached 99 % of its training
+        labels), `fitted` (the paper gives no number) or `not yet run`.
+    """
+    if not row.runs:
+        return "not yet run"
+    if any(run.record["epochs_to_fit"] is None for run in row.runs):
+        return "did not fit"
+    differences = [row.difference(metric) for metric in FINAL]
+    known = [abs(d) for d in differences if d is not None]
+    if "outcome" in row.paper and row.paper["outcome"].value != "fitted":
+        return "outside"
+    if not known:
+        return "fitted"
+    return "within" if max(known) <= TOLERANCE else "outside"
+
+
+def epochs_to_fit(row):
+    """Returns the first fitted epoch as text; a run that never fitted is `> N`."""
+    epochs = [run.record["epochs_to_fit"] for run in row.runs]
+    if None in epochs:  # censored: no mean exists, so every seed is shown
+        shown = [
+            f"> {run.record['epochs']}" if epoch is None else str(epoch)
+            for run, epoch in zip(row.runs, epochs, strict=True)
+        ]
+        return ", ".join(shown if len(set(shown)) > 1 else shown[:1])
+    return spread(stat(epochs), 0) if epochs else ""
+
+
+def spread(value, digits=2):
+    """Returns `mean (low–high)` of a `Stat`; the mean alone where the two are equal."""
+    low, high = f"{value.low:.{digits}f}", f"{value.high:.{digits}f}"
+    if low == high:
+        return low
+    return f"{value.mean:.{digits or 1}f} ({low}–{high})"
+
+
+_KEYS = ("size", "labels", "stop")
+_MEASURES = (
+    "epochs",
+    "test_accuracy",
+    "l2_norm",
+    "product_of_norms",
+    "eigenvalue_1",
+    "trace",
+)
+
+
+def grouped(lines):
+    """Summarizes the CSV of a script that names itself.
+
+    Args:
+        lines: List of dicts of strings. With a column `seed`, lines that differ in
+            it are one row, with the mean and the range of what is measured, and the
+            count that `reached` their stopping point; else every line is a row.
+
+    Returns:
+        `(head, rows)`: names of columns, and lists of texts.
+    """
+    if not lines or "seed" not in lines[0]:
+        return list(lines[0]) if lines else [], [
+            [short(cell) for cell in line.values()] for line in lines
+        ]
+    keys = [key for key in _KEYS if key in lines[0]]
+    measures = [name for name in _MEASURES if name in lines[0]]
+    groups = {}
+    for line in lines:
+        groups.setdefault(tuple(line[key] for key in keys), []).append(line)
+    rows_ = []
+    for key, members in groups.items():
+        row = [*key, str(len(members))]
+        if "reached" in members[0]:
+            reached = sum(line["reached"] in ("True", "1") for line in members)
+            row.append(f"{reached} of {len(members)}")
+        for name in measures:
+            value = stat([float(line[name]) for line in members if line[name]])
+            row.append(_short_spread(value) if value else "")
+        rows_.append(row)
+    reached = ["reached"] if "reached" in lines[0] else []
+    return [*keys, "n", *reached, *measures], rows_
+
+
+def _short_spread(value):
+    if value.n == 1:
+        return f"{value.mean:.3g}"
+    return f"{value.mean:.3g} ({value.low:.3g}–{value.high:.3g})"
+
+
+def short(text):
+    """Returns a number's text with four digits; any other text as it is."""
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return text
