@@ -4,8 +4,8 @@
   python analyze.py saved_models/*.h5                                  # compare all
   python analyze.py other.h5 --dataset cifar10                         # made elsewhere
 
-One line a model: on the terminal, in results/analysis.csv, and in a figure. A
-model of this project is measured on the data of its record, with the labels it was
+One line a model: on the terminal, in results/analysis.csv (results/analysis.json
+says how it was made), and in a figure. A model of this project is measured on the data of its record, with the labels it was
 trained on; any other Keras classifier (.h5 or .keras) needs --dataset. Definitions,
 formulas and sources: common/measures.py and common/curvature.py.
 """
@@ -13,6 +13,7 @@ formulas and sources: common/measures.py and common/curvature.py.
 import argparse
 import math
 import re
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,16 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common import cli, corruptions, curvature, datasets, measures, models, records
+from common import (
+    cli,
+    corruptions,
+    curvature,
+    datasets,
+    hardware,
+    measures,
+    models,
+    records,
+)
 from common.pipelines import Feed, prepare
 from common.regime import Regime
 
@@ -266,7 +276,11 @@ def main(argv=None):
     for path in paths:  # before the first of them takes minutes
         models.load(path)
         trained_on(path, arguments)
-    file, measured = arguments.results_dir / "analysis.csv", []
+    file, measured, git = (
+        arguments.results_dir / "analysis.csv",
+        [],
+        records.git_state(),
+    )
     arguments.results_dir.mkdir(parents=True, exist_ok=True)
     for path in tqdm(paths, "models", disable=arguments.quiet or len(paths) == 1):
         measured.append(analyze(path, arguments))
@@ -275,6 +289,9 @@ def main(argv=None):
             table.to_csv(temporary, index=False)
     picture = arguments.results_dir / "figures" / "analysis.png"
     draw(measured, picture)
+    record = {"script": "analyze", "argv": sys.argv[1:] if argv is None else argv}
+    record |= hardware.environment() | {"git": git, "finished": records.now()}
+    records.write_json(file.with_suffix(".json"), record)
     shown = table.set_index("model")[list(SHOWN)].T
     print(shown.to_string(float_format="{:.4g}".format))
     for note in sorted(set(filter(None, table.notes))):

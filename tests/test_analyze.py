@@ -8,7 +8,7 @@ import pytest
 import analyze
 import cifar10_mlp
 import mnist_l2norm
-from common import cli, curvature, datasets, measures, models, pipelines
+from common import cli, curvature, datasets, measures, models, pipelines, records
 
 FOLDERS = "--results-dir {0} --models-dir {0}"
 
@@ -31,6 +31,7 @@ def test_a_row_is_what_the_functions_say(folder):
     saved = pd.read_csv(folder / "analysis.csv").iloc[0]
     assert saved.trace == pytest.approx(row.trace)
     assert (folder / "figures" / "analysis.png").stat().st_size > 10_000
+    assert records.read(folder / "analysis.json")["argv"][0] == str(path)
 
     record = folder / f"{path.stem}.csv"
     last = pd.read_csv(record).iloc[-1]
