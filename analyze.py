@@ -5,9 +5,11 @@
   python analyze.py other.h5 --dataset cifar10                         # made elsewhere
 
 One line a model: on the terminal, in results/analysis.csv (results/analysis.json
-says how it was made), and in a figure. A model of this project is measured on the data of its record, with the labels it was
-trained on; any other Keras classifier (.h5 or .keras) needs --dataset. Definitions,
-formulas and sources: common/measures.py and common/curvature.py.
+says how it was made), and in a figure. A model of this project is measured on the
+data of its record, with the labels it was trained on; any other Keras classifier (.h5
+or .keras) needs --dataset. NAME_init.h5 beside NAME.h5 (--save-init) adds distances
+from initialization. Definitions, formulas and sources: common/measures.py and
+common/curvature.py.
 """
 
 import argparse
