@@ -4,15 +4,20 @@
   python analyze.py saved_models/*.h5                                  # compare all
   python analyze.py other.h5 --dataset cifar10                         # made elsewhere
 
-One line a model: on the terminal, in results/analysis.csv, and in a figure. A
-model of this project is measured on the data of its record, with the labels it was
-trained on; any other Keras classifier (.h5 or .keras) needs --dataset. Definitions,
-formulas and sources: common/measures.py and common/curvature.py.
+One line a model: on the terminal, in results/analysis.csv (results/analysis.json
+says how it was made), and in a figure. A model of this project is measured on the
+data of its record, with the labels it was trained on; any other Keras classifier (.h5
+or .keras) needs --dataset. NAME_init.h5 beside NAME.h5 (--save-init) adds distances
+from initialization. Definitions, formulas and sources: common/measures.py and
+common/curvature.py.
 """
 
 import argparse
 import math
+import re
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import matplotlib
@@ -23,8 +28,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common import cli, corruptions, curvature, datasets, measures, models, records
-from common.pipelines import Feed
+from common import (
+    cli,
+    corruptions,
+    curvature,
+    datasets,
+    hardware,
+    measures,
+    models,
+    records,
+)
+from common.pipelines import Feed, prepare
 from common.regime import Regime
 
 SHOWN = (  # columns of the terminal; the CSV has all
@@ -37,6 +51,16 @@ SHOWN = (  # columns of the terminal; the CSV has all
     "trace",
     "jacobian_norm",
 )
+
+
+class Measured(NamedTuple):
+    """A model's row of the table, and what the figure shows of it."""
+
+    row: dict
+    eigenvalues: np.ndarray  # the largest, of the Hessian
+    density: curvature.SpectralDensity
+    margins: np.ndarray  # of the training examples, in logits
+    normalized_margins: np.ndarray
 
 
 def parse(argv):
@@ -75,22 +99,31 @@ def parse(argv):
     return arguments
 
 
-def data_of(path, arguments):
-    """Returns `(Feed, what it is)`: the data of the model's record, or --dataset."""
-    record = arguments.results_dir / f"{path.stem}.json"
+def trained_on(path, arguments):
+    """Returns `(Regime, inputs)`: what the model's record says, or --dataset.
+
+    `inputs` is `whitened`, or `unit` for pixels over 255; see `pipelines.prepare`.
+    """
     if arguments.dataset:
-        regime = Regime(dataset=arguments.dataset)
-    elif record.exists():
-        kept = records.read(record)["regime"]
-        regime = Regime(**{k: v for k, v in kept.items() if hasattr(Regime, k)})
-    else:
+        return Regime(dataset=arguments.dataset), "whitened"
+    kept, folder = None, arguments.results_dir
+    for record in folder.glob("*.json"):
+        if path.stem == record.stem:
+            kept = records.read(record).get("regime")
+        elif path.stem.startswith(f"{record.stem}_"):  # one record, many models
+            kept = records.read(record).get("models", {}).get(path.stem, kept)
+    if kept is None:
         raise cli.MendableError(
-            f"{path}: no record {record}, so it is not known what it was trained on: "
-            "name the data with --dataset."
+            f"{path}: no record {folder / path.stem}.json, so it is not known what it "
+            "was trained on: name the data with --dataset."
         )
-    data = datasets.load(
-        regime.dataset, regime.train_size, regime.data_seed, arguments.data_dir
-    )
+    inputs = kept.get("inputs", "whitened")
+    return Regime(**{k: v for k, v in kept.items() if hasattr(Regime, k)}), inputs
+
+
+def examples(regime, inputs, data_dir):
+    """Returns a `Feed` of the examples as the model was trained and tested on."""
+    data = datasets.load(regime.dataset, regime.train_size, regime.data_seed, data_dir)
     data = corruptions.corrupt(
         data,
         regime.label_corruption,
@@ -98,18 +131,18 @@ def data_of(path, arguments):
         regime.pixels,
         regime.data_seed,
     )
-    return Feed(data, 128, hold_out=bool(regime.early_stopping))
+    feed = Feed(data, 128, hold_out=bool(regime.early_stopping))
+    if inputs != "whitened":
+        feed.x_train = prepare(data.x_train, inputs)
+        feed.x_test = prepare(data.x_test, inputs)
+    return feed
 
 
 def analyze(path, arguments):
-    """Measures one model.
-
-    Returns:
-        `(row, (eigenvalues, density), margins, normalized margins)`: a flat dict
-        for the table, and what the figure shows.
-    """
+    """Measures one model; returns a `Measured`."""
     model, notes = models.logits_of(models.load(path))
-    feed = data_of(path, arguments)
+    regime, inputs = trained_on(path, arguments)
+    feed = examples(regime, inputs, arguments.data_dir)
     if model.input_shape[1:] != feed.input_shape:
         raise cli.MendableError(
             f"{path} takes inputs of shape {model.input_shape[1:]}, but those of "
@@ -120,6 +153,7 @@ def analyze(path, arguments):
     row = {
         "model": path.stem,
         "dataset": feed.data.name,
+        "label_corruption": regime.label_corruption,
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         "notes": "; ".join(notes),
     }
@@ -129,8 +163,8 @@ def analyze(path, arguments):
         ("test", feed.x_test, feed.y_test),
     ):
         logits = model.predict(x, batch_size=500, verbose=0)
-        losses = keras.losses.sparse_categorical_crossentropy(y, logits, True)
-        row[f"{split}_loss"] = float(np.mean(keras.ops.convert_to_numpy(losses)))
+        losses = curvature.cross_entropy(y, keras.ops.cast(logits, "float64"))
+        row[f"{split}_loss"] = float(keras.ops.mean(losses))
         row[f"{split}_accuracy"] = float((logits.argmax(1) == y).mean())
         row[f"{split}_error"] = 1 - row[f"{split}_accuracy"]
     layers = measures.layer_norms(model, initial)
@@ -159,7 +193,7 @@ def analyze(path, arguments):
                 model, x, y, layer=layer["layer"], progress=not arguments.quiet
             )
             _curvature(block, arguments, row, f"{layer['layer']}_")
-    return row, (spectrum, density), margins, normalized
+    return Measured(row, spectrum.values, density, margins, normalized)
 
 
 def _curvature(hessian, arguments, row, prefix):
@@ -184,51 +218,84 @@ STYLE = {
 }
 
 
+TRUE, RANDOM = "#006BA4", "#C85200"  # tableau-colorblind10
+
+
 def draw(measured, path):
-    """Draws, a row a model: eigenvalues, spectral density, margins."""
-    count = len(measured)
+    """Draws eigenvalues, spectral density and margins, a network a row.
+
+    Models that differ in nothing but how corrupted their labels were share a row.
+    """
+    rows = {}
+    for model in measured:
+        network = re.sub("_(labels[0-9.]+|true|random)(?=_)", "", model.row["model"])
+        rows.setdefault(network, []).append(model)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            count, 3, figsize=(7.2, 1.7 * count + 0.4), sharex="col", squeeze=False
+            len(rows), 4, figsize=(7.2, 1.8 * len(rows) + 0.3), squeeze=False
         )
-        for (row, (spectrum, density), margins, _), line in zip(
-            measured, axes, strict=True
-        ):
-            rank = range(1, len(spectrum.values) + 1)
-            line[0].bar(rank, spectrum.values, color="#006BA4")
+        for line, (network, together) in zip(axes, rows.items(), strict=True):
+            line[0].set_title(network, loc="left", fontsize=7)
+            for i, model in enumerate(together):
+                _draw_model(line, model, i, len(together))
             line[0].set_ylabel("eigenvalue")
-            line[1].plot(density.grid, density.density, color="#006BA4")
-            line[1].set(yscale="log", ylim=(1e-6 * density.density.max(), None))
             line[1].set_ylabel("density")
-            line[2].hist(margins, 80, color="#006BA4")
-            line[2].axvline(0, color="0.6", linewidth=0.7)
-            line[2].set_ylabel("examples")
-            line[0].set_title(row["model"], loc="left", fontsize=7)
-        labels = ("rank", "eigenvalue of the Hessian", "output margin (logits)")
+            line[2].set_ylabel("training examples")
+            top = max(model.density.density.max() for model in together)
+            line[1].set(yscale="log", ylim=(1e-6 * top, None))
+            for axis in line[2:]:
+                axis.axvline(0, color="0.6", linewidth=0.7)
+            line[3].legend(loc="upper right", handlelength=1)
+        labels = ("rank", "eigenvalue", "margin (logits)", "normalized margin")
         for axis, label in zip(axes[-1], labels, strict=True):
             axis.set_xlabel(label)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Fixed metadata: redrawing an unchanged result changes no byte.
-        figure.savefig(path, metadata={"Software": None})
+        with records.replacing(path) as temporary:
+            figure.savefig(temporary, metadata={"Software": None})
         plt.close(figure)
+
+
+def _draw_model(axes, model, place, count):
+    corruption = model.row["label_corruption"]
+    color = RANDOM if corruption else TRUE
+    label = {0: "true labels", 1: "random labels"}.get(
+        corruption, f"{corruption:.0%} corrupted"
+    )
+    rank = np.arange(1, len(model.eigenvalues) + 1) + 0.8 * (place + 0.5) / count - 0.4
+    axes[0].bar(rank, model.eigenvalues, 0.8 / count, color=color)
+    axes[1].plot(model.density.grid, model.density.density, color=color, linewidth=1)
+    style = {"histtype": "stepfilled", "color": color, "alpha": 0.6, "label": label}
+    axes[2].hist(model.margins, 80, **style)
+    axes[3].hist(model.normalized_margins, 80, **style)
 
 
 def main(argv=None):
     arguments = parse(argv)
-    measured = []
     paths = [path for path in arguments.models if not path.stem.endswith("_init")]
+    if not paths:
+        raise cli.UsageError("only *_init.h5 were given: name the trained models.")
+    for path in paths:  # before the first of them takes minutes
+        models.load(path)
+        trained_on(path, arguments)
+    file, measured, git = (
+        arguments.results_dir / "analysis.csv",
+        [],
+        records.git_state(),
+    )
+    arguments.results_dir.mkdir(parents=True, exist_ok=True)
     for path in tqdm(paths, "models", disable=arguments.quiet or len(paths) == 1):
         measured.append(analyze(path, arguments))
-    table = pd.DataFrame([row for row, *_ in measured])
-    arguments.results_dir.mkdir(parents=True, exist_ok=True)
-    file = arguments.results_dir / "analysis.csv"
-    with records.replacing(file) as temporary:
-        table.to_csv(temporary, index=False)
+        table = pd.DataFrame([model.row for model in measured])
+        with records.replacing(file) as temporary:  # Ctrl-C keeps what is measured
+            table.to_csv(temporary, index=False)
     picture = arguments.results_dir / "figures" / "analysis.png"
     draw(measured, picture)
-    print(
-        table.set_index("model")[list(SHOWN)].T.to_string(float_format="{:.4g}".format)
-    )
+    record = {"script": "analyze", "argv": sys.argv[1:] if argv is None else argv}
+    record |= hardware.environment() | {"git": git, "finished": records.now()}
+    records.write_json(file.with_suffix(".json"), record)
+    shown = table.set_index("model")[list(SHOWN)].T
+    print(shown.to_string(float_format="{:.4g}".format))
     for note in sorted(set(filter(None, table.notes))):
         print(f"Note: {note}.")
     print(f"Files: {file}  {picture}")

@@ -8,6 +8,7 @@ off and weight-decay terms are left out: it is the curvature of the data's loss 
 the function that predicts, not of the objective that was minimized.
 """
 
+import functools
 from typing import NamedTuple
 
 import keras
@@ -19,15 +20,28 @@ import tensorflow as tf
 from tqdm import tqdm
 
 
-def _cross_entropy(labels, logits):
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+def cross_entropy(labels, logits):
+    """Cross-entropy whose derivatives too keep their relative accuracy near zero.
+
+    The usual form rounds `probability - 1` in float32 to a multiple of 6e-8, which at
+    a loss of 1e-5 shows in the Hessian; this one is softplus of minus the margin over
+    the other classes' log-sum-exp.
+
+    Args:
+        labels: `(n,)` integers.
+        logits: `(n, num_classes)`.
+
+    Returns:
+        `(n,)` losses in nats.
+    """
+    given = tf.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    others = tf.reduce_logsumexp(logits - 1e9 * given, axis=-1)
+    return tf.nn.softplus(others - tf.reduce_sum(given * logits, axis=-1))
 
 
-def _squared_error(targets, outputs):
+def squared_error(targets, outputs):
+    """Half the squared distance, so that a linear model's Hessian is `x.T @ x / n`."""
     return 0.5 * tf.reduce_sum((outputs - targets) ** 2, axis=-1)
-
-
-LOSSES = {"cross_entropy": _cross_entropy, "squared_error": _squared_error}
 
 
 class Hessian(scipy.sparse.linalg.LinearOperator):
@@ -35,19 +49,19 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
 
     `hessian @ vector` sums reverse-over-reverse products over batches and divides
     by the number of examples, so the batch size changes memory and speed, never
-    the result. The variables are flattened in the order of `trainable_variables`, and
-    must not change while the operator is in use. Small networks without pooling keep
-    the gradient's graph from product to product: 1.4 times faster on MLP 1x512, while
-    AlexNet, whose pooling then loses oneDNN's kernels, is faster recomputed.
+    the result. The variables are flattened in the order of `trainable_variables`.
+    Small networks without pooling keep the gradient's graph from product to product:
+    1.4 times faster on MLP 1x512, while AlexNet, whose pooling then loses oneDNN's
+    kernels, is faster recomputed. So the weights must not change while the operator is
+    in use; after they have, call `move`.
 
     Args:
         model: Keras model on the TensorFlow backend, in one dtype (float32 or
             float64), whose outputs are logits.
         x: `(n, ...)` inputs as the model takes them; cast to its dtype.
         y: `(n,)` integer labels, or what `loss` takes.
-        loss: `"cross_entropy"` (softmax, from logits, in nats); `"squared_error"`
-            (half the squared distance, so that a linear model's Hessian is
-            `x.T @ x / n`); or a callable `(y, outputs) -> (n,)`, in TensorFlow ops.
+        loss: Callable `(y, outputs) -> (n,)` in TensorFlow ops: `cross_entropy`,
+            `squared_error` or another.
         layer: Name of the one layer whose block of the Hessian is meant; `None`
             for all trainable weights.
         batch_size: Examples per pass; `None` for what takes about a gigabyte.
@@ -62,21 +76,11 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
         model,
         x,
         y,
-        loss="cross_entropy",
+        loss=cross_entropy,
         layer=None,
         batch_size=None,
         progress=False,
     ):
-        if not callable(loss) and loss not in LOSSES:
-            raise ValueError(
-                f"Unknown `loss`. Expected one of {sorted(LOSSES)} or a callable. "
-                f"Received: loss={loss!r}"
-            )
-        if not len(x) or len(x) != len(y):
-            raise ValueError(
-                "`x` and `y` must hold the same number of examples, at least one. "
-                f"Received: len(x)={len(x)}, len(y)={len(y)}"
-            )
         source = model if layer is None else model.get_layer(layer)
         self._variables = [variable.value for variable in source.trainable_variables]
         if not self._variables:
@@ -84,30 +88,44 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
         dtype = _only_dtype(model)
         self._sizes = [int(np.prod(v.shape)) for v in self._variables]
         super().__init__(np.dtype(dtype), (sum(self._sizes), sum(self._sizes)))
-        activations = _activations(model)
-        # A product holds some ten copies of its batch's activations, a kept graph four
-        # of all. On two cores 500 AlexNet images a time, or 2,000 for an MLP, do well.
-        batch_size = batch_size or int(np.clip(50e6 // activations, 16, 2000))
-        pooling = any("Pool" in type(layer).__name__ for layer in model.layers)
-        self._keep = len(x) * activations <= 100e6 and not pooling
-        self._tapes = None
-        self._batches = [
-            (tf.cast(x[i : i + batch_size], dtype), tf.constant(y[i : i + batch_size]))
-            for i in range(0, len(x), batch_size)
-        ]
-        self._compile(model, loss if callable(loss) else LOSSES[loss], len(x))
-        self.num_products = 0
+        self._activations = _activations(model)
+        self._pooling = any("Pool" in type(layer).__name__ for layer in model.layers)
+        # A product holds some ten copies of its batch's activations. On two cores 500
+        # AlexNet images a time, or 2,000 for an MLP, do well.
+        self._batch_size = batch_size or int(
+            np.clip(50e6 // self._activations, 16, 2000)
+        )
+        self.move(x, y)
+        self._compile(model, loss)
         self._bar = tqdm(desc="Hessian products", unit="", disable=not progress)
 
-    def _compile(self, model, loss, num_examples):
-        def mean_loss(x, y):
-            # This batch's share of the mean over all examples.
-            outputs = model(tf.stop_gradient(x), training=False)
-            return tf.reduce_sum(loss(y, outputs)) / num_examples
+    def move(self, x, y):
+        """Takes other examples, and the weights as they are now, tracing nothing anew.
 
+        Args:
+            x: As on construction; another number of examples is fine.
+            y: Likewise.
+        """
+        if not len(x) or len(x) != len(y):
+            raise ValueError(
+                "`x` and `y` must hold the same number of examples, at least one. "
+                f"Received: len(x)={len(x)}, len(y)={len(y)}"
+            )
+        self._batches = [
+            (tf.cast(x[i : i + self._batch_size], self.dtype), tf.constant(part))
+            for i in range(0, len(x), self._batch_size)
+            for part in [y[i : i + self._batch_size]]
+        ]
+        self._num_examples = len(x)
+        # A kept graph holds four copies of all activations.
+        self._keep = len(x) * self._activations <= 100e6 and not self._pooling
+        self._tapes, self.num_products = None, 0
+
+    def _compile(self, model, loss):
         def gradient(x, y):
             with tf.GradientTape() as tape:
-                value = mean_loss(x, y)
+                outputs = model(tf.stop_gradient(x), training=False)
+                value = tf.reduce_sum(loss(y, outputs))
             inner = tape.gradient(value, self._variables, unconnected_gradients="zero")
             return value, [tf.convert_to_tensor(g) for g in inner]  # embeddings: dense
 
@@ -147,10 +165,9 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
             parts = [self._replay(*kept, vector) for kept in self._tapes]
         else:
             parts = [self._product(x, y, vector) for x, y in self._batches]
-        total = tf.add_n(parts)
         self.num_products += 1
         self._bar.update()
-        return total.numpy()
+        return tf.add_n(parts).numpy() / self.dtype.type(self._num_examples)
 
     def _record(self, x, y):
         # Outside a tf.function, so that its compiled gradient can be called again.
@@ -192,7 +209,10 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
             values, gradients = zip(
                 *(self._gradient(x, y) for x, y in self._batches), strict=True
             )
-            return float(tf.add_n(values)), tf.add_n(gradients).numpy()
+            loss = float(tf.add_n(values)) / self._num_examples
+            return loss, tf.add_n(gradients).numpy() / self.dtype.type(
+                self._num_examples
+            )
         finally:
             for v, value in zip(self._variables, kept, strict=True):
                 v.assign(value)
@@ -423,8 +443,16 @@ def jacobian_norms(model, x, batch_size=250, of="logits"):
     """
     if of not in ("logits", "probabilities"):
         raise ValueError(f"`of` must be 'logits' or 'probabilities'. Received: {of!r}")
-    dtype = _only_dtype(model)
+    squared = _squared_gradients(model, of)
+    norms = [
+        sum(squared(images, tf.constant(c)) for c in range(model.output_shape[-1]))
+        for images in _batches(x, batch_size, _only_dtype(model))
+    ]
+    return np.sqrt(np.concatenate(norms))
 
+
+@functools.lru_cache(1)  # one model is often measured many times, at other weights
+def _squared_gradients(model, of):
     @tf.function(reduce_retracing=True, autograph=False)
     def squared(images, label):
         with tf.GradientTape() as tape:
@@ -436,11 +464,7 @@ def jacobian_norms(model, x, batch_size=250, of="logits"):
         gradient = tape.gradient(output, images)
         return tf.reduce_sum(gradient**2, axis=range(1, gradient.shape.rank))
 
-    norms = [
-        sum(squared(images, tf.constant(c)) for c in range(model.output_shape[-1]))
-        for images in _batches(x, batch_size, dtype)
-    ]
-    return np.sqrt(np.concatenate(norms))
+    return squared
 
 
 def critical_sample_ratio(
@@ -477,7 +501,7 @@ def critical_sample_ratio(
     def search(center, point, label, noise):
         with tf.GradientTape() as tape:
             tape.watch(point)
-            loss = _cross_entropy(label, model(point, training=False))
+            loss = cross_entropy(label, model(point, training=False))
         uphill = tf.sign(tape.gradient(loss, point))
         point += radius / 0.3 * (0.25 * uphill + 0.2 * noise)
         point = tf.clip_by_value(point, center - radius, center + radius)

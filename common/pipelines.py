@@ -160,13 +160,16 @@ class _Batches(keras.utils.PyDataset):
         return self.feed.batch(self.first_step + step)
 
 
-def prepare(images):
-    """Returns the whitened centre crops, as the fixed model sees them.
+def prepare(images, inputs="whitened"):
+    """Returns the centre crops as the fixed model sees them, float32.
 
     Args:
         images: `(num_images, height, width, channels)`, uint8 or float.
+        inputs: `whitened`, as in every training script, or `unit`: divided by 255.
     """
     images = augmentations.centre_crop(images, SIZE)
+    if inputs == "unit":
+        return images.astype(np.float32) / 255
     result = np.empty(images.shape, np.float32)
     for start in range(0, len(images), 5000):  # blocks bound the memory
         result[start : start + 5000] = whiten(images[start : start + 5000])

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import datetime
 import hashlib
 import io
 import json
@@ -86,6 +87,11 @@ def write_json(path, record):
     """Writes the record, atomically; NaN and infinity become null."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(_plain(record), indent=1) + "\n")
+
+
+def now():
+    """The time in UTC, as records write it."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def read(path):

@@ -196,8 +196,15 @@ def _spell(value):
     return str(value)
 
 
-def _number(kind, low, high=math.inf, above=False):
-    """An argparse type: a number in [low, high], or (low, high] with `above`."""
+def number(kind, low, high=math.inf, above=False):
+    """Returns an argparse type: a number in [low, high], or (low, high] with `above`.
+
+    Args:
+        kind: `int` or `float`.
+        low: Smallest value.
+        high: Largest value.
+        above: Whether `low` itself is refused.
+    """
     name = "an integer" if kind is int else "a number"
     left = "more than" if above else "at least"
     limit = f"{left} {low}" + ("" if high == math.inf else f" and at most {high}")
@@ -238,7 +245,7 @@ class _AddAugmentations(argparse.Action):
 
 
 def _batch_size(text):
-    return text if text == "full" else _number(int, 1)(text)
+    return text if text == "full" else number(int, 1)(text)
 
 
 def _parser(doc, script, defaults):
@@ -264,7 +271,7 @@ def _parser(doc, script, defaults):
     add(
         "--train-size",
         default=None,
-        type=_number(int, 1),
+        type=number(int, 1),
         metavar="N",
         shown="all",
         text="the first N of a seeded, class-balanced subset; the test set stays whole",
@@ -272,7 +279,7 @@ def _parser(doc, script, defaults):
     add(
         "--label-corruption",
         default=0.0,
-        type=_number(float, 0, 1),
+        type=number(float, 0, 1),
         metavar="P",
         text="replace each training label, with probability P, as --label-noise says",
     )
@@ -298,14 +305,14 @@ def _parser(doc, script, defaults):
     add(
         "--wd",
         default=0.0,
-        type=_number(float, 0),
+        type=number(float, 0),
         metavar="W",
         text="weight decay: W/2 * ||kernel||^2 is added to the loss, kernels only",
     )
     add(
         "--dropout",
         default=0.0,
-        type=_number(float, 0, 0.99),
+        type=number(float, 0, 0.99),
         metavar="R",
         text="dropout rate before each dense layer",
     )
@@ -336,7 +343,7 @@ def _parser(doc, script, defaults):
         add(
             "--hidden",
             default=defaults.hidden,
-            type=_number(int, 1),
+            type=number(int, 1),
             nargs="+",
             metavar="UNITS",
             action=_Tuple,
@@ -352,7 +359,7 @@ def _parser(doc, script, defaults):
     add(
         "--lr",
         default=None,
-        type=_number(float, 0, above=True),
+        type=number(float, 0, above=True),
         metavar="RATE",
         shown=f"{defaults.lr} with sgd (the paper's); Keras's own with the others",
         text="learning rate of the first epoch",
@@ -360,7 +367,7 @@ def _parser(doc, script, defaults):
     add(
         "--momentum",
         default=None,
-        type=_number(float, 0, 0.9999),
+        type=number(float, 0, 0.9999),
         metavar="M",
         shown=f"{defaults.momentum} with sgd, else 0",
         text="momentum",
@@ -369,7 +376,7 @@ def _parser(doc, script, defaults):
         "--lr-decay",
         default=defaults.lr_decay,
         metavar="D",
-        type=_number(float, 0, 1, above=True),
+        type=number(float, 0, 1, above=True),
         text="the rate is multiplied by D after every epoch",
     )
     add(
@@ -382,14 +389,14 @@ def _parser(doc, script, defaults):
     add(
         "--epochs",
         default=defaults.epochs,
-        type=_number(int, 1),
+        type=number(int, 1),
         metavar="E",
         text="upper limit",
     )
     add(
         "--stop-at",
         default=None,
-        type=_number(float, 0, 1, above=True),
+        type=number(float, 0, 1, above=True),
         metavar="ACC",
         shown="off",
         text="stop once the fixed model's training accuracy has reached ACC",
@@ -397,7 +404,7 @@ def _parser(doc, script, defaults):
     add(
         "--early-stopping",
         default=None,
-        type=_number(int, 1),
+        type=number(int, 1),
         metavar="N",
         shown="off",
         text="stop N epochs after the best accuracy on a tenth held out of the "
@@ -412,14 +419,14 @@ def _parser(doc, script, defaults):
     add(
         "--seed",
         default=0,
-        type=_number(int, 0),
+        type=number(int, 0),
         metavar="S",
         text="weights, order, augmentation, dropout",
     )
     add(
         "--data-seed",
         default=0,
-        type=_number(int, 0),
+        type=number(int, 0),
         metavar="S",
         text="corruption and subset",
     )
@@ -458,7 +465,7 @@ def _parser(doc, script, defaults):
     add(
         "--checkpoint-every",
         default=1,
-        type=_number(int, 1),
+        type=number(int, 1),
         metavar="N",
         text="epochs between checkpoints",
     )

@@ -1,6 +1,5 @@
 """Compile, fit, measure, save: one run from a built model to its record."""
 
-import datetime
 import json
 import sys
 import time
@@ -49,7 +48,7 @@ def run(build, feed, regime, options):
             for part in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
                 part.unlink(missing_ok=True)
         _say(options, _notice(regime))
-        started = _now()
+        started = records.now()
         precision = hardware.precision_in_force(regime.precision)
         policy = keras.config.dtype_policy()
         try:
@@ -57,12 +56,12 @@ def run(build, feed, regime, options):
                 precision if precision == "float32" else f"mixed_{precision}"
             )
             history = _fit(build, feed, regime, options, paths)
-            _save(build, history.final_weights(), paths.model)
+            save(build, history.final_weights(), paths.model)
         finally:
             keras.config.set_dtype_policy(policy)
         record = _record(feed, regime, options, history)
         record["precision_in_force"] = precision
-        record["started"], record["finished"] = started, _now()
+        record["started"], record["finished"] = started, records.now()
         records.write_csv(paths.csv, history.rows)
         records.write_json(paths.json, record)  # last: its presence means complete
         record = records.read(paths.json)  # as any later reader gets it
@@ -88,7 +87,7 @@ def _fit(build, feed, regime, options, paths):
     keras.utils.set_random_seed(regime.seed)
     model = build()
     if options.save_init:
-        _save(build, [np.array(w) for w in model.get_weights()], paths.init)
+        save(build, [np.array(w) for w in model.get_weights()], paths.init)
     compile_model(model, feed, regime)
     history = _History(model, feed, regime, options, paths)
     if options.resume and not options.overwrite:
@@ -347,8 +346,14 @@ def _optimizer(regime, accumulate):
     return classes[regime.optimizer](learning_rate=regime.lr, **more)
 
 
-def _save(build, weights, path):
-    """Writes a float32 .h5 without optimizer, whatever the training precision."""
+def save(build, weights, path):
+    """Writes a float32 .h5 without optimizer, whatever the training precision.
+
+    Args:
+        build: Function without arguments that returns the untrained model.
+        weights: List of arrays, as `model.get_weights()` gives them.
+        path: The file, replaced in one step.
+    """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     model = build()
@@ -402,7 +407,3 @@ def _largest_divisor(number, limit):
 
 def _mean(values):
     return values.mean() if len(values) else float("nan")
-
-
-def _now():
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

@@ -7,7 +7,8 @@ import pytest
 
 import analyze
 import cifar10_mlp
-from common import cli, curvature, datasets, measures, models, pipelines
+import mnist_l2norm
+from common import cli, curvature, datasets, measures, models, pipelines, records
 
 FOLDERS = "--results-dir {0} --models-dir {0}"
 
@@ -23,13 +24,14 @@ def folder(tmp_path_factory):
 
 
 def test_a_row_is_what_the_functions_say(folder):
-    path = next(folder.glob("*.h5"))
+    path = next(folder.glob("cifar10_mlp*.h5"))
     flags = [str(path), "--results-dir", str(folder), "--examples", "50", "--quiet"]
     table = analyze.main([*flags, "--per-layer"])
     row = table.iloc[0]
     saved = pd.read_csv(folder / "analysis.csv").iloc[0]
     assert saved.trace == pytest.approx(row.trace)
     assert (folder / "figures" / "analysis.png").stat().st_size > 10_000
+    assert records.read(folder / "analysis.json")["argv"][0] == str(path)
 
     record = folder / f"{path.stem}.csv"
     last = pd.read_csv(record).iloc[-1]
@@ -76,14 +78,58 @@ def test_half_precision_is_lifted():
     np.testing.assert_allclose(opened.predict(x, verbose=0), x @ kernel + bias, 1e-5)
 
 
-def test_without_a_record_the_data_must_be_named(folder, tmp_path):
-    path = next(folder.glob("*.h5"))
-    with pytest.raises(cli.MendableError, match="--dataset"):
-        analyze.main([str(path), "--results-dir", str(tmp_path), "--quiet"])
+def test_true_and_random_labels_share_a_row_of_the_figure(folder, monkeypatch):
+    grids, subplots = [], analyze.plt.subplots
+    monkeypatch.setattr(
+        analyze.plt, "subplots", lambda *a, **k: grids.append(a) or subplots(*a, **k)
+    )
+    path = next(folder.glob("cifar10_mlp*.h5"))
+    table = analyze.main(
+        [str(path), "--results-dir", str(folder), "--examples", "20", "--quiet"]
+    )
+    row = table.iloc[0].to_dict()
+    assert row["label_corruption"] == 1
+    density = curvature.SpectralDensity(*[np.arange(1.0, 4.0)] * 5)
+    one = analyze.Measured(row, np.ones(5), density, np.arange(9.0), np.arange(9.0))
+    names = ("a_labels1_wd0.1_seed0", "a_wd0.1_seed0", "a_labels0.5_wd0.1_seed0")
+    names += ("mnist_l2norm_128_true_loss_seed0", "mnist_l2norm_128_random_loss_seed0")
+    names += ("a_labels1_wd0.1_seed1",)
+    models = [one._replace(row=row | {"model": name}) for name in names]
+    analyze.draw(models, folder / "figures" / "together.png")
+    assert [grid[0] for grid in grids] == [1, 3]
+
+
+def test_one_record_of_many_models(folder):
+    flags = "--dataset mnist_5k --size 24 --seeds 1 --target-loss 0.3 --max-epochs 80"
+    mnist_l2norm.main([*flags.split(), "--quiet", *FOLDERS.format(folder).split()])
+    (path,) = folder.glob("mnist_l2norm*_24_random_loss_seed0.h5")
+    flags = [str(path), "--results-dir", str(folder), "--examples", "24", "--quiet"]
+    row = analyze.main(flags).iloc[0]
+    table = pd.read_csv(next(folder.glob("mnist_l2norm*.csv")))
+    measured = table.query("labels == 'random' and stop == 'loss'").iloc[0]
+    # The same inputs, pixels / 255, and the same random labels.
+    assert row.train_loss == pytest.approx(measured.train_loss, rel=1e-4)
+    assert row.test_accuracy == pytest.approx(measured.test_accuracy)
+    assert row.margin_10 == pytest.approx(measured.margin_10, rel=1e-4)
+    assert row.eigenvalue_1 == pytest.approx(measured.eigenvalue_1, rel=1e-3)
+    assert row.jacobian_norm == pytest.approx(measured.jacobian_norm, rel=1e-4)
+
+
+def test_without_a_record_the_data_must_be_named_before_any_work(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(analyze, "analyze", None)
+    path = next(folder.glob("cifar10_mlp*.h5"))
+    stranger = tmp_path / "stranger.h5"
+    stranger.write_bytes(path.read_bytes())
+    with pytest.raises(cli.MendableError, match="stranger.*--dataset"):
+        analyze.main([str(path), str(stranger), "--results-dir", str(folder)])
+    with pytest.raises(cli.UsageError, match="_init"):
+        analyze.main(["some_init.h5"])
 
 
 def test_data_of_another_shape_are_refused(folder, tmp_path):
-    path = next(folder.glob("*.h5"))
+    path = next(folder.glob("cifar10_mlp*.h5"))
     flags = [str(path), "--results-dir", str(tmp_path), "--dataset", "synthetic"]
     with pytest.raises(cli.MendableError, match="another --dataset"):
         analyze.main([*flags, "--quiet"])

@@ -136,9 +136,10 @@ def test_light_modules_load_no_keras_when_run():
     assert output.stdout.strip() == "[]", output.stderr
 
 
-def test_only_pipelines_and_curvature_import_tensorflow():
+def test_tensorflow_is_imported_where_it_must_be():
     users = {m for m, names in COMMON.items() if "tensorflow" in " ".join(names)}
-    assert users <= {"common.pipelines", "common.curvature"}
+    # tf.data; second derivatives; one XLA program for many networks.
+    assert users <= {"common.pipelines", "common.curvature", "common.replicas"}
     for module, names in COMMON.items():  # one Keras, whatever the backend
         assert not any(
             name.startswith(("tensorflow.keras", "tf_keras")) for name in names
