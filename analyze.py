@@ -21,11 +21,9 @@ from typing import NamedTuple
 
 import keras
 import matplotlib
-
-matplotlib.use("Agg")  # no window: the files are the result
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from common import (
@@ -38,6 +36,7 @@ from common import (
     models,
     records,
 )
+from common.figures import STYLE, save_png
 from common.pipelines import Feed, prepare
 from common.regime import Regime
 
@@ -208,16 +207,6 @@ def _curvature(hessian, arguments, row, prefix):
     return spectrum, curvature.spectral_density(hessian, num_probes=3, num_steps=40)
 
 
-STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.constrained_layout.use": True,
-    "font.size": 8,
-    "legend.frameon": False,
-    "savefig.dpi": 200,
-}
-
-
 TRUE, RANDOM = "#006BA4", "#C85200"  # tableau-colorblind10
 
 
@@ -230,10 +219,9 @@ def draw(measured, path):
     for model in measured:
         network = re.sub("_(labels[0-9.]+|true|random)(?=_)", "", model.row["model"])
         rows.setdefault(network, []).append(model)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            len(rows), 4, figsize=(7.2, 1.8 * len(rows) + 0.3), squeeze=False
-        )
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 1.8 * len(rows) + 0.3))
+        axes = figure.subplots(len(rows), 4, squeeze=False)
         for line, (network, together) in zip(axes, rows.items(), strict=True):
             line[0].set_title(network, loc="left", fontsize=7)
             for i, model in enumerate(together):
@@ -249,11 +237,7 @@ def draw(measured, path):
         labels = ("rank", "eigenvalue", "margin (logits)", "normalized margin")
         for axis, label in zip(axes[-1], labels, strict=True):
             axis.set_xlabel(label)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Fixed metadata: redrawing an unchanged result changes no byte.
-        with records.replacing(path) as temporary:
-            figure.savefig(temporary, metadata={"Software": None})
-        plt.close(figure)
+        save_png(figure, path)
 
 
 def _draw_model(axes, model, place, count):

@@ -26,9 +26,9 @@ import time
 
 import keras
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from common import (
@@ -42,6 +42,7 @@ from common import (
     training,
 )
 from common import replicas as loop
+from common.figures import STYLE, save_png
 from common.models.mlp import mlp
 
 LABELS, STOPS, SIZES = ("true", "random"), ("accuracy", "loss"), (128, 256, 512, 1024)
@@ -301,68 +302,62 @@ def verdict(table, args):
     )
 
 
+COLORS = {"true": "#006BA4", "random": "#C85200"}  # tableau-colorblind10
+LINES = {"true": "-", "random": "--"}
+MARKS = {"accuracy": "o", "loss": "s"}
+
+
 def draw(table, paths, kind, args):
     """Draws a file of `SHOWN`: mean over seeds, and band from min to max."""
-    blue, orange = "#006BA4", "#C85200"  # tableau-colorblind10
-    line = {"true": (blue, "-"), "random": (orange, "--")}
-    mark = {"accuracy": "o", "loss": "s"}
-    stop_name = {
-        "accuracy": "100 % accuracy",
-        "loss": f"loss {args.target_loss:g}".replace("e-0", "e-"),
-    }
-    panels = [  # heading; what tells its lines apart; (labels, stop) of each
-        *((f"at {stop_name[s]}", 0, [(k, s) for k in args.labels]) for s in STOPS),
-        *((f"{k} labels", 1, [(k, s) for s in STOPS]) for k in args.labels),
+    said = {"accuracy": "100 % accuracy", "loss": f"loss {args.target_loss:g}"}
+    said["loss"] = said["loss"].replace("e-0", "e-")
+    panels = [  # heading; {what tells a line from the other: its (labels, stop)}
+        *(
+            (f"at {said[stop]}", {f"{k} labels": (k, stop) for k in args.labels})
+            for stop in STOPS
+        ),
+        *((f"{k} labels", {said[s]: (k, s) for s in STOPS}) for k in args.labels),
     ]
-    style = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
-    with matplotlib.rc_context(style | {"legend.frameon": False}):
-        figure, axes = plt.subplots(
-            *(2, len(panels)),
-            figsize=(2 * len(panels), 4),
-            sharex=True,
-            # Curvature falls by orders of magnitude between the stopping points.
-            sharey="row" if kind == "norms" else False,
-            layout="constrained",
-        )
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2 * len(panels), 4))
+        # Curvature falls by orders of magnitude between the stopping points.
+        sharey = "row" if kind == "norms" else False
+        axes = figure.subplots(2, len(panels), sharex=True, sharey=sharey)
         for (column, what), row in zip(SHOWN[kind].items(), axes, strict=True):
             row[0].set_ylabel(what)
-            for axis, (heading, by, pairs) in zip(row, panels, strict=True):
-                for labels, stop in pairs:
-                    chosen = table[(table.labels == labels) & (table.stop == stop)]
-                    values = chosen.groupby("size")[column].agg(["mean", "min", "max"])
-                    color, dashes = line[labels]
-                    name = f"{labels} labels" if by == 0 else stop_name[stop]
-                    fill = color if stop == "loss" else "white"
-                    axis.plot(
-                        *(values.index, values["mean"]),
-                        *(dashes + mark[stop],),
-                        color=color,
-                        markerfacecolor=fill,
-                        markersize=4,
-                        label=name,
-                    )
-                    band = values["min"], values["max"]
-                    axis.fill_between(values.index, *band, color=color, alpha=0.2, lw=0)
-                if column == "product_of_norms" or (by and kind == "curvature"):
+            for axis, (_, lines) in zip(row, panels, strict=True):
+                _draw_panel(axis, table, column, lines)
+                both_stops = len({stop for _, stop in lines.values()}) > 1
+                if column == "product_of_norms" or (both_stops and kind == "curvature"):
                     axis.set_yscale("log")
                 elif kind == "curvature":
                     axis.set_ylim(bottom=0)
-                if column == next(
-                    iter(SHOWN[kind])
-                ):  # above the panel, where no line is hidden
-                    axis.legend(
-                        title=heading, loc="lower center", bbox_to_anchor=(0.5, 1)
-                    )
-                else:
-                    axis.set_xlabel("training examples")
+        for top, bottom, (heading, _) in zip(*axes, panels, strict=True):
+            # Above the panel, where no line is hidden.
+            top.legend(title=heading, loc="lower center", bbox_to_anchor=(0.5, 1))
+            bottom.set_xlabel("training examples")
         axes[0, 0].set_xscale("log", base=2)
         axes[0, 0].set_xticks(args.sizes, [str(size) for size in args.sizes])
         path = paths.csv.parent / "figures" / f"{paths.csv.stem}_{kind}.png"
-        path.parent.mkdir(exist_ok=True)
-        with records.replacing(path) as temporary:
-            figure.savefig(temporary, dpi=200, metadata={"Software": None})
-        plt.close(figure)
+        save_png(figure, path)
     return path
+
+
+def _draw_panel(axis, table, column, lines):
+    for name, (labels, stop) in lines.items():
+        chosen = table[(table.labels == labels) & (table.stop == stop)]
+        values = chosen.groupby("size")[column].agg(["mean", "min", "max"])
+        axis.plot(
+            values.index,
+            values["mean"],
+            LINES[labels] + MARKS[stop],
+            color=COLORS[labels],
+            markerfacecolor=COLORS[labels] if stop == "loss" else "white",
+            markersize=4,
+            label=name,
+        )
+        band = values["min"], values["max"]
+        axis.fill_between(values.index, *band, color=COLORS[labels], alpha=0.2, lw=0)
 
 
 if __name__ == "__main__":

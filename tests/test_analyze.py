@@ -79,9 +79,11 @@ def test_half_precision_is_lifted():
 
 
 def test_true_and_random_labels_share_a_row_of_the_figure(folder, monkeypatch):
-    grids, subplots = [], analyze.plt.subplots
+    grids, subplots = [], analyze.Figure.subplots
     monkeypatch.setattr(
-        analyze.plt, "subplots", lambda *a, **k: grids.append(a) or subplots(*a, **k)
+        analyze.Figure,
+        "subplots",
+        lambda figure, *a, **k: grids.append(a) or subplots(figure, *a, **k),
     )
     path = next(folder.glob("cifar10_mlp*.h5"))
     table = analyze.main(
