@@ -132,14 +132,15 @@ ARTEFACTS = {
     ),
     "figure_2": Artefact(
         "Figure 2b: BatchNorm and early stopping",
-        "BatchNorm makes training smoother and the test accuracy a little higher; the "
+        "Whether BatchNorm makes training smoother and the test accuracy higher; the "
         "running best (dashed) is what early stopping could have had at most.",
         ("model",),
         {("Inception",): INCEPTION, ("Inception without BatchNorm",): NO_BN},
     ),
     "random_label_regularizers": Artefact(
         "Random labels under explicit regularizers",
-        "Weight decay and augmentation hardly keep a network from fitting noise.",
+        "Whether weight decay or augmentation keeps a network from fitting noise; in the "
+        "paper they mostly do not.",
         ("model", "regularizer"),
         {
             ("Inception", "weight decay"): f"{INCEPTION} --random-labels --wd 5e-4",
@@ -155,8 +156,8 @@ ARTEFACTS = {
     ),
     "inputs": Artefact(
         "Corrupted inputs",
-        "Networks fit pixels without any structure too, and often faster than random "
-        "labels.",
+        "Whether networks fit pixels without any structure too, and in how many epochs "
+        "beside random labels.",
         ("model", "inputs"),
         _crossed(
             {"MLP 1x512": MLP, "MLP 3x512": MLP_3, "AlexNet": ALEXNET}
@@ -166,8 +167,8 @@ ARTEFACTS = {
     ),
     "explicit": Artefact(
         "Explicit regularization",
-        "Augmentation helps most; weight decay and dropout alone explain little of "
-        "the gap between training and test accuracy.",
+        "How much of the test accuracy augmentation, weight decay and dropout add, alone "
+        "and together; in the paper augmentation adds most, and none is needed.",
         ("model", "augmentation", "weight decay", "dropout"),
         _explicit({"AlexNet": (ALEXNET, "5e-4"), "MLP 1x512": (MLP, "1e-4")}),
     ),
