@@ -139,8 +139,8 @@ ARTEFACTS = {
     ),
     "random_label_regularizers": Artefact(
         "Random labels under explicit regularizers",
-        "Whether weight decay or augmentation keeps a network from fitting noise; in the "
-        "paper they mostly do not.",
+        "Whether weight decay or augmentation keeps a network from fitting noise; in "
+        "the paper they mostly do not.",
         ("model", "regularizer"),
         {
             ("Inception", "weight decay"): f"{INCEPTION} --random-labels --wd 5e-4",
@@ -167,8 +167,8 @@ ARTEFACTS = {
     ),
     "explicit": Artefact(
         "Explicit regularization",
-        "How much of the test accuracy augmentation, weight decay and dropout add, alone "
-        "and together; in the paper augmentation adds most, and none is needed.",
+        "How much of the test accuracy augmentation, weight decay and dropout add, "
+        "alone and together; in the paper augmentation adds most, and none is needed.",
         ("model", "augmentation", "weight decay", "dropout"),
         _explicit({"AlexNet": (ALEXNET, "5e-4"), "MLP 1x512": (MLP, "1e-4")}),
     ),
