@@ -3,6 +3,7 @@
   python reproduce.py demo --results-dir demo --models-dir demo   # minutes, offline
   python reproduce.py --list                        # what there is, and what is done
   python reproduce.py table_1 --seeds 3 --workers 2           # Table 1, three seeds
+  python reproduce.py table_1 figure_1 --only cifar10_mlp     # what its MLPs need
 
 A run with a record is not run again, and an interrupted one continues: stop this at
 any time and type it again. `--dry-run` prints the commands, which may also be typed
@@ -75,8 +76,8 @@ def jobs_of(names, args):
 
     Args:
         names: Names of artefacts.
-        args: The command line, with `seeds`, `dataset`, `results_dir`, `models_dir`
-            and `data_dir`.
+        args: The command line, with `seeds`, `dataset`, `only`, `results_dir`,
+            `models_dir` and `data_dir`.
     """
     rates, jobs = _rates({args.results_dir, ROOT / "results"}), {}
     for artefact in names:
@@ -84,6 +85,8 @@ def jobs_of(names, args):
             if args.dataset:
                 run = _on(args.dataset, run)
             named = isinstance(run, tuple)  # by itself; it has its own seeds
+            if args.only not in (run[0] if named else run):
+                continue
             for seed in range(1 if named else args.seeds):
                 job = _job(run, seed, rates, args)
                 jobs.setdefault(job.name, job)
@@ -200,6 +203,8 @@ def _parser():
     add("--seeds", type=_count, default=1, metavar="N", help=text)
     text = "this data set in place of every run's own"
     add("--dataset", choices=datasets.NAMES, metavar="NAME", help=text)
+    text = "only the runs whose command holds TEXT, as in --only cifar10_mlp"
+    add("--only", default="", metavar="TEXT", help=text)
     text = "only the i-th of n equal parts (1 <= i <= n); draws nothing"
     add("--shard", type=_shard, metavar="i/n", help=text)
     add = parser.add_argument_group("where").add_argument

@@ -82,6 +82,12 @@ def test_dry_run_prints_exactly_the_missing_runs(tmp_path, capsys):
     assert printed == [f"python {command} {folders}" for command in commands]
 
 
+def test_only_some_commands(tmp_path, capsys):
+    flags = ["--only", "cifar10_mlp", "--results-dir", str(tmp_path)]
+    printed = dry_run(capsys, "table_1", "l2norm", *flags)
+    assert len(printed) == 6 and all("cifar10_mlp.py" in line for line in printed)
+
+
 def test_the_flags_of_a_printed_command(capsys, tmp_path):
     more = ["--results-dir", str(tmp_path), "--models-dir", "m", "--data-dir", "d e"]
     lines = dry_run(capsys, "figure_2", "--seeds", "2", *more)
