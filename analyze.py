@@ -24,6 +24,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
 from common import (
@@ -226,14 +227,17 @@ def draw(measured, path):
             line[0].set_title(network, loc="left", fontsize=7)
             for i, model in enumerate(together):
                 _draw_model(line, model, i, len(together))
-            line[0].set_ylabel("eigenvalue")
-            line[1].set_ylabel("density")
-            line[2].set_ylabel("training examples")
+            labels = ("eigenvalue", "density", "training examples")
+            for axis, label in zip(line, labels, strict=False):
+                axis.set_ylabel(label)
+            # One eigenvalue of a million is 1e-6 of a peak.
             top = max(model.density.density.max() for model in together)
-            line[1].set(yscale="log", ylim=(1e-6 * top, None))
+            line[1].set(yscale="log", ylim=(1e-8 * top, None))
             for axis in line[2:]:
                 axis.axvline(0, color="0.6", linewidth=0.7)
-            line[3].legend(loc="upper right", handlelength=1)
+                axis.xaxis.set_major_locator(MaxNLocator(3))
+            line[3].xaxis.set_major_formatter("{x:g}")
+            line[3].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
         labels = ("rank", "eigenvalue", "margin (logits)", "normalized margin")
         for axis, label in zip(axes[-1], labels, strict=True):
             axis.set_xlabel(label)
@@ -246,12 +250,17 @@ def _draw_model(axes, model, place, count):
     label = {0: "true labels", 1: "random labels"}.get(
         corruption, f"{corruption:.0%} corrupted"
     )
-    rank = np.arange(1, len(model.eigenvalues) + 1) + 0.8 * (place + 0.5) / count - 0.4
-    axes[0].bar(rank, model.eigenvalues, 0.8 / count, color=color)
+    rank = np.arange(1, len(model.eigenvalues) + 1)
+    beside = 0.8 * (place + 0.5) / count - 0.4
+    axes[0].bar(rank + beside, model.eigenvalues, 0.8 / count, color=color)
+    axes[0].set_xticks(rank)
     axes[1].plot(model.density.grid, model.density.density, color=color, linewidth=1)
     style = {"histtype": "stepfilled", "color": color, "alpha": 0.6, "label": label}
-    axes[2].hist(model.margins, 80, **style)
-    axes[3].hist(model.normalized_margins, 80, **style)
+    for axis, values in zip(
+        axes[2:], (model.margins, model.normalized_margins), strict=True
+    ):
+        ends = np.quantile(values, (0.0005, 0.9995))  # the ends would be invisible
+        axis.hist(values, 80, tuple(ends), **style)
 
 
 def main(argv=None):
