@@ -19,6 +19,7 @@ MLP = "cifar10_mlp.py"
 MLP_3 = "cifar10_mlp.py --hidden 512 512 512"
 ALEXNET = "cifar10_alexnet.py"
 INCEPTION = "cifar10_inception.py"
+WIDE_RESNET = "cifar10_wide_resnet.py"
 NO_BN = "cifar10_inception.py --no-batch-norm"
 
 TABLE_1 = {
@@ -127,7 +128,9 @@ ARTEFACTS = {
         ("model", "corruption"),
         _crossed({"Inception": INCEPTION, "AlexNet": ALEXNET}, CONDITIONS)
         | _crossed(
-            {"Inception": INCEPTION, "AlexNet": ALEXNET, "MLP 1x512": MLP}, LEVELS
+            {"Inception": INCEPTION, "AlexNet": ALEXNET, "MLP 1x512": MLP}
+            | {"Wide ResNet 28-1": WIDE_RESNET},
+            LEVELS,
         ),
     ),
     "figure_2": Artefact(
@@ -161,7 +164,7 @@ ARTEFACTS = {
         ("model", "inputs"),
         _crossed(
             {"MLP 1x512": MLP, "MLP 3x512": MLP_3, "AlexNet": ALEXNET}
-            | {"Inception": INCEPTION},
+            | {"Inception": INCEPTION, "Wide ResNet 28-1": WIDE_RESNET},
             CONDITIONS,
         ),
     ),

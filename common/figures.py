@@ -26,6 +26,7 @@ COLOURS = {
     "AlexNet": "#006BA4",
     "MLP 1x512": "#FF800E",
     "MLP 3x512": "#C85200",
+    "Wide ResNet 28-1": "#A2C8EC",
     "Inception": "#595959",
     "Inception without BatchNorm": "#ABABAB",
 }

@@ -39,6 +39,8 @@ class Regime:
     augment: tuple = ()
     batch_norm: bool | None = None  # None: the model has no BatchNorm
     hidden: tuple | None = None  # None: the model has no such choice
+    depth: int | None = None
+    width: int | None = None
     optimizer: str = "sgd"
     lr: float = 0.01
     momentum: float = 0.9
@@ -84,6 +86,8 @@ _NAME_PARTS = {
     "label_noise": "{}",
     "pixels": "{}",
     "hidden": "hidden{}",
+    "depth": "depth{}",
+    "width": "width{}",
     "batch_norm": "nobn",
     "wd": "wd{}",
     "dropout": "dropout{}",
@@ -126,8 +130,9 @@ def parse(doc, file, argv=None, **defaults):
         doc: The script's docstring; `--help` shows it.
         file: The script's `__file__`.
         argv: List of flags, or None for `sys.argv[1:]`.
-        **defaults: The script's own values of `Regime` fields. `batch_norm` and
-            `hidden` are given only by scripts whose model has the choice.
+        **defaults: The script's own values of `Regime` fields. `batch_norm`,
+            `hidden`, `depth` and `width` are given only by scripts whose model has the
+            choice.
 
     Returns:
         `(Regime, Options)`.
@@ -244,6 +249,15 @@ class _AddAugmentations(argparse.Action):
         setattr(namespace, self.dest, tuple(n for n in AUGMENTATIONS if n in names))
 
 
+def _depth(text):
+    value = number(int, 10)(text)
+    if value % 6 != 4:
+        raise argparse.ArgumentTypeError(
+            f"received {text!r}, expected 6 n + 4: 10, 16, 22, 28, 40 ..."
+        )
+    return value
+
+
 def _batch_size(text):
     return text if text == "full" else number(int, 1)(text)
 
@@ -349,6 +363,21 @@ def _parser(doc, script, defaults):
             action=_Tuple,
             shown="512",
             text="units of the hidden layers",
+        )
+    if defaults.depth is not None:
+        add(
+            "--depth",
+            default=defaults.depth,
+            type=_depth,
+            metavar="D",
+            text="layers, 6 n + 4: 10, 16, 22, 28, 40 ...",
+        )
+        add(
+            "--width",
+            default=defaults.width,
+            type=number(int, 1),
+            metavar="K",
+            text="factor of the numbers of channels",
         )
     add(
         "--optimizer",

@@ -12,6 +12,7 @@ from common.models.alexnet import small_alexnet
 from common.models.inception import small_inception
 from common.models.layers import LocalResponseNormalization
 from common.models.mlp import mlp
+from common.models.wide_resnet import wide_resnet
 
 SHAPE = (28, 28, 3)
 
@@ -39,8 +40,9 @@ SMALL = pytest.mark.parametrize(
         lambda *args, **kwargs: mlp(*args, hidden=(7, 5), **kwargs),
         small_alexnet,
         small_inception,
+        lambda *args, **kwargs: wide_resnet(*args, depth=10, **kwargs),
     ],
-    ids=["mlp", "alexnet", "inception"],
+    ids=["mlp", "alexnet", "inception", "wide_resnet"],
 )
 
 
@@ -69,6 +71,35 @@ def test_trainable_parameters_are_those_of_table_1(build):
     assert count == TABLE_1[build]
     if build is not small_inception:  # whose BatchNorm has moving statistics
         assert model.count_params() == count
+
+
+@pytest.mark.parametrize(
+    "depth, width, millions",  # Zagoruyko & Komodakis 2016, tables 3 and 4
+    [(40, 1, 0.6), (40, 2, 2.2), (40, 4, 8.9), (16, 8, 11.0), (28, 10, 36.5)],
+)
+def test_wide_resnet_has_the_published_sizes(depth, width, millions):
+    model = wide_resnet(SHAPE, 10, depth, width)
+    count = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert round(count / 1e6, 1) == millions
+    assert len(layers_of(model, keras.layers.Add)) == (depth - 4) // 2
+    n, k = (depth - 4) // 6, width
+    # Weights by hand: kernels, shortcuts, BatchNorm, and the dense layer.
+    kernels = 9 * (3 * 16 + 2 * n * (16 * k) ** 2 * 21 + 16 * k * 16 * (1 - k))
+    kernels -= 9 * (16 * k) ** 2 * (2 + 8)
+    shortcuts = (16 * k) ** 2 * 10 + (16 * 16 * k if k > 1 else 0)
+    inputs = 16 + 16 * k + 32 * k  # of the first BatchNorm of each group
+    inputs += (2 * n - 1) * 112 * k + 64 * k
+    assert count == kernels + shortcuts + 2 * inputs + 640 * k + 10
+
+
+def test_wide_resnet_28_1():
+    model = wide_resnet(SHAPE, 10)
+    count = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert count == 369_498
+    sides = [layer.output.shape[1:] for layer in layers_of(model, keras.layers.Add)]
+    assert sides == [(28, 28, 16)] * 4 + [(14, 14, 32)] * 4 + [(7, 7, 64)] * 4
+    with pytest.raises(ValueError, match="6 n [+] 4.*depth=20"):
+        wide_resnet(SHAPE, 10, depth=20)
 
 
 @ALL

@@ -27,6 +27,7 @@ DOC = """Small AlexNet on CIFAR-10.
 ALEXNET = dict(lr=0.01, epochs=50)
 MLP = dict(hidden=(512,))
 INCEPTION = dict(lr=0.1, batch_norm=True)
+WIDE_RESNET = dict(lr=0.1, depth=28, width=1)
 
 
 def read(*flags, script="cifar10_alexnet", **defaults):
@@ -142,6 +143,8 @@ def regimes(draw, defaults):
         hidden=None
         if defaults.hidden is None
         else tuple(draw(st.lists(rare([1, 51, 5, 15, 512]), min_size=1, max_size=4))),
+        depth=None if defaults.depth is None else draw(rare([10, 16, 28])),
+        width=None if defaults.width is None else draw(rare([1, 2, 10])),
         optimizer=optimizer,
         lr=draw(fraction | rare([0.1, 0.01, 0.001])),
         momentum=draw(rare([0.0, 0.5, 0.9])) if has_momentum else 0.0,
@@ -156,7 +159,7 @@ def regimes(draw, defaults):
     )
 
 
-SCRIPTS = st.sampled_from([Regime(**d) for d in (ALEXNET, MLP, INCEPTION)])
+SCRIPTS = st.sampled_from([Regime(**d) for d in (ALEXNET, MLP, INCEPTION, WIDE_RESNET)])
 FLAGS = {"batch_norm": None, "augment": None, "hidden": None}
 
 
@@ -355,7 +358,7 @@ def test_help_shows_the_docstring_and_two_groups(capsys):
     measured = measured.split("what is measured (decides the run's name):")[1]
     regime, options = read(**INCEPTION)
     for field in vars(regime):
-        if field != "hidden":
+        if field not in ("hidden", "depth", "width"):
             assert f"--{field.replace('_', '-')}" in measured
             assert f"--{field.replace('_', '-')}" not in run
     for flag in options._fields[3:]:

@@ -1,0 +1,51 @@
+"""Wide ResNet on CIFAR-10: true labels, random labels and everything between.
+
+  python cifar10_wide_resnet.py --dataset synthetic --depth 10 --epochs 2    # tiny
+  python cifar10_wide_resnet.py                                 # WRN-28-1
+  python cifar10_wide_resnet.py --random-labels                 # pure noise
+  python cifar10_wide_resnet.py --depth 16 --width 4 --random-crop --wd 5e-4
+
+Not a network of Zhang et al. (2017), but one that later studies of their experiment
+use (Zagoruyko & Komodakis 2016). Dropout is between the two convolutions of a block.
+Writes results/NAME.csv (a line an epoch), results/NAME.json and saved_models/NAME.h5.
+Type it again to continue an interrupted run.
+"""
+
+from common import cli, corruptions, datasets, pipelines, training
+from common.models.wide_resnet import wide_resnet
+from common.regime import parse
+
+
+def main(argv=None):
+    regime, options = parse(
+        __doc__, __file__, argv, lr=0.1, epochs=50, depth=28, width=1
+    )
+    data = datasets.load(
+        regime.dataset, regime.train_size, regime.data_seed, options.data_dir
+    )
+    data = corruptions.corrupt(
+        data,
+        regime.label_corruption,
+        regime.label_noise,
+        regime.pixels,
+        regime.data_seed,
+    )
+    feed = pipelines.Feed(
+        data, regime.batch_size, regime.augment, regime.seed, regime.early_stopping
+    )
+
+    def build():
+        return wide_resnet(
+            feed.input_shape,
+            feed.num_classes,
+            regime.depth,
+            regime.width,
+            regime.wd,
+            regime.dropout,
+        )
+
+    return training.run(build, feed, regime, options)
+
+
+if __name__ == "__main__":
+    cli.run(main)
