@@ -260,7 +260,7 @@ def _draw_model(axes, model, place, count):
         axes[2:], (model.margins, model.normalized_margins), strict=True
     ):
         ends = np.quantile(values, (0.0005, 0.9995))  # the ends would be invisible
-        axis.hist(values, 80, tuple(ends), **style)
+        axis.hist(values, 80, range=tuple(ends), **style)
 
 
 def main(argv=None):

@@ -1,6 +1,8 @@
 """The networks, and `load` for whatever a .h5 file holds."""
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -23,7 +25,7 @@ def load(path):
     """Opens a saved classifier, ours or from elsewhere, without running its code.
 
     Args:
-        path: A `.h5` or `.keras` file.
+        path: A `.h5` or `.keras` file; also a Sequential `.h5` of the Keras 2 era.
 
     Returns:
         `keras.Model`, not compiled.
@@ -36,8 +38,12 @@ def load(path):
     if not path.exists():
         raise MendableError(f"{path} does not exist: train a model first.")
     try:
-        if path.suffix != ".keras":
-            _refuse_unknown_layers(path)
+        if path.suffix == ".keras":
+            return keras.models.load_model(path, compile=False, safe_mode=True)
+        config = _config(path)
+        _refuse_unknown_layers(config)
+        if config != (modern := _modern(config)):
+            return _load_with(modern, path)
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -64,37 +70,74 @@ def logits_of(model):
         for layer in model.layers:
             layer.dtype_policy = "float32"
     last = model.layers[-1]
+    inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
     if getattr(last, "activation", None) is keras.activations.softmax:
         notes.append("softmax output taken off")
         last.activation = keras.activations.linear
         # A new graph, because the old one was traced with the softmax.
-        model = keras.Model(model.inputs, last(last.input))
+        model = keras.Model(inputs, last(last.input))
     elif isinstance(last, keras.layers.Softmax):
         notes.append("softmax output taken off")
-        model = keras.Model(model.inputs, model.layers[-2].output)
+        model = keras.Model(inputs, model.layers[-2].output)
     if any(isinstance(x, keras.layers.BatchNormalization) for x in model.layers):
         notes.append("BatchNorm in inference mode")
     return model, notes
 
 
-def _refuse_unknown_layers(path):
+def _config(path):
     with h5py.File(path, "r") as file:
         if "model_config" not in file.attrs:
             raise ValueError(
                 "it holds weights without an architecture; expected a whole model, "
                 "as model.save() writes it."
             )
-        config = json.loads(file.attrs["model_config"])
+        return json.loads(file.attrs["model_config"])
+
+
+def _refuse_unknown_layers(config):
     unknown = sorted(set(_class_names(config)) - ALLOWED_LAYERS)
     if unknown:
         raise ValueError(
             f"its layers {', '.join(unknown)} are not among those known to be safe "
-            f"({', '.join(sorted(ALLOWED_LAYERS))})."
+            f"({', '.join(sorted(ALLOWED_LAYERS))}). The file does not hold the code "
+            "of other layers: rebuild the network with these, and load its weights."
         )
 
 
 def _class_names(config):
     yield config["class_name"]
-    if isinstance(config["config"], dict):
-        for layer in config["config"].get("layers", []):
-            yield from _class_names(layer)
+    for layer in _layers(config):
+        yield from _class_names(layer)
+
+
+def _layers(config):
+    inner = config["config"]
+    # Before Keras 2.2.3 the config of a Sequential was the list of its layers.
+    return inner if isinstance(inner, list) else inner.get("layers", [])
+
+
+def _modern(config):
+    """The config of a Sequential of the Keras 2 era, as Keras 3 reads it."""
+    if config["class_name"] != "Sequential" or not _layers(config):
+        return config
+    first, *others = _layers(config)
+    inner = config["config"] if isinstance(config["config"], dict) else {}
+    stack = [first, *others]
+    if first["class_name"] != "InputLayer" and "batch_input_shape" in first["config"]:
+        # Keras 2 kept the input's shape in the first layer.
+        kept = dict(first["config"])
+        shape = {"batch_shape": kept.pop("batch_input_shape"), "name": "input"}
+        stack = [{"class_name": "InputLayer", "config": shape}]
+        stack += [first | {"config": kept}, *others]
+    name = inner.get("name", "sequential")
+    return config | {"config": inner | {"name": name, "layers": stack}}
+
+
+def _load_with(config, path):
+    """Opens a copy of the file that holds another config."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "model.h5"
+        shutil.copyfile(path, copy)
+        with h5py.File(copy, "r+") as file:
+            file.attrs["model_config"] = json.dumps(config)
+        return keras.models.load_model(copy, compile=False, safe_mode=True)
