@@ -35,17 +35,17 @@ from matplotlib.figure import Figure
 
 from common import (
     cli,
-    corruptions,
     datasets,
     hardware,
     interpolation,
+    least_squares,
     records,
     regime,
 )
 from common.figures import STYLE, save_png
 
 BANDWIDTHS = {"raw": 0.01, "gabor": 1.0}  # but for MNIST, where raw is the companion's
-FILTERS = (256, 512, 1024)
+FILTERS = (8192, 16384, 32000)  # the paper's, and what leads there
 
 
 def parse(argv):
@@ -68,7 +68,7 @@ def parse(argv):
     text = "of the Gaussian kernel (default: 0.02 for raw MNIST, else 0.01; gabor: 1)"
     width = number(float, 0, above=True)
     add("--bandwidth", type=width, nargs="+", metavar="G", help=text)
-    text = "random filters (default: 256 512 1024)"
+    text = "random filters (default: 8192 16384 32000)"
     add("--filters", type=integer, nargs="+", metavar="N", help=text)
     add("--ridge", type=positive, nargs="+", default=[0.0], metavar="L", help="path")
     text = "measure on N other training images, to choose settings, not on the test set"
@@ -167,7 +167,7 @@ def main(argv=None):
 
 def run(args, name, paths):
     """Solves what an interrupted run has not, and writes the record."""
-    data = load(args)
+    data = interpolation.load(args)
     started, git = records.now(), records.git_state()
     partial = paths.checkpoint.with_suffix(".json")  # finished lines, by setting
     done = {} if args.overwrite or not partial.exists() else records.read(partial)
@@ -176,7 +176,7 @@ def run(args, name, paths):
     more = {}
     try:
         if args.sgd:
-            rows, more = interpolation.sgd_path(
+            rows, more = least_squares.sgd_path(
                 data, args.seed, args.quiet, paths.model
             )
         else:
@@ -201,7 +201,7 @@ def run(args, name, paths):
         "data_sha256": records.sha256(data.x_train, data.y_train),
         "rows": rows,
         **more,
-        "verdict": verdict(rows, args, len(data.y_train)),
+        "verdict": interpolation.verdict(rows, args, len(data.y_train)),
         "peak_memory_gb": round(hardware.peak_memory() / 1e9, 2),
         **hardware.environment(),
         "git": git,
@@ -219,62 +219,17 @@ SETTINGS = """dataset train_size features kernel bandwidth filters ridge held_ou
     label_corruption label_noise sgd seed data_seed""".split()
 
 
-def load(args):
-    """Loads and corrupts; with --held-out, other training images are the test set."""
-    size = args.train_size
-    if args.held_out:
-        whole = datasets.load(args.dataset, data_dir=args.data_dir)
-        size = size or len(whole.y_train) - args.held_out
-        if not 0 < size <= len(whole.y_train) - args.held_out:
-            raise cli.UsageError(
-                f"{args.dataset} has {len(whole.y_train)} training images, fewer than "
-                f"--train-size and --held-out {args.held_out} ask for."
-            )
-        order = datasets.balanced_order(whole.y_train, args.data_seed)
-        kept, other = order[:size], order[size : size + args.held_out]
-        x, y = whole.x_train, whole.y_train
-        data = whole._replace(x_train=x[kept], y_train=y[kept], y_train_true=y[kept])
-        data = data._replace(x_test=x[other], y_test=y[other])
-    else:
-        data = datasets.load(args.dataset, size, args.data_seed, args.data_dir)
-    return corruptions.corrupt(
-        data, args.label_corruption, args.label_noise, seed=args.data_seed
-    )
-
-
-def verdict(rows, args, size):
-    """A sentence or two on the last setting, or on both starts of SGD."""
-    if args.sgd:
-        zero, other = (
-            [r["distance"] for r in rows if r["start"] == s] for s in ("zero", "random")
-        )
-        return (
-            f"From zero SGD comes to {zero[-1]:.1e} of the minimum-norm solution "
-            f"(relative distance); from a random start it fits as well and stays "
-            f"{other[-1]:.2g} away: no step moves it off the data's span."
-        )
-    row = rows[-1]
-    where = "other training images" if args.held_out else "test images"
-    how = "Interpolated" if row["train_error"] == 0 else "Did not interpolate"
-    ridge = f", ridge {row['ridge']:g}" if row["ridge"] else ""
-    filters = f", {row['filters']} filters" if row["filters"] else ""
-    return (
-        f"{how} without gradient descent: {size} images, {args.features} features"
-        f"{filters}{ridge}, {100 * row['train_error']:.2f} % error on the training "
-        f"labels and {100 * row['test_error']:.2f} % on {where}. Norm of the solution "
-        f"{row['rkhs_norm']:.4g}, largest relative residual {row['residual']:.1e}, "
-        f"condition at least {row['condition']:.1e}."
-    )
-
-
 def draw(table, paths, args):
     """Draws a path against what varies in it; returns the files."""
     if args.sgd:
         return [_draw(table, paths, "step", "distance", "start")]
     for column in ("filters", "bandwidth", "ridge"):
         if table[column].nunique() > 1:
-            other = "ridge" if column == "filters" else None
-            return [_draw(table, paths, column, "test_error", other)]
+            lines = "ridge" if column == "filters" else None
+            return [
+                _draw(table, paths, x, "test_error", lines)
+                for x in (column, "rkhs_norm")
+            ]
     return []
 
 
@@ -284,6 +239,7 @@ def _draw(table, paths, x, y, lines):
         "distance": "distance to the closed form, relative",
         "test_error": "error (%)",
         "step": "steps of SGD",
+        "rkhs_norm": "norm of the solution",
     }
     dashes = itertools.cycle(("-", "--", ":", "-."))
     with matplotlib.rc_context(STYLE):

@@ -91,7 +91,7 @@ class RandomConvolution:
 
     def __init__(self, images, seed):
         self.seed = seed
-        patches = self._normalized(self._sample(images, 100_000, _PATCHES))
+        patches = self._normalized(self._sample(images, 30_000, _PATCHES))
         self.mean = patches.mean(0, dtype=np.float64)
         covariance = np.cov(patches, rowvar=False, dtype=np.float64)
         values, vectors = np.linalg.eigh(covariance)
@@ -128,12 +128,16 @@ class RandomConvolution:
             `(n, 8 * filters)` float32.
         """
         count = filters.shape[1]
-        kernel = ops.convert_to_tensor(filters.astype(np.float32))
-        bias = ops.convert_to_tensor(-offsets.astype(np.float32))
+        # Filters without a mean, so that the patches' own need not be subtracted.
+        centred = (filters - filters.mean(0)).astype(np.float32)
+        shape = (self.size, self.size, images.shape[-1], count)
+        kernel = ops.convert_to_tensor(centred.reshape(shape))
+        bias = ops.convert_to_tensor(offsets.astype(np.float32))
         result = np.empty((len(images), 8 * count), np.float32)
         for start in range(0, len(images), 50):  # so that the maps stay in the cache
-            patches = self._patches(images[start : start + 50])
-            r = ops.matmul(patches, kernel) + bias
+            x = images[start : start + 50].astype(np.float32) - 128
+            x = ops.convert_to_tensor(x)
+            r = ops.conv(x, kernel, padding="valid") / self._spread(x) - bias
             for side, sign in enumerate((1, -1)):
                 pooled = self._pool(ops.relu(sign * r - self.threshold))
                 block = np.asarray(pooled).reshape(len(pooled), -1)
@@ -173,15 +177,13 @@ class RandomConvolution:
         patches = patches - patches.mean(-1, keepdims=True)
         return patches / np.sqrt(patches.var(-1, keepdims=True) + 10)
 
-    def _patches(self, images):
-        """All normalized patches, `(n, rows, columns, size^2 channels)`."""
-        windows = np.lib.stride_tricks.sliding_window_view(
-            images, (self.size, self.size), axis=(1, 2)
-        )  # (n, rows, columns, channels, size, size)
-        patches = np.moveaxis(windows, 3, -1).astype(np.float32)
-        return ops.convert_to_tensor(
-            self._normalized(patches.reshape(*patches.shape[:3], -1))
+    def _spread(self, x):
+        """Standard deviations of all patches, `(n, rows, columns, 1)` tensor."""
+        mean, square = (
+            ops.average_pool(ops.mean(a, -1, keepdims=True), self.size, 1)
+            for a in (x, x * x)
         )
+        return ops.sqrt(ops.maximum(square - mean * mean, 0) + 10)
 
     def _pool(self, maps):
         half = -(-maps.shape[1] // 2)  # 14 of 27, in steps of 13

@@ -8,12 +8,67 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from common import features, hardware, kernels, least_squares, training
+from common import (
+    cholesky,
+    corruptions,
+    datasets,
+    features,
+    hardware,
+    kernels,
+    least_squares,
+)
 from common.cli import MendableError, UsageError
 
 FILTER_BLOCK = 128  # filters whose features are in memory at once: 1,024 columns
 _SWEEPS = 6  # products with K in float64 that a solution usually takes
-_START = 503  # stream of randomness, apart from all others
+
+
+def load(args):
+    """Loads and corrupts; with --held-out, other training images are the test set."""
+    size = args.train_size
+    if args.held_out:
+        whole = datasets.load(args.dataset, data_dir=args.data_dir)
+        size = size or len(whole.y_train) - args.held_out
+        if not 0 < size <= len(whole.y_train) - args.held_out:
+            raise UsageError(
+                f"{args.dataset} has {len(whole.y_train)} training images, fewer than "
+                f"--train-size and --held-out {args.held_out} ask for."
+            )
+        order = datasets.balanced_order(whole.y_train, args.data_seed)
+        kept, other = order[:size], order[size : size + args.held_out]
+        x, y = whole.x_train, whole.y_train
+        data = whole._replace(x_train=x[kept], y_train=y[kept], y_train_true=y[kept])
+        data = data._replace(x_test=x[other], y_test=y[other])
+    else:
+        data = datasets.load(args.dataset, size, args.data_seed, args.data_dir)
+    return corruptions.corrupt(
+        data, args.label_corruption, args.label_noise, seed=args.data_seed
+    )
+
+
+def verdict(rows, args, size):
+    """A sentence or two on the last setting, or on both starts of SGD."""
+    if args.sgd:
+        zero, other = (
+            [r["distance"] for r in rows if r["start"] == s] for s in ("zero", "random")
+        )
+        return (
+            f"From zero SGD comes to {zero[-1]:.1e} of the minimum-norm solution "
+            f"(relative distance); from a random start it fits as well and stays "
+            f"{other[-1]:.2g} away: no step moves it off the data's span."
+        )
+    row = rows[-1]
+    where = "other training images" if args.held_out else "test images"
+    how = "Interpolated" if row["train_error"] == 0 else "Did not interpolate"
+    ridge = f", ridge {row['ridge']:g}" if row["ridge"] else ""
+    filters = f", {row['filters']} filters" if row["filters"] else ""
+    return (
+        f"{how} without gradient descent: {size} images, {args.features} features"
+        f"{filters}{ridge}, {100 * row['train_error']:.2f} % error on the training "
+        f"labels and {100 * row['test_error']:.2f} % on {where}. Norm of the solution "
+        f"{row['rkhs_norm']:.4g}, largest relative residual {row['residual']:.1e}, "
+        f"condition at least {row['condition']:.1e}."
+    )
 
 
 def path(data, args, settings, done, model_path):
@@ -50,9 +105,9 @@ def check(data, args):
     size, need = len(data.y_train), functools.partial(_bytes, data, args)
     if args.filters[0] and 0.0 in args.ridge and 8 * args.filters[0] < size:
         raise UsageError(
-            f"{args.filters[0]} filters give {8 * args.filters[0]} features, too few to "
-            f"interpolate {size} images: use {-(-size // 8)} filters or more, a smaller "
-            "--train-size, or --ridge without 0."
+            f"{args.filters[0]} filters give {8 * args.filters[0]} features, too few "
+            f"to interpolate {size} images: use {-(-size // 8)} filters or more, a "
+            "smaller --train-size, or --ridge without 0."
         )
     free = hardware.available_memory()
     if need(size) > free:
@@ -74,7 +129,7 @@ def check(data, args):
 def _bytes(data, args, size):
     """Memory at its largest, for `size` training images."""
     test, pixels = len(data.y_test), math.prod(data.x_train.shape[1:])
-    need = kernels.factor_bytes(size) + 0.6e9 + (size + test) * pixels
+    need = cholesky.factor_bytes(size) + 0.6e9 + (size + test) * pixels
     if args.features == "random_conv":  # the matrix in float64, and two feature blocks
         stored = 4 * size * (size + kernels.BLOCK) + 4 * size * test
         return need + stored + 3 * (size + test) * 8 * FILTER_BLOCK * 4
@@ -152,10 +207,10 @@ def _solved(setting, gram, predict, data, y, quiet):
     """Solves one setting and measures it: a line of the CSV."""
     filters, bandwidth, ridge = setting
     clock = time.perf_counter()
-    work = sum(kernels.operations(gram.size, b) for b in kernels.blocks(gram.size))
+    work = sum(cholesky.operations(gram.size, b) for b in kernels.blocks(gram.size))
     with tqdm(total=round(work / 1e9), unit="Gflop", disable=quiet) as bar:
         try:
-            columns, shift = kernels.robust_factor(
+            columns, shift = cholesky.robust_factor(
                 gram, ridge, lambda done: bar.update(done / 1e9)
             )
         except np.linalg.LinAlgError as error:
@@ -168,12 +223,12 @@ def _solved(setting, gram, predict, data, y, quiet):
             bar.update()
             bar.set_postfix_str(f"residual {worst:.1e}")
 
-        alpha, residuals = kernels.conjugate_gradients(
+        alpha, residuals = cholesky.conjugate_gradients(
             gram, ridge, columns, targets, report=report
         )
-    fitted = kernels.multiply(gram, 0.0, alpha)
+    fitted = cholesky.multiply(gram, 0.0, alpha)
     residual = np.linalg.norm(targets - fitted - ridge * alpha, axis=0)
-    largest, smallest = kernels.eigenvalue_range(columns)
+    largest, smallest = cholesky.eigenvalue_range(columns)
     return {
         "filters": filters,
         "bandwidth": bandwidth,
@@ -201,7 +256,7 @@ def _linear(data, args, y, ridge, model_path):
     weights, condition = least_squares.minimum_norm(train, y, ridge)
     fitted = train @ weights
     if args.features == "raw":
-        save(data, weights, model_path)
+        least_squares.save(data, weights, model_path)
     gap = train.T @ (fitted - y) + ridge * weights  # zero at any least-squares solution
     return {
         "filters": None,
@@ -214,84 +269,6 @@ def _linear(data, args, y, ridge, model_path):
         "condition": condition**2,
         "seconds": round(time.perf_counter() - clock, 1),
     }
-
-
-def linear_model(input_shape, outputs):
-    """Returns the untrained model from pixels / 255 to scores, without a bias."""
-    layers = [keras.Input(input_shape), keras.layers.Flatten()]
-    return keras.Sequential([*layers, keras.layers.Dense(outputs, use_bias=False)])
-
-
-def save(data, weights, model_path):
-    """Saves a linear model as `.h5`."""
-    shape = data.x_train.shape[1:]
-    build = functools.partial(linear_model, shape, data.num_classes)
-    training.save(build, [weights], model_path)
-
-
-def sgd_path(data, seed, quiet, model_path, passes=3000):
-    """Follows SGD on a linear model, from zero and from a random start.
-
-    Args:
-        data: `datasets.Data`, with fewer images than pixels.
-        seed: Integer; decides the order and the random start.
-        quiet: Whether to show no progress.
-        model_path: Where the closed form is saved.
-        passes: Over the training images.
-
-    Returns:
-        `(rows, more)`: a line for each start and power of two of passes; and how the
-        Hessians compare at the two ends.
-    """
-    x = features.unit(data.x_train).astype(np.float64)
-    y = np.eye(data.num_classes)[data.y_train]
-    closed, condition = least_squares.minimum_norm(x, y)
-    save(data, closed, model_path)
-    rng = np.random.default_rng([seed, _START])
-    scale = np.linalg.norm(closed) / math.sqrt(closed.size)
-    starts = {
-        "zero": np.zeros_like(closed),
-        "random": scale * rng.standard_normal(closed.shape),
-    }
-    rate, rows, ends = 1 / (x**2).sum(1).max(), [], []
-    shown = {0, *np.unique(np.geomspace(1, passes, 40).round()).astype(int)}
-    for name, start in starts.items():
-        walk = least_squares.sgd(x, y, start, passes, seed, rate)
-        bar = tqdm(walk, f"from {name}", passes + 1, unit="pass", disable=quiet)
-        for number, w in enumerate(bar):
-            if number in shown:
-                distance = np.linalg.norm(w - closed) / np.linalg.norm(closed)
-                loss = float(((x @ w - y) ** 2).sum(1).mean() / 2)
-                row = {"start": name, "step": number * len(x), "distance": distance}
-                rows.append(row | {"train_loss": loss, "norm": np.linalg.norm(w)})
-        ends.append(w.copy())
-    difference = hessian_difference(data, *ends)
-    return rows, {"condition": condition**2, "hessian_difference": difference}
-
-
-def hessian_difference(data, *weights):
-    """Returns |H v - H' v| / |H v| of the Hessians of the loss at two linear models.
-
-    Args:
-        data: `datasets.Data`.
-        *weights: Two `(d, outputs)` arrays.
-    """
-    from common import curvature  # needs TensorFlow, which nothing else here does
-
-    images = data.x_train.astype(np.float32) / 255
-    targets = np.eye(data.num_classes, dtype=np.float32)[data.y_train]
-    products = []
-    for w in weights:
-        model = linear_model(images.shape[1:], data.num_classes)
-        model.set_weights([w])
-        hessian = curvature.Hessian(
-            model, images, targets, loss=curvature.squared_error
-        )
-        v = np.random.default_rng(0).standard_normal(w.size).astype(np.float32)
-        products.append(np.asarray(hessian @ v))
-    return float(
-        np.linalg.norm(products[0] - products[1]) / np.linalg.norm(products[0])
-    )
 
 
 def _error(scores, labels):

@@ -1,7 +1,16 @@
 """Linear least squares: the minimum-norm solution, and what SGD converges to."""
 
+import functools
+import math
+
+import keras
 import numpy as np
 import scipy.linalg
+from tqdm import tqdm
+
+from common import features, training
+
+_START = 503  # stream of randomness, apart from all others
 
 
 def minimum_norm(x, y, ridge=0.0):
@@ -49,3 +58,81 @@ def sgd(x, y, start, passes, seed, rate):
             w -= np.outer(rate * x[i], x[i] @ w - y[i])
             # x_i times the scalar errors: w never leaves start + span of the rows of x.
         yield w
+
+
+def linear_model(input_shape, outputs):
+    """Returns the untrained model from pixels / 255 to scores, without a bias."""
+    layers = [keras.Input(input_shape), keras.layers.Flatten()]
+    return keras.Sequential([*layers, keras.layers.Dense(outputs, use_bias=False)])
+
+
+def save(data, weights, model_path):
+    """Saves a linear model as `.h5`."""
+    shape = data.x_train.shape[1:]
+    build = functools.partial(linear_model, shape, data.num_classes)
+    training.save(build, [weights], model_path)
+
+
+def sgd_path(data, seed, quiet, model_path, passes=3000):
+    """Follows SGD on a linear model, from zero and from a random start.
+
+    Args:
+        data: `datasets.Data`, with fewer images than pixels.
+        seed: Integer; decides the order and the random start.
+        quiet: Whether to show no progress.
+        model_path: Where the closed form is saved.
+        passes: Over the training images.
+
+    Returns:
+        `(rows, more)`: a line for each start and power of two of passes; and how the
+        Hessians compare at the two ends.
+    """
+    x = features.unit(data.x_train).astype(np.float64)
+    y = np.eye(data.num_classes)[data.y_train]
+    closed, condition = minimum_norm(x, y)
+    save(data, closed, model_path)
+    rng = np.random.default_rng([seed, _START])
+    scale = np.linalg.norm(closed) / math.sqrt(closed.size)
+    starts = {
+        "zero": np.zeros_like(closed),
+        "random": scale * rng.standard_normal(closed.shape),
+    }
+    rate, rows, ends = 1 / (x**2).sum(1).max(), [], []
+    shown = {0, *np.unique(np.geomspace(1, passes, 40).round()).astype(int)}
+    for name, start in starts.items():
+        walk = sgd(x, y, start, passes, seed, rate)
+        bar = tqdm(walk, f"from {name}", passes + 1, unit="pass", disable=quiet)
+        for number, w in enumerate(bar):
+            if number in shown:
+                distance = np.linalg.norm(w - closed) / np.linalg.norm(closed)
+                loss = float(((x @ w - y) ** 2).sum(1).mean() / 2)
+                row = {"start": name, "step": number * len(x), "distance": distance}
+                rows.append(row | {"train_loss": loss, "norm": np.linalg.norm(w)})
+        ends.append(w.copy())
+    difference = hessian_difference(data, *ends)
+    return rows, {"condition": condition**2, "hessian_difference": difference}
+
+
+def hessian_difference(data, *weights):
+    """Returns |H v - H' v| / |H v| of the Hessians of the loss at two linear models.
+
+    Args:
+        data: `datasets.Data`.
+        *weights: Two `(d, outputs)` arrays.
+    """
+    from common import curvature  # needs TensorFlow, which nothing else here does
+
+    images = data.x_train.astype(np.float32) / 255
+    targets = np.eye(data.num_classes, dtype=np.float32)[data.y_train]
+    products = []
+    for w in weights:
+        model = linear_model(images.shape[1:], data.num_classes)
+        model.set_weights([w])
+        hessian = curvature.Hessian(
+            model, images, targets, loss=curvature.squared_error
+        )
+        v = np.random.default_rng(0).standard_normal(w.size).astype(np.float32)
+        products.append(np.asarray(hessian @ v))
+    return float(
+        np.linalg.norm(products[0] - products[1]) / np.linalg.norm(products[0])
+    )
