@@ -3,8 +3,9 @@
   python benchmarks/kernels.py --size 10000 --rounds 3
 
 Real MNIST, Gaussian kernel 0.02. The products are of the factor's own shape; Cholesky
-is ours (keras.ops, half of K) and SciPy's (all of K), both in float32; then the residual
-after every product with K in float64, of plain refinement and of conjugate gradients.
+is ours (keras.ops, half of K) and SciPy's (all of K), both in float32; then the
+residual after every product with K in float64, of plain refinement and of conjugate
+gradients.
 """
 
 import argparse
