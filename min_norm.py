@@ -44,7 +44,7 @@ from common import (
 )
 from common.figures import STYLE, save_png
 
-BANDWIDTHS = {"raw": 0.01, "gabor": 1.0}  # but for MNIST, where raw is the companion's
+BANDWIDTHS = {"raw": 0.01, "gabor": 4.0}  # but for MNIST, where raw is the companion's
 FILTERS = (8192, 16384, 32000)  # the paper's, and what leads there
 
 
@@ -65,7 +65,7 @@ def parse(argv):
     add("--features", default="raw", choices=("raw", "gabor", "random_conv"))
     text = "default: gaussian; linear with random_conv"
     add("--kernel", choices=("gaussian", "linear"), help=text)
-    text = "of the Gaussian kernel (default: 0.02 for raw MNIST, else 0.01; gabor: 1)"
+    text = "of the Gaussian kernel (default: 0.02 for raw MNIST, else 0.01; gabor: 4)"
     width = number(float, 0, above=True)
     add("--bandwidth", type=width, nargs="+", metavar="G", help=text)
     text = "random filters (default: 8192 16384 32000)"
