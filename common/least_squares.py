@@ -9,6 +9,7 @@ import scipy.linalg
 from tqdm import tqdm
 
 from common import features, training
+from common.cli import UsageError
 
 _START = 503  # stream of randomness, apart from all others
 
@@ -86,8 +87,16 @@ def sgd_path(data, seed, quiet, model_path, passes=3000):
     Returns:
         `(rows, more)`: a line for each start and power of two of passes; and how the
         Hessians compare at the two ends.
+
+    Raises:
+        UsageError: If there are as many images as pixels.
     """
     x = features.unit(data.x_train).astype(np.float64)
+    if len(x) >= x.shape[1]:
+        raise UsageError(
+            f"--sgd needs fewer images than pixels ({x.shape[1]}), so that a linear "
+            f"model interpolates: choose a --train-size below {len(x)}."
+        )
     y = np.eye(data.num_classes)[data.y_train]
     closed, condition = minimum_norm(x, y)
     save(data, closed, model_path)

@@ -260,6 +260,7 @@ def test_names_tell_settings_apart():
         ("--filters 9", "belongs to --features random_conv"),
         ("--kernel linear --bandwidth 1", "belongs to the Gaussian"),
         ("--sgd --features gabor", "linear model of pixels"),
+        ("--sgd --dataset mnist_5k --train-size 784", "fewer images than pixels"),
         ("--random-labels --label-corruption 0.5", "leave one out"),
         ("--bandwidth 0", "more than 0"),
         ("--ridge -1", "expected"),
