@@ -223,14 +223,12 @@ def draw(table, paths, args):
     """Draws a path against what varies in it; returns the files."""
     if args.sgd:
         return [_draw(table, paths, "step", "distance", "start")]
-    for column in ("filters", "bandwidth", "ridge"):
-        if table[column].nunique() > 1:
-            lines = "ridge" if column == "filters" else None
-            return [
-                _draw(table, paths, x, "test_error", lines)
-                for x in (column, "rkhs_norm")
-            ]
-    return []
+    paths_of = [c for c in ("filters", "bandwidth", "ridge") if table[c].nunique() > 1]
+    if not paths_of:
+        return []
+    lines = "ridge" if paths_of[0] == "filters" else None
+    shown = (paths_of[0], "rkhs_norm")
+    return [_draw(table, paths, x, "test_error", lines) for x in shown]
 
 
 def _draw(table, paths, x, y, lines):
@@ -241,17 +239,29 @@ def _draw(table, paths, x, y, lines):
         "step": "steps of SGD",
         "rkhs_norm": "norm of the solution",
     }
-    dashes = itertools.cycle(("-", "--", ":", "-."))
+    inks = ("#006BA4", "#C85200", "#595959", "#FF800E")  # colour-blind-safe
+    looks = itertools.cycle(zip(inks, ("-", "--", ":", "-."), strict=True))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.3, 2.6))
         axis = figure.subplots()
         for value, part in table.groupby(lines) if lines else [(None, table)]:
             scale = 100 if y == "test_error" else 1
-            label = f"{lines} {value:g}" if lines == "ridge" else value
-            style = {"linestyle": next(dashes), "color": "#006BA4", "label": label}
-            axis.plot(part[x], scale * part[y], marker="o", markersize=3, **style)
+            label = f"ridge {value:g}" if lines == "ridge" else f"from {value}"
+            ink, dashes = next(looks)
+            axis.plot(
+                part[x],
+                scale * part[y],
+                dashes,
+                color=ink,
+                marker="o",
+                markersize=3,
+                label=label if lines else None,
+            )
         axis.set(xlabel=said.get(x, x), ylabel=said[y])
-        axis.set_xscale("symlog" if (table[x] == 0).any() else "log")
+        if (table[x] == 0).any():  # linear between 0 and the next value
+            axis.set_xscale("symlog", linthresh=table[x][table[x] > 0].min())
+        else:
+            axis.set_xscale("log")
         if y == "distance":
             axis.set_yscale("log")
         if lines:

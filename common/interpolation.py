@@ -207,28 +207,14 @@ def _solved(setting, gram, predict, data, y, quiet):
     """Solves one setting and measures it: a line of the CSV."""
     filters, bandwidth, ridge = setting
     clock = time.perf_counter()
-    work = sum(cholesky.operations(gram.size, b) for b in kernels.blocks(gram.size))
-    with tqdm(total=round(work / 1e9), unit="Gflop", disable=quiet) as bar:
-        try:
-            columns, shift = cholesky.robust_factor(
-                gram, ridge, lambda done: bar.update(done / 1e9)
-            )
-        except np.linalg.LinAlgError as error:
-            raise MendableError(f"{error}: use a --ridge of 1e-3 or more.") from None
+    columns, shift = _factored(gram, ridge, quiet)
     # A column of ones gives the solution for targets of -1 and 1 as well.
     targets = np.concatenate([y, np.ones((len(y), 1))], 1)
-    with tqdm(desc="refining", unit="sweep", disable=quiet) as bar:
-
-        def report(iteration, worst):
-            bar.update()
-            bar.set_postfix_str(f"residual {worst:.1e}")
-
-        alpha, residuals = cholesky.conjugate_gradients(
-            gram, ridge, columns, targets, report=report
-        )
+    alpha, residuals = _refined(gram, ridge, columns, targets, quiet)
     fitted = cholesky.multiply(gram, 0.0, alpha)
     residual = np.linalg.norm(targets - fitted - ridge * alpha, axis=0)
     largest, smallest = cholesky.eigenvalue_range(columns)
+    signed = (2 * a[:, :-1] - a[:, -1:] for a in (alpha, fitted))
     return {
         "filters": filters,
         "bandwidth": bandwidth,
@@ -236,9 +222,7 @@ def _solved(setting, gram, predict, data, y, quiet):
         "train_error": _error(fitted[:, :-1], data.y_train),
         "test_error": _error(predict(alpha[:, :-1]), data.y_test),
         "rkhs_norm": _norm(alpha[:, :-1], fitted[:, :-1]),
-        "rkhs_norm_signed": _norm(
-            *(2 * a[:, :-1] - a[:, -1:] for a in (alpha, fitted))
-        ),
+        "rkhs_norm_signed": _norm(*signed),
         "alpha_norm": float(np.linalg.norm(alpha[:, :-1])),
         "residual": float((residual / np.linalg.norm(targets, axis=0)).max()),
         "float32_residual": residuals[0],
@@ -247,6 +231,29 @@ def _solved(setting, gram, predict, data, y, quiet):
         "condition": largest / smallest,
         "seconds": round(time.perf_counter() - clock, 1),
     }
+
+
+def _factored(gram, ridge, quiet):
+    work = sum(cholesky.operations(gram.size, b) for b in kernels.blocks(gram.size))
+    with tqdm(total=round(work / 1e9), unit="Gflop", disable=quiet) as bar:
+        try:
+            return cholesky.robust_factor(
+                gram, ridge, lambda done: bar.update(done / 1e9)
+            )
+        except np.linalg.LinAlgError as error:
+            raise MendableError(f"{error}: use a --ridge of 1e-3 or more.") from None
+
+
+def _refined(gram, ridge, columns, targets, quiet):
+    with tqdm(desc="refining", unit="sweep", disable=quiet) as bar:
+
+        def report(iteration, worst):
+            bar.update()
+            bar.set_postfix_str(f"residual {worst:.1e}")
+
+        return cholesky.conjugate_gradients(
+            gram, ridge, columns, targets, report=report
+        )
 
 
 def _linear(data, args, y, ridge, model_path):
