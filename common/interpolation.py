@@ -129,7 +129,7 @@ def check(data, args):
 def _bytes(data, args, size):
     """Memory at its largest, for `size` training images."""
     test, pixels = len(data.y_test), math.prod(data.x_train.shape[1:])
-    need = cholesky.factor_bytes(size) + 0.6e9 + (size + test) * pixels
+    need = cholesky.factor_bytes(size) + 0.8e9 + (size + test) * pixels
     if args.features == "random_conv":  # the matrix in float64, and two feature blocks
         stored = 4 * size * (size + kernels.BLOCK) + 4 * size * test
         return need + stored + 3 * (size + test) * 8 * FILTER_BLOCK * 4
