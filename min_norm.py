@@ -15,8 +15,9 @@ features scaled so that two training images are 1 apart (root mean square); or F
 linear). With --ridge L it is (K + L I) alpha = Y. Several values of
 --bandwidth, --filters and --ridge make a path, a line each.
 
-The default of --bandwidth is the companion script's on MNIST; the others were chosen on
-training images held out (--held-out), never on the test set. `rkhs_norm` is
+The default of --bandwidth is the companion script's on MNIST; on CIFAR-10 the best of a
+path on training images held out (--held-out), never on the test set; on Gabor features
+4, with no such record yet. `rkhs_norm` is
 sqrt(sum_k alpha_k^T K alpha_k) for targets 0 and 1; `rkhs_norm_signed` for -1 and 1;
 `condition` is at most the true condition number of K + L I.
 
