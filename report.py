@@ -71,7 +71,7 @@ def collect(results):
     runs, papers = tables.load(results), tables.paper_by_run()
     points = {
         panel: tables.paper_of(panel)
-        for panel in ("figure_1a", "figure_1b", "figure_1c")
+        for panel in ("figure_1a", "figure_1b", "figure_1c", "kernels")
     }
     sections, absent = [], []
     for name, artefact in artefacts.ARTEFACTS.items():
@@ -159,6 +159,9 @@ def readme(sections, absent):
         parts += [f"## {section.title}", section.says]
         if section.name == "table_1":
             parts.append(table_1(section.rows))
+        elif section.name == "kernels":
+            head, lines = tables.kernels(section.rows)
+            parts.append("\n".join(map(_line, [head, ["--"] * len(head), *lines])))
         else:
             parts.append(table(section.rows))
         parts += [

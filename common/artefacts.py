@@ -77,6 +77,35 @@ IMPLICIT = {
     "Adagrad": f"{SMALL} --optimizer adagrad",
     "early stopping": f"{SMALL} --early-stopping 10",
 }
+# What stands in common/paper.csv first, under the same names; then what is smaller.
+_CONV = "--dataset cifar10 --features random_conv"
+KERNELS = {
+    "MNIST, Gaussian kernel on pixels": ("", "mnist"),
+    "MNIST, Gabor wavelets": ("--features gabor", "mnist_gabor"),
+    "CIFAR-10, Gaussian kernel on pixels": ("--dataset cifar10", "cifar10"),
+    "CIFAR-10, random convolutional net of 32000 filters": (
+        _CONV,
+        "cifar10_random_conv",
+    ),
+    "MNIST, pixels, 10,000 images": ("--train-size 10000", "mnist_n10000"),
+    "MNIST, Gabor, 10,000 images": (
+        "--train-size 10000 --features gabor",
+        "mnist_n10000_gabor",
+    ),
+    "MNIST, pixels, 10,000 images, random labels": (
+        "--train-size 10000 --random-labels",
+        "mnist_n10000_labels1",
+    ),
+    "CIFAR-10, pixels, 5,000 images": (
+        "--dataset cifar10 --train-size 5000",
+        "cifar10_n5000",
+    ),
+    "CIFAR-10, random filters, 5,000 images": (
+        f"{_CONV} --train-size 5000 --filters 640 800 1024 2048 --ridge 0 0.1",
+        "cifar10_n5000_random_conv_filters640-800-1024-2048_ridge0-0.1",
+    ),
+    "SGD on a linear model": ("--sgd", "sgd_mnist"),
+}
 
 
 class Artefact(NamedTuple):
@@ -187,6 +216,17 @@ ARTEFACTS = {
         "Random labels take longer to fit and need larger weights.",
         ("data",),
         {("MNIST",): ("mnist_l2norm.py", "mnist_l2norm")},
+    ),
+    "kernels": Artefact(
+        "Kernels and the minimum norm",
+        "One linear system in place of training, no regularization, and it "
+        "generalizes. Neither the size of the model nor, across features, the norm of "
+        "the solution tells how well.",
+        ("setting",),
+        {
+            (setting,): (_join("min_norm.py", flags), f"min_norm_{name}_seed0")
+            for setting, (flags, name) in KERNELS.items()
+        },
     ),
     "demo": Artefact(
         "Demo",

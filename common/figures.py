@@ -113,7 +113,7 @@ def draw(name, rows, papers, folder):
     Returns:
         List of `Drawn`; empty where no row has a record.
     """
-    rows = [row for row in rows if row.runs and row.trains]
+    rows = [row for row in rows if row.runs and (row.trains or name == "kernels")]
     drawn = []
     with matplotlib.rc_context(STYLE):
         for stem, caption, function in FIGURES.get(name, ()):
@@ -500,6 +500,37 @@ def _dumbbell(sketch, axis, at, row, label):
             sketch.value(axis, paper.value, at + 0.3, text + f"({paper.certainty})")
 
 
+def kernels(rows, papers):
+    """Norm of the minimum-norm solution against the test error, over features."""
+    points = [
+        (row.fields["setting"], row.runs[0].record["rows"][0])
+        for row in rows
+        if "rkhs_norm" in row.runs[0].record["rows"][0]
+    ]
+    if not points:
+        return None
+    sketch = Sketch(1, 1, size=(5.4, 3.0))
+    axis = sketch.axes[0, 0]
+    for mark, (setting, line) in zip("osD^v<>PXph*", points, strict=False):
+        x, y = line["rkhs_norm"], 100 * line["test_error"]
+        axis.plot(x, y, mark, color="#006BA4", markersize=5, label=setting)
+        sketch.value(axis, x, y, f"{setting}: norm {x:.4g}, test error {y:.2f} %")
+    paper = {(x["setting"], x["metric"]): v for x, v in papers.get("kernels", ())}
+    settings = [s for s, metric in paper if metric == "l2_norm"]
+    for mark, setting in zip("os", settings, strict=False):
+        x, y = (paper[setting, m].value for m in ("l2_norm", "test_error"))
+        label = f"paper: {setting}"
+        axis.plot(x, y, mark, color="#C85200", label=label, **HOLLOW)
+        sketch.value(axis, x, y, f"{label}, norm {x:g}, test error {y:g} %")
+    axis.set(xlabel="norm of the solution", ylabel="test error (%)")
+    axis.set(xscale="log", yscale="log")
+    for ticks in (axis.xaxis, axis.yaxis):
+        ticks.set_major_formatter("{x:g}")
+        ticks.set_minor_formatter(NullFormatter())
+    sketch.figure.legend(loc="outside right upper", fontsize=7)
+    return sketch
+
+
 def compare(pair, path):
     """Draws two runs' loss and accuracy side by side.
 
@@ -595,6 +626,15 @@ FIGURES = {
     ),
     "explicit": (("explicit", _ACCURACIES, accuracies),),
     "implicit": (("implicit", _ACCURACIES, accuracies),),
+    "kernels": (
+        (
+            "kernels_norms",
+            "Norm of the minimum-norm solution, in the space of the kernel, against "
+            "the test error, without a ridge. Hollow: the paper's, which does not say "
+            "which norm it is.",
+            kernels,
+        ),
+    ),
     "demo": (
         ("demo_curves", _LOSSES, losses),
         ("demo_corruption", "Left: " + _EPOCHS + _GAP, convergence),

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import shutil
 import subprocess
 from importlib import metadata
@@ -100,3 +101,18 @@ def _gpus():
     lines = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
     pairs = [line.rsplit(",", 1) for line in lines if "," in line]
     return [(name, float(capability)) for name, capability in pairs]
+
+
+def available_memory():
+    """Returns the bytes of memory that programs can still have (on Linux), or all."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(x.split()[1]) * 1024 for x in lines if "MemAvailable" in x)
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def peak_memory():
+    """Returns the largest resident size of this process so far, in bytes."""
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

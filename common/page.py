@@ -218,7 +218,12 @@ def _section(section, results):
     waiting = [row for row in section.rows if not row.runs and not row.paper]
     if any(row.runs for row in shown):
         parts.append(_results_table(shown, section.title))
-    parts += [_own_result(row, results) for row in section.rows if not row.trains]
+    if section.name == "kernels":
+        head, lines = tables.kernels(section.rows)
+        cells = [f"<tr>{''.join(map(_text, line))}</tr>" for line in lines]
+        parts.append(_table(head, cells, section.title))
+    own = [row for row in section.rows if row.runs and not row.trains]
+    parts += [_own_result(row, results) for row in own]
     if waiting:
         lines = "".join(f"<li><code>{escape(r.command)}</code></li>" for r in waiting)
         parts.append(

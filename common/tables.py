@@ -193,6 +193,40 @@ def table_1(runs, papers):
     return result
 
 
+def kernels(rows):
+    """Returns the last line of every run of min_norm.py, beside the paper's values.
+
+    Args:
+        rows: `Row`s of the artefact `kernels`, with records or without.
+
+    Returns:
+        `(head, lines)`: names of columns, and lists of texts; a setting with several
+        ridges has a line without and one with the largest.
+    """
+    paper = {(x["setting"], x["metric"]): v for x, v in paper_of("kernels")}
+    head = ["setting", "images", "train error %", "test error %", "paper", "norm"]
+    lines = []
+    for row in rows:
+        solved = row.runs[0].record["rows"] if row.runs else []
+        solved = [line for line in solved if "test_error" in line]
+        ridges = sorted({line["ridge"] for line in solved})
+        for ridge in dict.fromkeys((ridges[:1] + ridges[-1:]) if solved else [0.0]):
+            found = [line for line in solved if line["ridge"] == ridge][-1:]
+            setting = row.fields["setting"] + ", with l2" * (ridge > 0)
+            known = [paper.get((setting, m)) for m in ("test_error", "l2_norm")]
+            if not found and not any(known):
+                continue
+            texts = [f"{x.value:g}" if x else "" for x in known]
+            cells = ["", "", "not yet run", texts[0], "", texts[1]]
+            if found:
+                (line,) = found
+                cells = [str(row.runs[0].record["train_size"])]
+                cells += [f"{100 * line[k]:.2f}" for k in ("train_error", "test_error")]
+                cells += [texts[0], f"{line['rkhs_norm']:.4g}", texts[1]]
+            lines.append([setting, *cells])
+    return [*head, "paper's norm"], lines
+
+
 def verdict(row):
     """Says how a row stands to the paper.
 

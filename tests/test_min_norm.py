@@ -1,0 +1,293 @@
+"""min_norm.py: its solutions against closed forms, its names, files and refusals."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.kernel_ridge import KernelRidge
+
+import min_norm
+from common import (
+    cli,
+    corruptions,
+    datasets,
+    features,
+    hardware,
+    interpolation,
+    least_squares,
+    models,
+    records,
+    tables,
+)
+
+
+def solve(folder, flags):
+    """(record, table) of a run in a folder."""
+    flags = [*flags.split(), "--quiet"]
+    folders = ["--results-dir", str(folder), "--models-dir", str(folder / "models")]
+    record = min_norm.main([*flags, *folders])
+    return record, pd.read_csv(folder / f"{record['name']}.csv")
+
+
+# The closed forms.
+
+
+@pytest.mark.parametrize("shape", [(30, 70), (70, 30), (40, 40)])
+def test_minimum_norm_is_the_pseudo_inverse(shape):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal(shape), rng.standard_normal((shape[0], 3))
+    weights, condition = least_squares.minimum_norm(x, y)
+    np.testing.assert_allclose(weights, np.linalg.lstsq(x, y, rcond=None)[0])
+    np.testing.assert_allclose(weights, np.linalg.pinv(x) @ y, atol=1e-8)
+    assert condition == pytest.approx(np.linalg.cond(x))
+    ridge = np.linalg.solve(x.T @ x + 0.5 * np.eye(shape[1]), x.T @ y)
+    np.testing.assert_allclose(least_squares.minimum_norm(x, y, 0.5)[0], ridge)
+
+
+def test_condition_counts_no_zeros():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((20, 3)) @ rng.standard_normal((3, 8))
+    weights, condition = least_squares.minimum_norm(x, np.ones((20, 1)))
+    values = np.linalg.svd(x, compute_uv=False)
+    assert condition == pytest.approx(values[0] / values[2])
+    np.testing.assert_allclose(weights, np.linalg.pinv(x) @ np.ones((20, 1)))
+
+
+def test_sgd_from_zero_and_from_elsewhere():
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((15, 40)), rng.standard_normal((15, 2))
+    closed = np.linalg.pinv(x) @ y
+    start = rng.standard_normal((40, 2))
+    # What lies outside the span of the data stays where it began.
+    stays = start - np.linalg.pinv(x) @ (x @ start)
+    rate = 1 / (x**2).sum(1).max()
+    for begin, end in ((np.zeros((40, 2)), closed), (start, closed + stays)):
+        *_, w = least_squares.sgd(x, y, begin, 2000, 0, rate)
+        np.testing.assert_allclose(w, end, atol=1e-8)
+    assert np.linalg.norm(stays) > 1
+
+
+def test_the_hessian_is_the_same_at_every_interpolator(data):
+    rng = np.random.default_rng(0)
+    x = features.unit(data.x_train).astype(np.float64)
+    y = np.eye(10)[data.y_train]
+    closed = np.linalg.pinv(x) @ y
+    noise = rng.standard_normal(closed.shape)
+    other = closed + noise - np.linalg.pinv(x) @ (x @ noise)
+    np.testing.assert_allclose(x @ closed, y, atol=1e-8)
+    np.testing.assert_allclose(x @ other, y, atol=1e-8)  # both interpolate
+    assert np.linalg.norm(other - closed) > np.linalg.norm(closed)
+    assert least_squares.hessian_difference(data, closed, other) < 1e-6
+
+
+# The script.
+
+
+def test_ridge_path_against_kernel_ridge(tmp_path):
+    record, table = solve(tmp_path, "--dataset mnist_5k --train-size 200 --ridge 1 0")
+    assert record["name"] == "min_norm_mnist_5k_n200_ridge0-1_seed0"
+    data = datasets.load("mnist_5k", 200)
+    x, new = (features.unit(a).astype(float) for a in (data.x_train, data.x_test))
+    y = np.eye(10)[data.y_train]
+    assert list(table.ridge) == [0, 1] and (table.residual < 1e-7).all()
+    for row in table.itertuples():
+        other = KernelRidge(alpha=row.ridge or 1e-300, kernel="rbf", gamma=0.02)
+        other.fit(x, y)
+        wrong = (other.predict(new).argmax(1) != data.y_test).mean()
+        assert row.test_error == pytest.approx(wrong, abs=1e-9)
+        fitted, alpha = other.predict(x), other.dual_coef_
+        assert row.rkhs_norm == pytest.approx(np.sqrt((alpha * fitted).sum()), rel=1e-6)
+        assert row.train_error == (fitted.argmax(1) != data.y_train).mean()
+        signed = KernelRidge(alpha=row.ridge or 1e-300, kernel="rbf", gamma=0.02)
+        signed.fit(x, 2 * y - 1)
+        norm = np.sqrt((signed.dual_coef_ * signed.predict(x)).sum())
+        assert row.rkhs_norm_signed == pytest.approx(norm, rel=1e-6)
+    assert table.train_error[0] == 0
+    drawn = sorted(p.name for p in (tmp_path / "figures").iterdir())
+    assert drawn == [f"{record['name']}_{x}.png" for x in ("ridge", "rkhs_norm")]
+
+
+def test_random_labels_interpolate_and_stay_at_chance(tmp_path):
+    flags = "--dataset mnist_5k --train-size 400 --random-labels"
+    record, table = solve(tmp_path, flags)
+    assert table.train_error[0] == 0 and 0.8 < table.test_error[0] < 0.97
+    data = datasets.load("mnist_5k", 400)
+    labels = corruptions.corrupt_labels(data.y_train, 1.0, 10, 0)
+    assert record["realized_label_noise"] == (labels != data.y_train).mean()
+    assert record["data_sha256"] == records.sha256(data.x_train, labels)
+    assert "Interpolated without gradient descent: 400 images" in record["verdict"]
+
+
+def test_random_convolutions_and_paths_share_filters(tmp_path):
+    flags = "--dataset synthetic --train-size 100 --features random_conv --filters"
+    record, table = solve(tmp_path, f"{flags} 32 16 --ridge 0 0.1")
+    assert list(table.filters) == [16, 16, 32, 32]
+    assert (table.residual < 1e-6).all()
+    assert (table.train_error[table.ridge == 0] == 0).all()
+    assert (table.test_error < 0.87).all()  # chance is 0.9
+    _, alone = solve(tmp_path, f"{flags} 32 --ridge 0.1")
+    assert alone.rkhs_norm[0] == pytest.approx(table.rkhs_norm[3], rel=1e-4)
+    data = datasets.load("synthetic", 100)
+    train, test = features.RandomConvolution(data.x_train, 0).pair(
+        data.x_train, data.x_test, 0, 32
+    )
+    train, test = train.astype(float), test.astype(float)
+    gram = train @ train.T / 256 + 1
+    alpha = np.linalg.solve(gram + 0.1 * np.eye(100), np.eye(10)[data.y_train])
+    wrong = ((test @ train.T / 256 + 1) @ alpha).argmax(1) != data.y_test
+    assert alone.test_error[0] == pytest.approx(wrong.mean(), abs=0.002)
+
+
+def test_linear_model_is_saved(tmp_path):
+    flags = "--dataset mnist_5k --train-size 150 --kernel linear"
+    record, table = solve(tmp_path, flags)
+    model = models.load(tmp_path / f"models/{record['name']}.h5")
+    (weights,) = model.get_weights()
+    assert table.rkhs_norm[0] == pytest.approx(np.linalg.norm(weights), rel=1e-6)
+    data = datasets.load("mnist_5k", 150)
+    scores = model.predict_on_batch(data.x_test.astype(np.float32) / 255)
+    wrong = (np.asarray(scores).argmax(1) != data.y_test).mean()
+    assert table.test_error[0] == pytest.approx(wrong, abs=0.002)
+
+
+def test_held_out_images_are_training_images_not_fitted(tmp_path, monkeypatch):
+    args, name = min_norm.parse(
+        "--dataset mnist_5k --train-size 300 --held-out 50 --data-seed 1".split()
+    )
+    assert name == "min_norm_mnist_5k_n300_heldout50_dataseed1_seed0"
+    whole, data = datasets.load("mnist_5k"), interpolation.load(args)
+    every = {image.tobytes() for image in whole.x_train}
+    kept = {image.tobytes() for image in data.x_train}
+    other = {image.tobytes() for image in data.x_test}
+    assert len(kept) == 300 and len(other) == 50
+    assert kept | other <= every and not kept & other
+    np.testing.assert_array_equal(
+        data.x_train, datasets.load("mnist_5k", 300, 1).x_train
+    )
+
+
+def test_sgd_run(tmp_path, monkeypatch):
+    short = least_squares.sgd_path
+    monkeypatch.setattr(least_squares, "sgd_path", lambda *a: short(*a, passes=400))
+    record, table = solve(tmp_path, "--sgd --dataset mnist_5k --train-size 20")
+    assert record["name"] == "min_norm_sgd_mnist_5k_n20_seed0"
+    last = table.groupby("start").last()
+    assert last.distance["zero"] < 0.05 < 0.5 < last.distance["random"]
+    assert (last.train_loss < 0.01).all() and (last.step == 400 * 20).all()
+    assert record["hessian_difference"] < 1e-6
+    assert (tmp_path / "figures" / f"{record['name']}_step.png").exists()
+
+
+def test_an_interrupted_path_goes_on(tmp_path, monkeypatch):
+    flags = "--dataset mnist_5k --train-size 60 --ridge 0 1 2"
+    solved, calls = interpolation._solved, []
+
+    def interrupted(setting, *others):
+        calls.append(setting[2])
+        if calls == [0, 1]:
+            raise KeyboardInterrupt
+        return solved(setting, *others)
+
+    monkeypatch.setattr(interpolation, "_solved", interrupted)
+    with pytest.raises(cli.Interrupted, match="1 finished settings are kept"):
+        solve(tmp_path, flags)
+    assert not list(tmp_path.glob("*.json"))
+    record, table = solve(tmp_path, flags)
+    assert calls == [0, 1, 1, 2] and record["resumed_at"] == 1
+    assert list(table.ridge) == [0, 1, 2]
+    assert solve(tmp_path, flags)[0] == record and len(calls) == 4  # complete
+    solve(tmp_path, f"{flags} --overwrite")
+    assert len(calls) == 7
+    after = pd.read_csv(tmp_path / f"{record['name']}.csv")
+    pd.testing.assert_frame_equal(
+        table.drop(columns="seconds"), after.drop(columns="seconds")
+    )
+
+
+def ends_with(flags, folder, monkeypatch, capsys):
+    folders = ["--results-dir", str(folder), "--models-dir", str(folder)]
+    monkeypatch.setattr(sys, "argv", ["min_norm.py", *flags.split(), *folders])
+    with pytest.raises(SystemExit) as exit_:
+        cli.run(min_norm.main)
+    return exit_.value.code, capsys.readouterr().err
+
+
+def test_too_large_is_refused_with_what_fits(tmp_path, monkeypatch, capsys):
+    free = 0.95e9
+    monkeypatch.setattr(hardware, "available_memory", lambda: free)
+    flags = "--dataset mnist_5k"
+    code, said = ends_with(flags, tmp_path, monkeypatch, capsys)
+    assert code == 1 and "4000 images need" in said and "0.9 GB are free" in said
+    size = int(said.rsplit("--train-size ", 1)[1].strip(" .\n"))
+    args, _ = min_norm.parse(flags.split())
+    data = datasets.load("mnist_5k")
+    assert 500 < size < 4000 and size % 100 == 0
+    fits, larger = (interpolation._bytes(data, args, n) for n in (size, size + 100))
+    assert fits <= free < larger
+
+
+def test_sixty_thousand_digits_need_less_than_24_gb():
+    args, _ = min_norm.parse([])
+    data = datasets.load("mnist_5k")
+    data = data._replace(y_test=np.zeros(10_000))
+    assert 7.2e9 < interpolation._bytes(data, args, 60_000) < 16e9
+
+
+def test_names_tell_settings_apart():
+    for flags, name in (
+        ("", "mnist"),
+        ("--quiet --bandwidth 0.02 --ridge 0", "mnist"),
+        ("--features gabor", "mnist_gabor"),
+        ("--dataset cifar10 --train-size 9 --kernel linear", "cifar10_n9_linear"),
+        ("--dataset cifar10 --bandwidth 0.02", "cifar10_bandwidth0.02"),
+        ("--random-labels --label-noise exact", "mnist_labels1_exact"),
+        ("--features random_conv", "mnist_random_conv"),
+        ("--features random_conv --filters 9 3", "mnist_random_conv_filters3-9"),
+        ("--sgd", "sgd_mnist"),
+    ):
+        assert min_norm.parse(flags.split())[1] == f"min_norm_{name}_seed0"
+    assert min_norm.parse(["--seed", "2"])[1] == "min_norm_mnist_seed2"
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ("--dataset mnist_5k --train-size 4001", "4000 training examples"),
+        ("--dataset cifar11", "unknown data set"),
+        ("--dataset mnist_5k --held-out 4000", "fewer than"),
+        ("--features random_conv --kernel gaussian", "linear kernel only"),
+        ("--filters 9", "belongs to --features random_conv"),
+        ("--kernel linear --bandwidth 1", "belongs to the Gaussian"),
+        ("--sgd --features gabor", "linear model of pixels"),
+        ("--sgd --dataset mnist_5k --train-size 784", "fewer images than pixels"),
+        ("--random-labels --label-corruption 0.5", "leave one out"),
+        ("--bandwidth 0", "more than 0"),
+        ("--ridge -1", "expected"),
+        ("--features wavelet", "invalid choice"),
+        ("--dataset mnist_5k --features random_conv --filters 9", "too few to inter"),
+        ("--rand", "unrecognized arguments"),
+    ],
+)
+def test_wrong_usage(flags, reason, tmp_path, monkeypatch, capsys):
+    code, said = ends_with(flags, tmp_path, monkeypatch, capsys)
+    assert code == 2 and reason in " ".join(said.split())
+
+
+def test_table_beside_the_paper(tmp_path):
+    rows = [
+        {"ridge": 0.0, "train_error": 0.0, "test_error": 0.2, "rkhs_norm": 9.0},
+        {"ridge": 0.1, "train_error": 0.01, "test_error": 0.18, "rkhs_norm": 5.0},
+    ]
+    run = tables.Run("x", {"rows": rows, "train_size": 50_000}, {})
+    setting = "CIFAR-10, random convolutional net of 32000 filters"
+    done = tables.Row({"setting": setting}, "", (run,), {})
+    other = {"setting": "MNIST, Gaussian kernel on pixels"}
+    waiting = tables.Row(other, "", (), {})
+    unknown = tables.Row({"setting": "ours"}, "", (), {})
+    _, lines = tables.kernels([done, waiting, unknown])
+    assert lines == [
+        [setting, "50000", "0.00", "20.00", "17", "9", ""],
+        [f"{setting}, with l2", "50000", "1.00", "18.00", "15", "5", ""],
+        ["MNIST, Gaussian kernel on pixels", "", "", "not yet run", "1.2", "", "220"],
+    ]
