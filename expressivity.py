@@ -40,7 +40,7 @@ DEFAULTS = {  # of each part: what decides its name, with the seed
     },
     "rademacher": {
         "dataset": "mnist",
-        "sizes": [32, 64, 128, 256, 512, 1024, 2048],
+        "sizes": [32, 128, 512, 2048],
         "widths": [0, 1, 4, 16, 64, 256],
         "components": 16,
         "draws": 10,
@@ -49,7 +49,7 @@ DEFAULTS = {  # of each part: what decides its name, with the seed
     },
     "memorize": {
         "dataset": "mnist",
-        "widths": [0, 2, 4, 8, 16, 32],
+        "widths": [0, 2, 8, 32],
         "components": 16,
         "draws": 5,
         "restarts": 4,
@@ -161,7 +161,8 @@ def run(part, settings, args, paths):
             f"stopped; {len(done)} finished lines of {part} are kept. "
             f"To go on, type: python expressivity.py {again}"
         ) from None
-    rows = list(records.read(partial).values())  # as after an interruption
+    done = records.read(partial)  # as after an interruption
+    rows = [done[str(key)] for key in experiment.keys]
     record = {
         "name": paths.csv.stem,
         "script": "expressivity",

@@ -6,7 +6,6 @@ of coordinates that leaves every class of networks with a dense first layer as i
 and that gradient descent needs; and every labelling has several starts.
 """
 
-import keras
 import numpy as np
 
 from common import replicas
@@ -33,11 +32,6 @@ def components(images, count):
     return (x @ directions[:, kept] / np.sqrt(variances[kept])).astype(np.float32)
 
 
-def hidden(width):
-    """Returns the hidden layers of width `width`; 0 is the linear classifier."""
-    return (width,) if width else ()
-
-
 def parameters(width, d):
     """Weights that decide the sign: the two logits matter by their difference."""
     return (d + 1) * width + width + 1 if width else d + 1
@@ -58,10 +52,8 @@ def accuracies(x, labels, width, restarts, epochs, seed=0):
         `(draws,)`: training accuracy of the best restart, 1.0 where one fitted.
     """
     draws, n = labels.shape
-    initial = []
-    for start in range(draws * restarts):
-        keras.utils.set_random_seed(seed + start)
-        initial.append(mlp(x.shape[1:], 2, hidden(width)).get_weights())
+    model = mlp(x.shape[1:], 2, (width,) if width else ())
+    initial = [_initial(model, seed + start) for start in range(draws * restarts)]
     y = np.repeat(labels, restarts, axis=0)
     stops = replicas.train(
         [np.stack(w) for w in zip(*initial, strict=True)],
@@ -78,6 +70,15 @@ def accuracies(x, labels, width, restarts, epochs, seed=0):
         for (stop, _), given in zip(stops, y, strict=True)
     ]
     return np.reshape(found, (draws, restarts)).max(axis=1)
+
+
+def _initial(model, seed):
+    """Glorot uniform kernels and zero biases, without building the model again."""
+    rng, weights = np.random.default_rng(seed), []
+    for weight in model.get_weights():
+        limit = np.sqrt(6 / sum(weight.shape)) * (weight.ndim == 2)
+        weights.append(rng.uniform(-limit, limit, weight.shape).astype(np.float32))
+    return weights
 
 
 def predict(weights, x):

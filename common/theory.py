@@ -108,7 +108,7 @@ class Theorem:
 
 def _fit(model, x, y, units):
     """Largest error against one-hot values, and accuracy."""
-    size = max(1, 4_000_000 // units)  # 32 MB of hidden units
+    size = max(1, 16_000_000 // units)  # 128 MB of hidden units
     # Not `predict`: it would compile every model for a few batches, and round float64.
     values = np.concatenate(
         [
@@ -220,7 +220,7 @@ class Memorize:
             linear = table.iloc[0]
             text += (
                 f" The linear classifier, whose answer is known, reproduces "
-                f"those of {linear.largest_n:.0f} (Cover's theorem: {linear.cover:.0f})."
+                f"those of {linear.largest_n:.0f} (Cover: {linear.cover:.0f})."
             )
         return text[0].upper() + text[1:] + " Training may miss some: lower bounds."
 

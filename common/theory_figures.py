@@ -80,7 +80,7 @@ def _rademacher(table, axes):
         mark = "--" if closed else "-o"
         axes[0].plot(rows.n, rows.estimate, mark, label=name, **style)
         axes[0].fill_between(
-            rows.n, rows.low, rows.high, alpha=0.25, lw=0, **_fill(style)
+            rows.n, rows.low, rows.high, alpha=0.25, lw=0, color=style["color"]
         )
         axes[2].plot(rows.n, rows.gap_bound, mark, **style)
     networks = table[~table.weights.isna() & (table["class"] != "linear")]
@@ -119,6 +119,4 @@ def _memorize(table, axes):
 
 def _shades(count):
     """Colours from dark to light, told apart without hue."""
-    return matplotlib.colormaps["viridis"](
-        [0.9 * i / max(count - 1, 1) for i in range(count)]
-    )
+    return matplotlib.colormaps["viridis"](np.linspace(0, 0.9, count))

@@ -20,8 +20,8 @@ def interpolant(input_shape, solution, depth=2, dtype="float64"):
         input_shape: `(height, width, channels)`, or `(d,)`.
         solution: `theorem.Interpolant`.
         depth: Layers of weights, from 2 to n + 1.
-        dtype: Of weights and arithmetic. float32 cannot tell the projections of
-            more than a few hundred points apart, and loses the fit.
+        dtype: Of weights and arithmetic. float32 cannot tell 10,000 projections
+            apart, and loses the fit.
 
     Returns:
         `keras.Model` to `(batch, outputs)`: logits, where the values are one-hot.
