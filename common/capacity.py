@@ -6,6 +6,8 @@ of coordinates that leaves every class of networks with a dense first layer as i
 and that gradient descent needs; and every labelling has several starts.
 """
 
+import logging
+
 import numpy as np
 
 from common import replicas
@@ -51,6 +53,8 @@ def accuracies(x, labels, width, restarts, epochs, seed=0):
     Returns:
         `(draws,)`: training accuracy of the best restart, 1.0 where one fitted.
     """
+    # A warning of TensorFlow's that many programs are compiled: one a size, as meant.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     draws, n = labels.shape
     model = mlp(x.shape[1:], 2, (width,) if width else ())
     initial = [_initial(model, seed + start) for start in range(draws * restarts)]

@@ -128,9 +128,9 @@ def test_equal_images_with_different_labels_are_one_line_on_stderr(
     data = datasets.load("mnist_5k")
     same = data._replace(x_train=np.repeat(data.x_train[:1], len(data.y_train), 0))
     monkeypatch.setattr(datasets, "load", lambda *args, **kwargs: same)
-    flags = ["theorem", *FLAGS, *folders(tmp_path)]
-    flags = [f for f in flags if f not in ("--widths", "0", "3")]
-    monkeypatch.setattr(sys, "argv", ["expressivity.py", "theorem", *folders(tmp_path)])
+    flags = "theorem --dataset mnist_5k --sizes 9 --depths 2".split()
+    words = ["expressivity.py", *flags, *folders(tmp_path)]
+    monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as exit_:
         cli.run(expressivity.main)
     assert exit_.value.code == 1
