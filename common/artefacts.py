@@ -228,6 +228,21 @@ ARTEFACTS = {
             for setting, (flags, name) in KERNELS.items()
         },
     ),
+    "theory": Artefact(
+        "Theory: what a network could fit at all",
+        "A network that is built, not trained, takes any labels; networks that fit "
+        "random signs have a Rademacher complexity of 1, so that the bound says "
+        "nothing; the number of weights tells how many labels can be memorized.",
+        ("experiment",),
+        {
+            (what,): (f"expressivity.py {part}", f"expressivity_{part}_seed0")
+            for what, part in (
+                ("Theorem 1, constructed", "theorem"),
+                ("Rademacher complexity", "rademacher"),
+                ("memorization capacity", "memorize"),
+            )
+        },
+    ),
     "demo": Artefact(
         "Demo",
         "5,000 real digits and images made by the project: the same findings in "

@@ -52,10 +52,11 @@ def train(
         y: `(replicas, n)` integer labels.
         seeds: `(replicas,)` integers; the order of epoch e is that of every run of
             this project, `pipelines.plan(n, (), seed, e)["order"]`.
-        optimizer: One of `OPTIMIZERS`, at Keras's default rate.
+        optimizer: One of `OPTIMIZERS`, at Keras's default rate; for another rate its
+            `{"class_name": …, "config": …}`.
         batch_size: Integer; the last batch of an epoch may be smaller.
         max_epochs: Where a replica is given up.
-        target_loss: Mean cross-entropy in nats.
+        target_loss: Mean cross-entropy in nats; infinity ends at 100 % accuracy.
         report: Called with the epoch, how many replicas have reached the first and
             the second stopping point, and the losses of those running.
 

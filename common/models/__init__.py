@@ -17,7 +17,7 @@ ALLOWED_LAYERS = frozenset(
     """Functional Model Sequential InputLayer Dense Conv2D BatchNormalization ReLU
     Activation Softmax Flatten Reshape Dropout MaxPooling2D AveragePooling2D
     GlobalAveragePooling2D GlobalMaxPooling2D Concatenate Add ZeroPadding2D Rescaling
-    rethinking>LocalResponseNormalization""".split()
+    rethinking>LocalResponseNormalization rethinking>ShiftedReLU""".split()
 )
 
 

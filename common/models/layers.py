@@ -56,6 +56,38 @@ class LocalResponseNormalization(keras.layers.Layer):
         }
 
 
+@keras.saving.register_keras_serializable(package="rethinking")
+class ShiftedReLU(keras.layers.Layer):
+    """ReLU units of one input z at thresholds of their own: `max(z - b_j, 0)`.
+
+    The hidden units of Theorem 1 (Zhang et al. 2017), which share the weights before
+    them: a unit has one weight, its threshold, where a dense layer would give it two.
+
+    Args:
+        units: Number of thresholds.
+
+    Input `(batch, 1)`, output `(batch, units)`, any values.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, input_shape):
+        shape = (self.units,)
+        self.thresholds = self.add_weight(shape, "zeros", name="thresholds")
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return keras.ops.relu(inputs - self.thresholds)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
 def l2(weight_decay):
     """Returns the penalty `weight_decay / 2 * ||kernel||^2`, or None for 0."""
     return keras.regularizers.L2(weight_decay / 2) if weight_decay else None

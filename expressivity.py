@@ -1,0 +1,187 @@
+"""What a network could fit at all: section 4 of the paper, built and measured.
+
+  python expressivity.py --dataset mnist_5k --sizes 64 --widths 0 4   # tiny, offline
+  python expressivity.py                            # full: all three, minutes
+  python expressivity.py theorem --sizes 50000      # all of CIFAR-10 as pure noise
+  python expressivity.py rademacher --dataset cifar10 --components 64
+
+theorem      Solves for the two-layer ReLU network of Theorem 1 on n images with random
+             labels, without training: n + d weights and n more for each class (2n + d
+             for one output). Every line is measured on its saved .h5, opened again.
+             --depths spreads the largest n over more layers of n / (depth - 1) units.
+rademacher   Trains one-hidden-layer networks (width 0: the linear classifier) on random
+             signs. 2 * accuracy - 1, averaged over draws of the signs, estimates the
+             Rademacher complexity of the network as a -1 or +1 valued classifier, from
+             below, because training stops somewhere. At 1 nothing is missed, and the
+             bound on generalization is vacuous. Linear functions with bounded norm,
+             scaled to [-1, 1], are the case with a closed form.
+memorize     Bisects for the largest n of which networks of each width reproduce random
+             labels, in at least half of the draws, against their number of weights.
+
+The last two use the first principal components of the images, in units of their
+standard deviation. Writes results/NAME.csv, .json and figures/NAME_*.png for each, with
+NAME = expressivity_PART_..., and continues an interrupted run.
+"""
+
+import argparse
+import sys
+import time
+
+import pandas as pd
+from tqdm import tqdm
+
+from common import cli, datasets, hardware, records, regime, theory, theory_figures
+
+DEFAULTS = {  # of each part: what decides its name, with the seed
+    "theorem": {
+        "dataset": "cifar10",
+        "sizes": [10, 30, 100, 300, 1000, 3000, 10000],
+        "depths": [2, 3, 6, 11, 51],
+    },
+    "rademacher": {
+        "dataset": "mnist",
+        "sizes": [32, 128, 512, 2048],
+        "widths": [0, 1, 4, 16, 64, 256],
+        "components": 16,
+        "draws": 10,
+        "restarts": 2,
+        "epochs": 2000,
+    },
+    "memorize": {
+        "dataset": "mnist",
+        "widths": [0, 2, 8, 32],
+        "components": 16,
+        "draws": 5,
+        "restarts": 4,
+        "epochs": 2000,
+    },
+}
+FLAGS = {  # its part of the name, how it is read, what it means
+    "dataset": ("{}", str, ", ".join(datasets.NAMES)),
+    "sizes": ("n{}", regime.number(int, 2), "numbers of examples"),
+    "depths": ("depths{}", regime.number(int, 2), "layers of weights, at the largest"),
+    "widths": ("w{}", regime.number(int, 0), "hidden units; 0 is the linear one"),
+    "components": ("d{}", regime.number(int, 1), "principal components as inputs"),
+    "draws": ("draws{}", regime.number(int, 2), "labellings for each number"),
+    "restarts": ("restarts{}", regime.number(int, 1), "initial weights a labelling"),
+    "epochs": ("epochs{}", regime.number(int, 1), "full-batch updates, at most"),
+}
+
+
+def parse(argv):
+    """Returns the flags, and dict of part -> (settings, name)."""
+    parser = argparse.ArgumentParser(
+        prog="expressivity.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    text = f"{', '.join(DEFAULTS)} (default: all)"
+    parser.add_argument("parts", nargs="*", metavar="PART", help=text)
+    group = parser.add_argument_group("what is measured (decides the name)")
+    for flag, (_, kind, text) in FLAGS.items():
+        used = {part: d[flag] for part, d in DEFAULTS.items() if flag in d}
+        text += " (default: "
+        text += "; ".join(f"{p} {_spell(value, ' ')}" for p, value in used.items())
+        many = "+" if flag in ("sizes", "depths", "widths") else None
+        metavar = "NAME" if flag == "dataset" else "N"
+        group.add_argument(
+            f"--{flag}", type=kind, nargs=many, metavar=metavar, help=text + ")"
+        )
+    text = "images, labels, direction, initial weights (default: 0)"
+    seed = regime.number(int, 0)
+    group.add_argument("--seed", type=seed, default=0, metavar="N", help=text)
+    group = parser.add_argument_group("how it is run (never in the name)")
+    group.add_argument("--results-dir", default="results", metavar="DIR")
+    group.add_argument("--models-dir", default="saved_models", metavar="DIR")
+    group.add_argument("--data-dir", metavar="DIR", help="where data sets lie")
+    group.add_argument("--overwrite", action="store_true", help="run again")
+    group.add_argument("--quiet", action="store_true", help="only the verdicts")
+    args = parser.parse_args(argv)
+    args.argv = sys.argv[1:] if argv is None else list(argv)
+    if unknown := set(args.parts) - set(DEFAULTS):
+        parser.error(f"unknown part {min(unknown)!r}: expected {', '.join(DEFAULTS)}.")
+    chosen = [part for part in DEFAULTS if part in args.parts or not args.parts]
+    for flag in FLAGS:
+        if vars(args)[flag] and not any(flag in DEFAULTS[part] for part in chosen):
+            parser.error(f"--{flag} does not concern {', '.join(chosen)}.")
+    return args, {part: _settings(part, args) for part in chosen}
+
+
+def _settings(part, args):
+    settings, words = {}, []
+    for flag, default in DEFAULTS[part].items():
+        given = vars(args)[flag]
+        value = sorted(set(given)) if isinstance(given, list) else given
+        settings[flag] = default if value is None else value
+        if settings[flag] != default:
+            words.append(FLAGS[flag][0].format(_spell(value, "-")))
+    settings["seed"] = args.seed
+    return settings, "_".join(["expressivity", part, *words, f"seed{args.seed}"])
+
+
+def _spell(value, between):
+    return between.join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def main(argv=None):
+    """Returns dict of part -> record."""
+    args, chosen = parse(argv)
+    result = {}
+    for part, (settings, name) in chosen.items():
+        paths = records.paths(name, args.results_dir, args.models_dir)
+        with records.only_one(paths, name):
+            if paths.json.exists() and not args.overwrite:
+                print(f"{name} is complete; --overwrite runs it again.")
+            else:
+                run(part, settings, args, paths)
+        result[part] = record = records.read(paths.json)
+        figure = theory_figures.draw(part, pd.read_csv(paths.csv), paths.csv)
+        print("\n" + record["verdict"])
+        print("Files:", figure, paths.csv, paths.json, flush=True)
+    return result
+
+
+def run(part, settings, args, paths):
+    """Measures the lines that an interrupted run has not, and writes the record."""
+    started, git, clock = records.now(), records.git_state(), time.perf_counter()
+    partial = paths.checkpoint.with_suffix(".json")  # finished lines, by key
+    done = {} if args.overwrite or not partial.exists() else records.read(partial)
+    resumed_at = len(done)
+    experiment = theory.EXPERIMENTS[part](settings, args.data_dir, paths.model)
+    paths.json.unlink(missing_ok=True)
+    try:
+        for key in tqdm(experiment.keys, part, disable=args.quiet):
+            if str(key) not in done:
+                done[str(key)] = experiment.row(*key)
+                records.write_json(partial, done)
+    except KeyboardInterrupt:
+        again = " ".join(word for word in args.argv if word != "--overwrite")
+        raise cli.Interrupted(
+            f"stopped; {len(done)} finished lines of {part} are kept. "
+            f"To go on, type: python expressivity.py {again}"
+        ) from None
+    done = records.read(partial)  # as after an interruption
+    rows = [done[str(key)] for key in experiment.keys]
+    record = {
+        "name": paths.csv.stem,
+        "script": "expressivity",
+        "argv": args.argv,
+        "part": part,
+        "settings": settings,
+        "verdict": experiment.verdict(pd.DataFrame(rows)),
+        "models": experiment.saved,
+        "seconds": round(time.perf_counter() - clock, 1),
+        **hardware.environment(),
+        "git": git,
+        "resumed_at": resumed_at or None,
+        "started": started,
+        "finished": records.now(),
+    }
+    records.write_csv(paths.csv, rows)
+    records.write_json(paths.json, record)  # last: its presence means complete
+    partial.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)
