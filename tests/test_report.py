@@ -217,7 +217,7 @@ def test_errors_by_hand(tmp_path, make_up):
 
 def test_p_0_and_p_1_are_the_runs_of_true_and_random_labels(tmp_path):
     rows = rows_of("figure_1", tmp_path)
-    assert len(rows) == 2 * 5 + 2 * 9 + 11
+    assert len(rows) == 2 * 5 + 2 * 9 + 2 * 11
 
 
 def test_redrawing_changes_no_byte_and_imports_no_keras(tmp_path, make_up):
