@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from common.figures import STYLE, save_png
 
+BELOW = {"loc": "outside lower center", "ncols": 4}
 BLUE, ORANGE, GREY = "#006BA4", "#C85200", "#898989"  # tableau-colorblind10
 
 
@@ -22,7 +23,7 @@ def draw(part, table, csv):
     """
     word = {"theorem": "growth", "rademacher": "complexity", "memorize": "capacity"}
     panels = {"theorem": (2, 2), "rademacher": (1, 3), "memorize": (1, 1)}[part]
-    size = {"theorem": (6.6, 5), "rademacher": (8.5, 3), "memorize": (3.8, 3.2)}[part]
+    size = {"theorem": (6.6, 5), "rademacher": (8.5, 3.4), "memorize": (3.8, 3.2)}[part]
     path = csv.parent / "figures" / f"{csv.stem}_{word[part]}.png"
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size)
@@ -73,48 +74,60 @@ def _theorem(table, axes):
 
 def _rademacher(table, axes):
     sizes, classes = sorted(table.n.unique()), list(table["class"].unique())
-    for name, colour in zip(classes, _shades(len(classes)), strict=True):
+    for i, (name, colour) in enumerate(
+        zip(classes, _shades(len(classes)), strict=True)
+    ):
         rows = table[table["class"] == name]
         closed = rows.weights.isna().all()
-        style = {"color": "black" if closed else colour, "markersize": 4}
+        # Smaller and smaller, since lines at 1 lie on each other.
+        style = {"color": "black" if closed else colour, "markersize": 8 - i}
         mark = "--" if closed else "-o"
         axes[0].plot(rows.n, rows.estimate, mark, label=name, **style)
-        axes[0].fill_between(
-            rows.n, rows.low, rows.high, alpha=0.25, lw=0, color=style["color"]
-        )
+        band = rows.n, rows.low, rows.high
+        axes[0].fill_between(*band, alpha=0.25, lw=0, color=style["color"])
         axes[2].plot(rows.n, rows.gap_bound, mark, **style)
     networks = table[~table.weights.isna() & (table["class"] != "linear")]
-    for n, colour in zip(sizes, _shades(len(sizes)), strict=True):
+    for i, (n, colour) in enumerate(zip(sizes, _shades(len(sizes)), strict=True)):
         rows = networks[networks.n == n]
         widths = [int(name.split()[-1]) for name in rows["class"]]
-        axes[1].plot(widths, rows.estimate, "-o", color=colour, markersize=4, label=n)
-    axes[2].axhline(1, color=GREY, lw=0.8)
-    axes[2].annotate("vacuous above", (sizes[0], 1.01), va="bottom", color=GREY)
-    labels = ("Rademacher estimate",) * 2 + ("bound on test - training error",)
-    for axis, label in zip(axes, labels, strict=True):
+        style = {"color": colour, "markersize": 8 - i, "label": n}
+        axes[1].plot(widths, rows.estimate, "-o", **style)
+    axes[2].axhline(1, color=GREY, lw=0.8, label="vacuous from here on")
+    axes[2].legend(loc="upper right")
+    for axis in axes:
         axis.set_xscale("log", base=2)
-        axis.set_xlabel("hidden units" if axis is axes[1] else "examples n")
-        axis.set_ylabel(label)
+        axis.set_xlabel("examples n")
+        axis.set_ylabel("Rademacher estimate")
         axis.set_ylim(bottom=0)
-    axes[0].legend()
-    axes[1].legend(title="examples n")
+    for axis in axes[::2]:
+        axis.set_xticks(sizes, sizes)
+    if len(networks):
+        axes[1].legend(title="examples n")
+        axes[1].set_xticks(widths, widths)
+    axes[1].set_xlabel("hidden units")
+    axes[2].set_ylabel("bound on test - training error")
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), **BELOW)
 
 
 def _memorize(table, axes):
     (axis,) = axes
-    axis.plot(table.weights, table.largest_n, "o", color=BLUE, markersize=5)
-    ends = [table.weights.min(), table.weights.max()]
+    ends = np.array([table.weights.min(), table.weights.max()])
     axis.plot(ends, ends, "-", color=GREY, lw=0.8, label="one example a weight")
-    double = [2 * end for end in ends]
-    axis.plot(ends, double, "--", color=GREY, lw=0.8, label="two (Cover, linear)")
+    label = "two (Cover: the linear one)"
+    axis.plot(ends, 2 * ends, "--", color=GREY, lw=0.8, label=label)
+    axis.plot(table.weights, table.largest_n, "o", color=BLUE, markersize=5)
     for _, row in table.iterrows():
-        place = {"xytext": (4, -9), "textcoords": "offset points"}
+        place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "right"}
         axis.annotate(row["class"], (row.weights, row.largest_n), **place)
+    axis.margins(0.15)
     axis.set_xscale("log")
     axis.set_yscale("log")
+    axis.set_xticks(table.weights, table.weights)
+    axis.set_yticks(table.largest_n, table.largest_n)
+    axis.minorticks_off()
     axis.set_xlabel("weights")
     axis.set_ylabel("largest n with random labels reproduced")
-    axis.legend()
+    axis.legend(loc="lower right")
 
 
 def _shades(count):

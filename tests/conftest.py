@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,9 @@ sys.path.insert(0, str(ROOT))  # plain `pytest` does not add it
 
 from common import artefacts, regime  # noqa: E402
 from common.datasets import Data  # noqa: E402
+
+# A shell's `&` ignores Ctrl-C, also for the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
