@@ -69,7 +69,10 @@ FLAGS = {  # its part of the name, how it is read, what it means
 
 
 def parse(argv):
-    """Returns the flags, and dict of part -> (settings, name)."""
+    """Returns the flags, with `parts` as dict of part -> (settings, name), and names.
+
+    The names are those of the records, with spaces between.
+    """
     parser = argparse.ArgumentParser(
         prog="expressivity.py",
         description=__doc__,
@@ -105,7 +108,8 @@ def parse(argv):
     for flag in FLAGS:
         if vars(args)[flag] and not any(flag in DEFAULTS[part] for part in chosen):
             parser.error(f"--{flag} does not concern {', '.join(chosen)}.")
-    return args, {part: _settings(part, args) for part in chosen}
+    args.parts = {part: _settings(part, args) for part in chosen}
+    return args, " ".join(name for _, name in args.parts.values())
 
 
 def _settings(part, args):
@@ -126,9 +130,9 @@ def _spell(value, between):
 
 def main(argv=None):
     """Returns dict of part -> record."""
-    args, chosen = parse(argv)
+    args, _ = parse(argv)
     result = {}
-    for part, (settings, name) in chosen.items():
+    for part, (settings, name) in args.parts.items():
         paths = records.paths(name, args.results_dir, args.models_dir)
         with records.only_one(paths, name):
             if paths.json.exists() and not args.overwrite:

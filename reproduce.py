@@ -113,7 +113,11 @@ def _on(dataset, run):
     """The same run on another data set, which its name shows after the script's."""
     command, name = run if isinstance(run, tuple) else (run, None)
     script, flags = artefacts.split(command)
-    usual = script.split("_")[0]  # scripts are named <dataset>_<model>.py
+    # A script that is told its part by a word names that first.
+    part = [flag for flag in flags[:1] if not flag.startswith("-")]
+    stem = "_".join([script.removesuffix(".py"), *part])
+    # Scripts are named <dataset>_<model>.py, but for those of several parts.
+    usual = artefacts.USUAL_DATASET.get(stem, script.split("_")[0])
     given = usual
     if "--dataset" in flags:
         i = flags.index("--dataset")
@@ -122,7 +126,6 @@ def _on(dataset, run):
     command = shlex.join([script, *flags, "--dataset", dataset])
     if name is None:
         return command
-    stem = script.removesuffix(".py")
     rest = name.removeprefix(stem).removeprefix(f"_{given}")
     return command, f"{stem}{'' if dataset == usual else f'_{dataset}'}{rest}"
 

@@ -106,6 +106,12 @@ KERNELS = {
     ),
     "SGD on a linear model": ("--sgd", "sgd_mnist"),
 }
+# Of scripts of several parts, which are not named after a data set.
+USUAL_DATASET = {
+    "expressivity_theorem": "cifar10",
+    "expressivity_rademacher": "mnist",
+    "expressivity_memorize": "mnist",
+}
 
 
 class Artefact(NamedTuple):

@@ -27,10 +27,7 @@ def own_name(command, monkeypatch):
         pytest.skip(f"{script} does not exist yet")
     module = importlib.import_module(script.removesuffix(".py"))
     if hasattr(module, "run"):  # it names itself
-        name = module.parse(flags)[1]
-        if isinstance(name, dict):  # expressivity.py: one for each of its parts
-            ((_, name),) = name.values()
-        return name
+        return module.parse(flags)[1]
     seen, parse = [], module.parse
 
     def spy(*args, **kwargs):
@@ -61,7 +58,7 @@ def test_names_are_those_of_the_scripts(run, monkeypatch):
 
 @pytest.mark.parametrize("dataset", ["synthetic", "mnist", "mnist_5k"])
 def test_another_data_set_in_every_command(dataset, monkeypatch):
-    for job in jobs_of("demo", "l2norm", "figure_2", "--dataset", dataset):
+    for job in jobs_of("demo", "l2norm", "theory", "figure_2", "--dataset", dataset):
         words = list(job.command)
         assert words.count("--dataset") == 1
         assert words[words.index("--dataset") + 1] == dataset
