@@ -1,7 +1,7 @@
 """What a network could fit at all: section 4 of the paper, built and measured.
 
   python expressivity.py --dataset mnist_5k --sizes 64 --widths 0 4   # tiny, offline
-  python expressivity.py                            # full: all three, minutes
+  python expressivity.py                            # full: all three
   python expressivity.py theorem --sizes 50000      # all of CIFAR-10 as pure noise
   python expressivity.py rademacher --dataset cifar10 --components 64
 
