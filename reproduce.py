@@ -24,7 +24,7 @@ from common import artefacts, cli, cluster, datasets, records, runner
 
 ROOT = Path(__file__).resolve().parent
 TRAIN_SIZES = {"cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000}
-TRAIN_SIZES |= {"mnist_5k": 4_000, "synthetic": 2_000}
+TRAIN_SIZES |= {"fashion_mnist": 60_000, "mnist_5k": 4_000, "synthetic": 2_000}
 
 
 def main(argv=None):

@@ -51,6 +51,12 @@ CONDITIONS = {  # in the order in which they converge in the paper
     "random pixels": "--pixels random",
     "random labels": "--random-labels",
 }
+TRUE_AND_RANDOM = {"true labels": "", "random labels": "--random-labels"}
+OTHER_DATA = {
+    "CIFAR-100": "cifar100",
+    "MNIST": "mnist",
+    "Fashion-MNIST": "fashion_mnist",
+}
 LEVELS = {  # label corruption: the flags that give it
     0.0: "",
     **{i / 10: f"--label-corruption {i / 10}" for i in range(1, 10)},
@@ -216,6 +222,18 @@ ARTEFACTS = {
         "rule do by themselves.",
         ("setting",),
         {(setting,): command for setting, command in IMPLICIT.items()},
+    ),
+    "other_data": Artefact(
+        "The same experiment on other data",
+        "Whether a network that fits CIFAR-10's random labels fits those of easier "
+        "data and of 100 classes too. Gray images make a network of fewer weights.",
+        ("data", "model", "corruption"),
+        {
+            (data, model, labels): f"{command} --dataset {name} {flags}".strip()
+            for data, name in OTHER_DATA.items()
+            for model, command in {"MLP 1x512": MLP, "AlexNet": ALEXNET}.items()
+            for labels, flags in TRUE_AND_RANDOM.items()
+        },
     ),
     "l2norm": Artefact(
         "L2 norm and curvature against size",

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from common.cli import MendableError, UsageError
 
-NAMES = ("cifar10", "cifar100", "mnist", "mnist_5k", "synthetic")
+NAMES = ("cifar10", "cifar100", "mnist", "fashion_mnist", "mnist_5k", "synthetic")
 
 # The images that `synthetic` is made of; the training set may grow below the test set.
 SYNTHETIC_TRAIN, SYNTHETIC_TEST = range(2000), range(1_000_000, 1_001_000)
@@ -43,8 +43,8 @@ class Data(NamedTuple):
 class Source(NamedTuple):
     """The official files of a data set. Checksums are md5 or sha256, told by length."""
 
-    url: str
-    checksum: str  # of the archive at `url`
+    url: str  # of the archive; of the folder of the files where there is no archive
+    checksum: str  # of the archive
     archives: tuple  # names it has in a cache; the first one is the name downloaded to
     folders: tuple  # where its unpacked files lie in a cache
     files: dict  # name in such a folder -> checksum
@@ -105,6 +105,18 @@ SOURCES = {
             "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
             "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
             "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+        },
+    ),
+    "fashion_mnist": Source(
+        url="https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        checksum="",
+        archives=(),
+        folders=("fashion-mnist", "FashionMNIST/raw"),  # Keras's, torchvision's
+        files={
+            "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+            "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+            "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
         },
     ),
 }
@@ -264,11 +276,11 @@ def _official(name, data_dir):
     path = _find(source, places) or _download(name, source, places)
     remedy = (
         f"Move it away, and run again to download {source.url}, or put the official "
-        f"{source.archives[0]} into {places[0]}; or use --dataset synthetic."
+        f"{_wanted(source)} into {places[0]}; or use --dataset synthetic."
     )
     try:
         contents = _contents(path, source, remedy)
-        return _mnist(dict(contents)) if name == "mnist" else _cifar(contents, name)
+        return _cifar(contents, name) if "cifar" in name else _mnist(dict(contents))
     except MendableError:
         raise
     except KeyError as error:
@@ -279,11 +291,17 @@ def _official(name, data_dir):
         ) from error
 
 
+def _wanted(source):
+    """What a person is to put into a cache: the archive, or the folder of files."""
+    return source.archives[0] if source.archives else f"{source.folders[0]}/"
+
+
 def _find(source, places):
     """Returns the first folder or archive that is there, or None."""
+    enough = any if source.archives else all  # what is missing is downloaded
     for place in places:
         for folder in source.folders:  # reading a folder is faster than an archive
-            if any((place / folder / file).is_file() for file in source.files):
+            if enough((place / folder / file).is_file() for file in source.files):
                 return place / folder
         for archive in source.archives:
             if (place / archive).is_file():
@@ -292,16 +310,36 @@ def _find(source, places):
 
 
 def _download(name, source, places):
-    """Downloads the archive; it gets its name only once it is verified."""
-    path = places[0] / source.archives[0]
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Downloads the archive, or the files that are missing; returns where it is."""
     remedy = (
-        f"Put the official file there, from {source.url}, or use --dataset synthetic."
+        f"Put the official {_wanted(source)} there, from {source.url}, or use "
+        "--dataset synthetic."
     )
+    path = places[0] / _wanted(source)
+    wanted = {path: (source.url, source.checksum)}
+    if not source.archives:
+        files = source.files.items()
+        wanted = {path / file: (source.url + file, sum_) for file, sum_ in files}
+    for file, (url, checksum) in wanted.items():
+        try:
+            if not file.is_file():
+                _fetch(url, file, checksum, remedy)
+        except (OSError, http.client.HTTPException) as error:
+            known = " nor ".join([f"{source.folders[0]}/", *source.archives[:1]])
+            raise MendableError(
+                f"{name}: found no {known} in {' or '.join(map(str, places))}, and "
+                f"{file} could not be downloaded ({error}). {remedy}"
+            ) from error
+    return path
+
+
+def _fetch(url, path, checksum, remedy):
+    """Downloads one file, which gets its name only once it is verified."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            urllib.request.urlopen(source.url, timeout=20) as response,
+            urllib.request.urlopen(url, timeout=20) as response,
             open(part, "wb") as file,
             tqdm(
                 desc=path.name,
@@ -314,18 +352,11 @@ def _download(name, source, places):
             while chunk := response.read(1 << 20):
                 file.write(chunk)
                 progress.update(len(chunk))
-        _verified(part, source.checksum, f"It was not kept as {path}. {remedy}")
+        _verified(part, checksum, f"It was not kept as {path}. {remedy}")
         os.replace(part, path)
-    except (OSError, http.client.HTTPException) as error:
-        raise MendableError(
-            f"{name}: found neither {source.folders[0]}/ nor {source.archives[0]} in "
-            f"{' or '.join(map(str, places))}, and {path} could not be downloaded "
-            f"({error}). {remedy}"
-        ) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
-    return path
 
 
 def _verified(path, checksum, remedy):

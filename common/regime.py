@@ -280,7 +280,7 @@ def _parser(doc, script, defaults):
         "--dataset",
         default=defaults.dataset,
         metavar="NAME",
-        text="cifar10, cifar100, mnist, mnist_5k, synthetic",
+        text="cifar10, cifar100, mnist, fashion_mnist, mnist_5k, synthetic",
     )
     add(
         "--train-size",

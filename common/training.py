@@ -308,6 +308,7 @@ def _record(feed, regime, options, history):
         "script": options.script,
         "argv": options.argv,
         "regime": vars(regime),
+        "input_shape": feed.input_shape,
         "num_classes": feed.num_classes,
         "train_examples": len(feed.y_train),
         "test_examples": len(feed.y_test),

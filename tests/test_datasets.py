@@ -28,6 +28,10 @@ needs_mnist = pytest.mark.skipif(
     not (REAL / "mnist").is_dir(), reason=f"no MNIST in {REAL}"
 )
 
+needs_fashion_mnist = pytest.mark.skipif(
+    not (REAL / "fashion-mnist").is_dir(), reason=f"no Fashion-MNIST in {REAL}"
+)
+
 
 def sha256(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -118,6 +122,14 @@ def test_real_cifar10():
     assert np.bincount(data.y_train).tolist() == [5000] * 10
 
 
+@needs_fashion_mnist
+def test_real_fashion_mnist():
+    data = datasets.load("fashion_mnist")
+    assert data.x_train.shape == (60000, 28, 28, 1)
+    assert np.bincount(data.y_train).tolist() == [6000] * 10
+    assert np.bincount(data.y_test).tolist() == [1000] * 10
+
+
 @needs_mnist
 def test_real_mnist(tmp_path):
     data = datasets.load("mnist")
@@ -171,6 +183,12 @@ def test_cifar100_has_fine_labels(monkeypatch, tmp_path):
     assert data.y_train.tolist() == batch[b"fine_labels"]
 
 
+def write_idx(path, array):
+    header = struct.pack(f">I{array.ndim}I", 0x800 + array.ndim, *array.shape)
+    path.write_bytes(gzip.compress(header + array.tobytes()))
+    return path
+
+
 def test_mnist_npz_and_gz_agree(monkeypatch, tmp_path):
     rng = np.random.default_rng(0)
     arrays, files = {}, {}
@@ -179,10 +197,8 @@ def test_mnist_npz_and_gz_agree(monkeypatch, tmp_path):
         x = arrays[f"x_{split}"] = rng.integers(0, 256, (count, 28, 28), np.uint8)
         y = arrays[f"y_{split}"] = rng.integers(0, 10, count).astype(np.uint8)
         for array, kind in ((x, "images-idx3"), (y, "labels-idx1")):
-            path = tmp_path / "gz" / "mnist" / f"{prefix}-{kind}-ubyte.gz"
-            header = struct.pack(f">I{array.ndim}I", 0x800 + array.ndim, *array.shape)
-            path.write_bytes(gzip.compress(header + array.tobytes()))
-            files[path.name] = sha256(path)
+            file = f"{prefix}-{kind}-ubyte.gz"
+            files[file] = sha256(write_idx(tmp_path / "gz" / "mnist" / file, array))
     np.savez(tmp_path / "mnist.npz", **arrays)
     use(monkeypatch, "mnist", files=files, checksum=sha256(tmp_path / "mnist.npz"))
     for data_dir in (tmp_path, tmp_path / "gz"):
@@ -193,6 +209,36 @@ def test_mnist_npz_and_gz_agree(monkeypatch, tmp_path):
     (tmp_path / "gz" / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(MendableError, match="lacks 't10k-labels-idx1-ubyte.gz'"):
         datasets.load("mnist", data_dir=tmp_path / "gz")
+
+
+def test_files_without_an_archive_are_downloaded_one_by_one(
+    monkeypatch, tmp_path, server
+):
+    """Fashion-MNIST, which has MNIST's layout; an interrupted download goes on."""
+    served, files = tmp_path / "served" / "fashion", {}
+    served.mkdir()
+    rng = np.random.default_rng(1)
+    for prefix, count in (("train", 30), ("t10k", 20)):
+        x = rng.integers(0, 256, (count, 28, 28), np.uint8)
+        y = rng.integers(0, 10, count).astype(np.uint8)
+        for array, kind in ((x, "images-idx3"), (y, "labels-idx1")):
+            file = write_idx(served / f"{prefix}-{kind}-ubyte.gz", array)
+            files[file.name] = sha256(file)
+    use(monkeypatch, "fashion_mnist", files=files, url=f"{server}/fashion/")
+    last = served / "t10k-labels-idx1-ubyte.gz"
+    kept = last.read_bytes()
+    last.unlink()
+    with pytest.raises(MendableError, match="t10k-labels.*404.*fashion-mnist/"):
+        datasets.load("fashion_mnist", data_dir=tmp_path / "cache")
+    last.write_bytes(kept)
+    for file in served.glob("*images*"):
+        file.unlink()  # there already
+    data = datasets.load("fashion_mnist", data_dir=tmp_path / "cache")
+    np.testing.assert_array_equal(data.x_test[..., 0], x)
+    np.testing.assert_array_equal(data.y_test, y)
+    assert data.x_train.shape == (30, 28, 28, 1) and data.num_classes == 10
+    folder = tmp_path / "cache" / "fashion-mnist"
+    assert {path.name for path in folder.iterdir()} == set(files)
 
 
 # What is wrong is said
