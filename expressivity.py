@@ -24,13 +24,14 @@ NAME = expressivity_PART_..., and continues an interrupted run.
 """
 
 import argparse
+import functools
 import sys
 import time
 
 import pandas as pd
 from tqdm import tqdm
 
-from common import cli, datasets, hardware, records, regime, theory, theory_figures
+from common import cli, datasets, regime, stages, theory, theory_figures
 
 DEFAULTS = {  # of each part: what decides its name, with the seed
     "theorem": {
@@ -94,12 +95,7 @@ def parse(argv):
     text = "images, labels, direction, initial weights (default: 0)"
     seed = regime.number(int, 0)
     group.add_argument("--seed", type=seed, default=0, metavar="N", help=text)
-    group = parser.add_argument_group("how it is run (never in the name)")
-    group.add_argument("--results-dir", default="results", metavar="DIR")
-    group.add_argument("--models-dir", default="saved_models", metavar="DIR")
-    group.add_argument("--data-dir", metavar="DIR", help="where data sets lie")
-    group.add_argument("--overwrite", action="store_true", help="run again")
-    group.add_argument("--quiet", action="store_true", help="only the verdicts")
+    stages.add_options(parser)
     args = parser.parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else list(argv)
     if unknown := set(args.parts) - set(DEFAULTS):
@@ -133,58 +129,28 @@ def main(argv=None):
     args, _ = parse(argv)
     result = {}
     for part, (settings, name) in args.parts.items():
-        paths = records.paths(name, args.results_dir, args.models_dir)
-        with records.only_one(paths, name):
-            if paths.json.exists() and not args.overwrite:
-                print(f"{name} is complete; --overwrite runs it again.")
-            else:
-                run(part, settings, args, paths)
-        result[part] = record = records.read(paths.json)
+        measure = functools.partial(run, part, settings, args)
+        result[part], paths = stages.run("expressivity", name, args, measure)
         figure = theory_figures.draw(part, pd.read_csv(paths.csv), paths.csv)
-        print("\n" + record["verdict"])
-        print("Files:", figure, paths.csv, paths.json, flush=True)
+        stages.show(result[part], (figure, paths.csv, paths.json))
     return result
 
 
-def run(part, settings, args, paths):
-    """Measures the lines that an interrupted run has not, and writes the record."""
-    started, git, clock = records.now(), records.git_state(), time.perf_counter()
-    partial = paths.checkpoint.with_suffix(".json")  # finished lines, by key
-    done = {} if args.overwrite or not partial.exists() else records.read(partial)
-    resumed_at = len(done)
+def run(part, settings, args, paths, done):
+    """Measures what is not `done`; returns the CSV's rows and the record's fields."""
+    clock = time.perf_counter()
     experiment = theory.EXPERIMENTS[part](settings, args.data_dir, paths.model)
-    paths.json.unlink(missing_ok=True)
-    try:
-        for key in tqdm(experiment.keys, part, disable=args.quiet):
-            if str(key) not in done:
-                done[str(key)] = experiment.row(*key)
-                records.write_json(partial, done)
-    except KeyboardInterrupt:
-        again = " ".join(word for word in args.argv if word != "--overwrite")
-        raise cli.Interrupted(
-            f"stopped; {len(done)} finished lines of {part} are kept. "
-            f"To go on, type: python expressivity.py {again}"
-        ) from None
-    done = records.read(partial)  # as after an interruption
+    for key in tqdm(experiment.keys, part, disable=args.quiet):
+        if str(key) not in done:
+            done[str(key)] = experiment.row(*key)
     rows = [done[str(key)] for key in experiment.keys]
-    record = {
-        "name": paths.csv.stem,
-        "script": "expressivity",
-        "argv": args.argv,
+    return rows, {
         "part": part,
         "settings": settings,
         "verdict": experiment.verdict(pd.DataFrame(rows)),
         "models": experiment.saved,
         "seconds": round(time.perf_counter() - clock, 1),
-        **hardware.environment(),
-        "git": git,
-        "resumed_at": resumed_at or None,
-        "started": started,
-        "finished": records.now(),
     }
-    records.write_csv(paths.csv, rows)
-    records.write_json(paths.json, record)  # last: its presence means complete
-    partial.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

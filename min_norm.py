@@ -16,10 +16,10 @@ linear). With --ridge L it is (K + L I) alpha = Y. Several values of
 --bandwidth, --filters and --ridge make a path, a line each.
 
 The default of --bandwidth is the companion script's on MNIST; on CIFAR-10 the best of a
-path on training images held out (--held-out), never on the test set; on Gabor features
-4, with no such record yet. `rkhs_norm` is
-sqrt(sum_k alpha_k^T K alpha_k) for targets 0 and 1; `rkhs_norm_signed` for -1 and 1;
-`condition` is at most the true condition number of K + L I.
+path on training images held out (--held-out), never on the test set, and so on Gabor
+features. `rkhs_norm` is sqrt(sum_k alpha_k^T K alpha_k) for targets 0 and 1;
+`rkhs_norm_signed` for -1 and 1; `condition` is at most the true condition number of
+K + L I.
 
 Writes results/NAME.csv (a line a setting), results/NAME.json, pictures in
 results/figures/, with --kernel linear on pixels saved_models/NAME.h5. Memory and time
@@ -27,6 +27,7 @@ are estimated first. Finished settings are kept; of an unfinished one nothing is
 """
 
 import argparse
+import functools
 import itertools
 import sys
 
@@ -42,6 +43,7 @@ from common import (
     least_squares,
     records,
     regime,
+    stages,
 )
 from common.figures import STYLE, save_png
 
@@ -85,12 +87,7 @@ def parse(argv):
         "--seed", type=number(int, 0), default=0, help="filters; order and start of SGD"
     )
     add("--data-seed", type=number(int, 0), default=0, help="corruption and subset")
-    group = parser.add_argument_group("how it is run (never in the name)")
-    group.add_argument("--results-dir", default="results", metavar="DIR")
-    group.add_argument("--models-dir", default="saved_models", metavar="DIR")
-    group.add_argument("--data-dir", metavar="DIR", help="where data sets lie")
-    group.add_argument("--overwrite", action="store_true", help="run again")
-    group.add_argument("--quiet", action="store_true", help="only the verdict")
+    stages.add_options(parser)
     args = parser.parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else list(argv)
     _complete(args, parser)
@@ -153,49 +150,23 @@ def _name(args):
 
 def main(argv=None):
     args, name = parse(argv)
-    paths = records.paths(name, args.results_dir, args.models_dir)
-    with records.only_one(paths, name):
-        if paths.json.exists() and not args.overwrite:
-            print(f"{name} is complete; --overwrite runs it again.")
-            record = records.read(paths.json)
-        else:
-            record = run(args, name, paths)
+    record, paths = stages.run("min_norm", name, args, functools.partial(run, args))
     drawn = draw(pd.read_csv(paths.csv), paths, args)
-    print("\n" + record["verdict"])
-    print("Files:", *map(str, (*drawn, paths.csv, paths.json)), flush=True)
+    stages.show(record, (*drawn, paths.csv, paths.json))
     return record
 
 
-def run(args, name, paths):
-    """Solves what an interrupted run has not, and writes the record."""
+def run(args, paths, done):
+    """Solves what is not `done`; returns the CSV's rows and the record's fields."""
     data = interpolation.load(args)
-    started, git = records.now(), records.git_state()
-    partial = paths.checkpoint.with_suffix(".json")  # finished lines, by setting
-    done = {} if args.overwrite or not partial.exists() else records.read(partial)
-    resumed = len(done)
-    paths.json.unlink(missing_ok=True)
-    more = {}
-    try:
-        if args.sgd:
-            rows, more = least_squares.sgd_path(
-                data, args.seed, args.quiet, paths.model
-            )
-        else:
-            settings = list(itertools.product(args.filters, args.bandwidth, args.ridge))
-            for row in interpolation.path(data, args, settings, done, paths.model):
-                done[str((row["filters"], row["bandwidth"], row["ridge"]))] = row
-                records.write_json(partial, done)
-            rows = [done[str(setting)] for setting in settings]
-    except KeyboardInterrupt:
-        again = " ".join(word for word in args.argv if word != "--overwrite")
-        raise cli.Interrupted(
-            f"stopped; {len(done)} finished settings are kept, of the unfinished one "
-            f"nothing is. To go on, type: python min_norm.py {again}"
-        ) from None
-    record = {
-        "name": name,
-        "script": "min_norm",
-        "argv": args.argv,
+    if args.sgd:
+        rows, more = least_squares.sgd_path(data, args.seed, args.quiet, paths.model)
+    else:
+        settings = list(itertools.product(args.filters, args.bandwidth, args.ridge))
+        for row in interpolation.path(data, args, settings, done, paths.model):
+            done[str((row["filters"], row["bandwidth"], row["ridge"]))] = row
+        rows, more = [done[str(setting)] for setting in settings], {}
+    return rows, {
         "settings": {k: v for k, v in vars(args).items() if k in SETTINGS},
         "train_size": len(data.y_train),
         "realized_label_noise": float((data.y_train != data.y_train_true).mean()),
@@ -204,16 +175,7 @@ def run(args, name, paths):
         **more,
         "verdict": interpolation.verdict(rows, args, len(data.y_train)),
         "peak_memory_gb": round(hardware.peak_memory() / 1e9, 2),
-        **hardware.environment(),
-        "git": git,
-        "resumed_at": resumed,
-        "started": started,
-        "finished": records.now(),
     }
-    records.write_csv(paths.csv, rows)
-    records.write_json(paths.json, record)  # last: its presence means complete
-    partial.unlink(missing_ok=True)
-    return records.read(paths.json)
 
 
 SETTINGS = """dataset train_size features kernel bandwidth filters ridge held_out

@@ -35,10 +35,9 @@ from common import (
     cli,
     corruptions,
     datasets,
-    hardware,
     pipelines,
-    records,
     regime,
+    stages,
     training,
 )
 from common import replicas as loop
@@ -101,12 +100,7 @@ def parse(argv):
     group.add_argument("--max-size", type=size, default=1024, metavar="N", help=text)
     text = "N, 2 N ... up to --max-size, in place of doubling"
     group.add_argument("--step", type=size, metavar="N", help=text)
-    group = parser.add_argument_group("how it is run (never in the name)")
-    group.add_argument("--results-dir", default="results", metavar="DIR")
-    group.add_argument("--models-dir", default="saved_models", metavar="DIR")
-    group.add_argument("--data-dir", metavar="DIR", help="where data sets lie")
-    group.add_argument("--overwrite", action="store_true", help="run again")
-    group.add_argument("--quiet", action="store_true", help="only the verdict")
+    stages.add_options(parser)
     args = parser.parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else list(argv)
     doubled = [128 * 2**i for i in range(20) if 128 * 2**i <= args.max_size]
@@ -128,58 +122,34 @@ def parse(argv):
 
 def main(argv=None):
     args, name = parse(argv)
-    paths = records.paths(name, args.results_dir, args.models_dir)
-    with records.only_one(paths, name):
-        if paths.json.exists() and not args.overwrite:
-            print(f"{name} is complete; --overwrite runs it again.")
-            record = records.read(paths.json)
-        else:
-            record = run(args, name, paths)
+    record, paths = stages.run("mnist_l2norm", name, args, functools.partial(run, args))
     table = pd.read_csv(paths.csv)
     files = [draw(table, paths, kind, args) for kind in SHOWN]
-    print("\n" + record["verdict"])
-    print("Files:", *map(str, (*files, paths.csv, paths.json)), flush=True)
+    stages.show(record, (*files, paths.csv, paths.json))
     return record
 
 
-def run(args, name, paths):
-    """Trains and measures what an interrupted run has not, and writes the record."""
+def run(args, paths, done):
+    """Trains the sizes not `done`; returns the CSV's rows and the record's fields."""
     data = datasets.load(args.dataset, data_dir=args.data_dir)
     if args.sizes[-1] > len(data.y_train):
         raise cli.UsageError(
             f"{args.sizes[-1]} images asked for: {args.dataset} has "
             f"{len(data.y_train)} to train on. Choose a smaller --size or --max-size."
         )
-    started, git = records.now(), records.git_state()
-    partial = paths.checkpoint.with_suffix(".json")  # what is finished, by size
-    done = {} if args.overwrite or not partial.exists() else records.read(partial)
-    resumed_at = [int(size) for size in done]
-    paths.json.unlink(missing_ok=True)
     shape = pipelines.prepare(data.x_test[:1]).shape[1:]
     build = functools.partial(mlp, shape, data.num_classes, (64, 64))
-    try:
-        for size in args.sizes:
-            if str(size) not in done:
-                rows, models, seconds = one_size(args, size, data, build)
-                saved = {}
-                for ending, (weights, settings) in models.items():
-                    path = paths.model.with_name(f"{name}_{ending}.h5")
-                    training.save(build, weights, path)
-                    saved[path.stem] = settings
-                done[str(size)] = {"rows": rows, "seconds": seconds, "models": saved}
-                records.write_json(partial, done)
-    except KeyboardInterrupt:
-        again = " ".join(word for word in args.argv if word != "--overwrite")
-        raise cli.Interrupted(
-            f"stopped; finished sizes are kept ({', '.join(done) or 'none yet'}). "
-            f"To go on, type: python mnist_l2norm.py {again}"
-        ) from None
-    done = records.read(partial)  # as after an interruption, so that files agree
+    for size in args.sizes:
+        if str(size) not in done:
+            rows, models, seconds = one_size(args, size, data, build)
+            saved = {}
+            for ending, (weights, settings) in models.items():
+                path = paths.model.with_name(f"{paths.model.stem}_{ending}.h5")
+                training.save(build, weights, path)
+                saved[path.stem] = settings
+            done[str(size)] = {"rows": rows, "seconds": seconds, "models": saved}
     rows = [row for size in args.sizes for row in done[str(size)]["rows"]]
-    record = {
-        "name": name,
-        "script": "mnist_l2norm",
-        "argv": args.argv,
+    return rows, {
         "settings": {key: vars(args)[key] for key in SETTINGS},
         "parameters": build().count_params(),
         "replicas": len(rows) // 2,
@@ -188,16 +158,7 @@ def run(args, name, paths):
         "seconds": {size: done[str(size)]["seconds"] for size in args.sizes},
         # What each saved model was trained on, for analyze.py.
         "models": {k: v for size in done.values() for k, v in size["models"].items()},
-        **hardware.environment(),
-        "git": git,
-        "resumed_at": resumed_at,
-        "started": started,
-        "finished": records.now(),
     }
-    records.write_csv(paths.csv, rows)
-    records.write_json(paths.json, record)  # last: its presence means complete
-    partial.unlink(missing_ok=True)
-    return records.read(paths.json)
 
 
 def one_size(args, size, data, build):

@@ -207,7 +207,7 @@ def finished(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mnist_l2norm, "one_size", interrupted)
-        with pytest.raises(cli.Interrupted, match=r"kept \(16\).*mnist_l2norm.py --d"):
+        with pytest.raises(cli.Interrupted, match="1 by now.*mnist_l2norm.py --d"):
             mnist_l2norm.main(flags)
         assert not (path / f"{NAME}.json").exists()
         record = mnist_l2norm.main(flags)
@@ -244,7 +244,7 @@ def test_csv(finished):
 def test_record_models_and_figures(finished):
     path, record, table = finished
     assert record == records.read(path / f"{NAME}.json")
-    assert record["name"] == NAME and record["resumed_at"] == [16]
+    assert record["name"] == NAME and record["resumed_at"] == ["16"]
     assert record["settings"]["sizes"] == [16, 32] and record["replicas"] == 8
     assert record["censored"] == 0 and record["parameters"] == 55050
     assert "With random labels against true ones, 32 images take" in record["verdict"]
