@@ -116,7 +116,7 @@ def test_memorize_lines(finished):
 
 def test_complete_runs_are_not_run_again(finished, monkeypatch, capsys):
     path, result = finished
-    monkeypatch.setattr(expressivity, "run", None)
+    monkeypatch.setattr(expressivity.theory, "EXPERIMENTS", {})
     before = {p: p.read_bytes() for p in (path / "figures").iterdir()}
     assert expressivity.main([*FLAGS, *folders(path)]) == result
     assert capsys.readouterr().out.count("is complete; --overwrite") == 3
