@@ -37,7 +37,7 @@ from common import (
     models,
     records,
 )
-from common.figures import STYLE, save_png
+from common.figures import BLUE, ORANGE, STYLE, save_png
 from common.pipelines import Feed, prepare
 from common.regime import Regime
 
@@ -208,9 +208,6 @@ def _curvature(hessian, arguments, row, prefix):
     return spectrum, curvature.spectral_density(hessian, num_probes=3, num_steps=40)
 
 
-TRUE, RANDOM = "#006BA4", "#C85200"  # tableau-colorblind10
-
-
 def draw(measured, path):
     """Draws eigenvalues, spectral density and margins, a network a row.
 
@@ -246,7 +243,7 @@ def draw(measured, path):
 
 def _draw_model(axes, model, place, count):
     corruption = model.row["label_corruption"]
-    color = RANDOM if corruption else TRUE
+    color = ORANGE if corruption else BLUE
     label = {0: "true labels", 1: "random labels"}.get(
         corruption, f"{corruption:.0%} corrupted"
     )

@@ -45,7 +45,7 @@ from common import (
     regime,
     stages,
 )
-from common.figures import STYLE, save_png
+from common.figures import INKS, STYLE, save_png
 
 BANDWIDTHS = {"raw": 0.01, "gabor": 4.0}  # but for MNIST, where raw is the companion's
 FILTERS = (8192, 16384, 32000)  # the paper's, and what leads there
@@ -202,8 +202,7 @@ def _draw(table, paths, x, y, lines):
         "step": "steps of SGD",
         "rkhs_norm": "norm of the solution",
     }
-    inks = ("#006BA4", "#C85200", "#595959", "#FF800E")  # colour-blind-safe
-    looks = itertools.cycle(zip(inks, ("-", "--", ":", "-."), strict=True))
+    looks = itertools.cycle(zip(INKS, ("-", "--", ":", "-."), strict=True))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.3, 2.6))
         axis = figure.subplots()

@@ -41,7 +41,7 @@ from common import (
     training,
 )
 from common import replicas as loop
-from common.figures import STYLE, save_png
+from common.figures import INKS, STYLE, save_png
 from common.models.mlp import mlp
 
 LABELS, STOPS, SIZES = ("true", "random"), ("accuracy", "loss"), (128, 256, 512, 1024)
@@ -263,7 +263,7 @@ def verdict(table, args):
     )
 
 
-COLORS = {"true": "#006BA4", "random": "#C85200"}  # tableau-colorblind10
+COLORS = dict(zip(LABELS, INKS, strict=False))
 LINES = {"true": "-", "random": "--"}
 MARKS = {"accuracy": "o", "loss": "s"}
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from common import tables
 
@@ -21,13 +21,16 @@ STYLE = {
     "svg.fonttype": "none",  # text stays text: small files, readable by machines
     "svg.hashsalt": "rethinking",  # the same ids at every redraw
 }
-# One colour a model family, colour-blind-safe; lighter or darker within it.
+# matplotlib's tableau-colorblind10, in our order. Where labels are compared the first
+# is true labels' and the second random labels'.
+INKS = BLUE, ORANGE, GREY, YELLOW = "#006BA4", "#C85200", "#595959", "#FF800E"
+# One colour a model family; lighter or darker within it.
 COLOURS = {
-    "AlexNet": "#006BA4",
-    "MLP 1x512": "#FF800E",
-    "MLP 3x512": "#C85200",
+    "AlexNet": BLUE,
+    "MLP 1x512": YELLOW,
+    "MLP 3x512": ORANGE,
     "Wide ResNet 28-1": "#A2C8EC",
-    "Inception": "#595959",
+    "Inception": GREY,
     "Inception without BatchNorm": "#ABABAB",
 }
 # One line style a regime; markers tell the corruptions of pixels apart.
@@ -514,18 +517,19 @@ def kernels(rows, papers):
     axis = sketch.axes[0, 0]
     for mark, (setting, line) in zip("osD^v<>PXph*", points, strict=False):
         x, y = line["rkhs_norm"], 100 * line["test_error"]
-        axis.plot(x, y, mark, color="#006BA4", markersize=5, label=setting)
+        axis.plot(x, y, mark, color=BLUE, markersize=5, label=setting)
         sketch.value(axis, x, y, f"{setting}: norm {x:.4g}, test error {y:.2f} %")
     paper = {(x["setting"], x["metric"]): v for x, v in papers.get("kernels", ())}
     settings = [s for s, metric in paper if metric == "l2_norm"]
     for mark, setting in zip("os", settings, strict=False):
         x, y = (paper[setting, m].value for m in ("l2_norm", "test_error"))
         label = f"paper: {setting}"
-        axis.plot(x, y, mark, color="#C85200", label=label, **HOLLOW)
+        axis.plot(x, y, mark, color=ORANGE, label=label, **HOLLOW)
         sketch.value(axis, x, y, f"{label}, norm {x:g}, test error {y:g} %")
     axis.set(xlabel="norm of the solution", ylabel="test error (%)")
     axis.set(xscale="log", yscale="log")
     for ticks in (axis.xaxis, axis.yaxis):
+        ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a decade may be all
         ticks.set_major_formatter("{x:g}")
         ticks.set_minor_formatter(NullFormatter())
     sketch.figure.legend(loc="outside right upper", fontsize=7)
@@ -542,7 +546,7 @@ def compare(pair, path):
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.6, 2.9))
         loss, accuracy = figure.subplots(1, 2)
-        for run, ink in zip(pair, ("#006BA4", "#C85200"), strict=True):
+        for run, ink in zip(pair, INKS, strict=False):
             epochs = run.history["epoch"]
             for key, dashes, word in (("train", "-", "training"), ("val", ":", "test")):
                 label = f"{run.name}, {word}"

@@ -4,10 +4,9 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.figures import STYLE, save_png
+from common.figures import BLUE, GREY, ORANGE, STYLE, save_png
 
 BELOW = {"loc": "outside lower center", "ncols": 4}
-BLUE, ORANGE, GREY = "#006BA4", "#C85200", "#898989"  # tableau-colorblind10
 
 
 def draw(part, table, csv):
