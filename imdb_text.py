@@ -26,9 +26,10 @@ def main(argv=None):
         words="true",
         word_dropout=0.0,
         optimizer="adam",
-        lr=0.001,
+        lr=0.002,
         momentum=0.0,
-        epochs=40,
+        epochs=30,
+        precision="float32",
     )
     data = reviews.load(
         regime.dataset, regime.train_size, regime.data_seed, options.data_dir

@@ -29,6 +29,10 @@ COLOURS = {
     "Wide ResNet 28-1": "#A2C8EC",
     "Inception": "#595959",
     "Inception without BatchNorm": "#ABABAB",
+    "bag of embeddings": "#FFBC79",
+    "CNN on words": "#5F9ED1",
+    "LSTM": "#C85200",
+    "transformer": "#898989",
 }
 # One line style a regime; markers tell the corruptions of pixels apart.
 LINES = {
@@ -468,7 +472,8 @@ def accuracies(rows, papers):
         axis.set_ylim(len(chosen) - 0.5, -0.5)
         axis.text(0, 1.0, f"{model} ({_seeds(chosen)})", va="bottom", fontsize=7,
                   transform=axis.transAxes)  # fmt: skip
-        axis.axvline(10, color="0.6", linewidth=0.7)
+        chance = 100 / chosen[0].runs[0].record["num_classes"]
+        axis.axvline(chance, color="0.6", linewidth=0.7)
     axis.set(xlabel="accuracy (%)", xlim=(0, 103))
     axis.xaxis.set_major_locator(MaxNLocator(6))
     marks = {"training": "|", "test": "o"}
@@ -626,6 +631,7 @@ FIGURES = {
     ),
     "explicit": (("explicit", _ACCURACIES, accuracies),),
     "implicit": (("implicit", _ACCURACIES, accuracies),),
+    "text": (("text", _ACCURACIES, accuracies),),
     "kernels": (
         (
             "kernels_norms",
