@@ -418,7 +418,9 @@ def test_what_only_images_have_is_not_offered_for_text(capsys, flags):
     assert not re.search(rf"{flag}\b", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("flag", ["--words shuffled", "--word-dropout 1", "--model cnn"])
+@pytest.mark.parametrize(
+    "flag", ["--words shuffled", "--word-dropout 1", "--model cnn"]
+)
 def test_what_only_text_has_is_not_offered_for_images(capsys, flag):
     assert "unrecognized arguments: --" in refused(capsys, *flag.split())
 
