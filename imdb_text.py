@@ -7,8 +7,8 @@
 
 The experiment of Zhang et al. (2017) on text, which is not in the paper. `--words
 shuffled` acts on the test set too, `shuffled_each` and `unigram` do not. Writes
-results/NAME.csv (a line an epoch), results/NAME.json and saved_models/NAME.h5; what
-their `images_...` count is reviews. Type it again to continue an interrupted run.
+results/NAME.csv (a line an epoch), results/NAME.json (where `images_per_second` counts
+reviews) and saved_models/NAME.h5. Type it again to continue an interrupted run.
 """
 
 from common import cli, corruptions, pipelines, reviews, training
