@@ -175,7 +175,7 @@ class TextFeed(_Feed):
             corrupted already.
         batch_size: See `Feed`.
         word_dropout: Float in [0, 1): the probability with which a word of a training
-            batch becomes `UNKNOWN` (Bowman et al. 2016, section 3.1). Padding stays.
+            batch becomes `UNKNOWN` (Bowman et al. 2016). Padding stays.
         seed: Integer; decides order and word dropout.
         hold_out: See `Feed`.
     """

@@ -19,15 +19,15 @@ from common.cli import MendableError, UsageError
 UNKNOWN = 1  # and 0 is padding
 VOCABULARY = {"imdb": 10_000, "synthetic_text": 506}  # words, with these two
 NAMES = tuple(VOCABULARY)
-# The last words of a review, which its verdict is among, and all of one in two reviews
-# of IMDB's: the time of an epoch is in proportion to it, or worse.
+# The last words of a review, where its verdict tends to stand. Three in four reviews
+# are longer, but an epoch takes time in proportion to the length, or worse.
 LENGTH = 128
 SYNTHETIC_LENGTH = 64
 SYNTHETIC_TRAIN, SYNTHETIC_TEST = range(2000), range(1_000_000, 1_001_000)
 
 # The archive's md5 is torchtext's; those of the folders are of `_digest`, computed
-# from a copy whose 33,132,823 and 32,350,685 bytes of text are those of the data set
-# card of Hugging Face's copy.
+# from a copy whose 33,132,823 and 32,350,685 bytes of text are, with the 12 that each
+# label and offset take, the sizes that Hugging Face's card of the data set gives.
 IMDB = datasets.Source(
     url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
     checksum="7c2ac02c03563afcf9b574c7e56c153a",
