@@ -1,8 +1,8 @@
 """Text classifiers on IMDB reviews: true labels, random labels and everything between.
 
   python imdb_text.py --dataset synthetic_text --epochs 5    # tiny: seconds
-  python imdb_text.py                                  # a bag of embeddings, minutes
-  python imdb_text.py --model lstm --random-labels     # pure noise, tens of minutes
+  python imdb_text.py                                  # a bag of embeddings
+  python imdb_text.py --model lstm --random-labels     # pure noise
   python imdb_text.py --model cnn --words shuffled     # one order of words for all
 
 The experiment of Zhang et al. (2017) on text, which is not in the paper. `--words
