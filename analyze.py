@@ -117,6 +117,12 @@ def trained_on(path, arguments):
             f"{path}: no record {folder / path.stem}.json, so it is not known what it "
             "was trained on: name the data with --dataset."
         )
+    if kept.get("words"):
+        raise cli.MendableError(
+            f"{path} reads words, and what is measured here needs images: norms of "
+            "dense and convolutional layers, derivatives with respect to pixels. Leave "
+            "it out."
+        )
     inputs = kept.get("inputs", "whitened")
     return Regime(**{k: v for k, v in kept.items() if hasattr(Regime, k)}), inputs
 

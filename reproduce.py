@@ -20,11 +20,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import artefacts, cli, cluster, datasets, records, runner
+from common import artefacts, cli, cluster, datasets, records, reviews, runner
 
 ROOT = Path(__file__).resolve().parent
 TRAIN_SIZES = {"cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000}
 TRAIN_SIZES |= {"fashion_mnist": 60_000, "mnist_5k": 4_000, "synthetic": 2_000}
+TRAIN_SIZES |= {"imdb": 25_000, "synthetic_text": 2_000}
 
 
 def main(argv=None):
@@ -205,7 +206,8 @@ def _parser():
     text = "seeds 0 to N-1 of every run (default: 1)"
     add("--seeds", type=_count, default=1, metavar="N", help=text)
     text = "this data set in place of every run's own"
-    add("--dataset", choices=datasets.NAMES, metavar="NAME", help=text)
+    known = (*datasets.NAMES, *reviews.NAMES)
+    add("--dataset", choices=known, metavar="NAME", help=text)
     text = "only the runs whose command holds TEXT, as in --only cifar10_mlp"
     add("--only", default="", metavar="TEXT", help=text)
     text = "only the i-th of n equal parts (1 <= i <= n); draws nothing"

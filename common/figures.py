@@ -32,6 +32,10 @@ COLOURS = {
     "Wide ResNet 28-1": "#A2C8EC",
     "Inception": GREY,
     "Inception without BatchNorm": "#ABABAB",
+    "bag of embeddings": "#FFBC79",
+    "CNN on words": "#5F9ED1",
+    "LSTM": "#C85200",
+    "transformer": "#898989",
 }
 # One line style a regime; markers tell the corruptions of pixels apart.
 LINES = {
@@ -632,6 +636,7 @@ FIGURES = {
     "explicit": (("explicit", _ACCURACIES, accuracies),),
     "implicit": (("implicit", _ACCURACIES, accuracies),),
     "other_data": (("other_data", _ACCURACIES, accuracies),),
+    "text": (("text", _ACCURACIES, accuracies),),
     "kernels": (
         (
             "kernels_norms",

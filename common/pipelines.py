@@ -8,6 +8,7 @@ import numpy as np
 
 from common import augmentations
 from common.cli import UsageError
+from common.reviews import UNKNOWN
 
 try:
     import tensorflow as tf
@@ -16,7 +17,7 @@ except ImportError:  # KERAS_BACKEND=jax on a machine without TensorFlow
 
 SIZE = 28  # the paper's crop of the 32 x 32 image
 HELD_OUT = 0.1  # of the training set, for early stopping
-_ORDER, _SPLIT = 301, 302  # streams of randomness, apart from all others
+_ORDER, _SPLIT, _WORDS = 301, 302, 303  # streams of randomness, apart from all others
 _LARGEST_FULL_BATCH_STEP = 1024  # examples at once in full-batch descent
 
 
@@ -53,11 +54,79 @@ def plan(num_examples, augment, seed, epoch):
     return {"order": order, **augmentations.draw(augment, num_examples, seed, epoch)}
 
 
-class Feed:
+class _Feed:
+    """What images and text share; see `Feed` and `TextFeed`.
+
+    A subclass says how raw arrays are `_prepared` for the fixed model, what an epoch's
+    plan is (`_drawn`), and how it changes a training batch (`_changed`).
+    """
+
+    def __init__(self, data, batch_size, seed, hold_out):
+        self.data, self.seed = data, seed
+        kept, held_out = np.arange(len(data.x_train)), None
+        if hold_out:
+            kept, held_out = _split(len(kept), data, seed=0)
+        self.y_train = data.y_train[kept]
+        self.y_train_true = data.y_train_true[kept]
+        self._kept = kept  # in `data`, of the examples trained on
+        self.x_train = self._prepared(data.x_train[kept] if hold_out else data.x_train)
+        self.x_held_out = self._prepared(data.x_train[held_out]) if hold_out else None
+        self.y_held_out = data.y_train[held_out] if hold_out else None
+        self.x_test, self.y_test = self._prepared(data.x_test), data.y_test
+        num_examples = len(kept)
+        full = batch_size == "full"
+        self.batch_size = _part_of(num_examples) if full else batch_size
+        self.steps_per_epoch = math.ceil(num_examples / self.batch_size)
+        self.accumulate = self.steps_per_epoch if full else 1
+        self._plan = functools.lru_cache(2)(self._drawn)
+
+    @property
+    def input_shape(self):
+        return self.x_train.shape[1:]
+
+    @property
+    def num_classes(self):
+        return self.data.num_classes
+
+    def batch(self, step):
+        """Returns batch number `step`, counted through all epochs.
+
+        Returns:
+            `(x, y)`: a batch of `x_train`, as training changes it, and int32
+            `(batch,)`.
+        """
+        epoch, step = divmod(int(step), self.steps_per_epoch)
+        drawn = self._plan(epoch)
+        index = drawn["order"][step * self.batch_size : (step + 1) * self.batch_size]
+        parameters = {k: v[index] for k, v in drawn.items() if k != "order"}
+        if not parameters:
+            return self.x_train[index], self.y_train[index]
+        return self._changed(index, parameters), self.y_train[index]
+
+    def batches(self, first_epoch=0):
+        """Returns what `fit` consumes, from the given epoch (from 0) on.
+
+        A tf.data.Dataset where TensorFlow runs the training, a
+        `keras.utils.PyDataset` elsewhere; the batches are the same, bit for bit.
+        """
+        if tf is None or keras.backend.backend() != "tensorflow":
+            return _Batches(self, first_epoch)
+
+        def make(step):
+            x, y = tf.numpy_function(self.batch, [step], [self.x_train.dtype, tf.int32])
+            return tf.ensure_shape(x, (None, *self.input_shape)), tf.ensure_shape(
+                y, (None,)
+            )
+
+        steps = tf.data.Dataset.counter(first_epoch * self.steps_per_epoch)
+        return steps.map(make, num_parallel_calls=2, deterministic=True).prefetch(8)
+
+
+class Feed(_Feed):
     """The training batches of every epoch, and the fixed arrays to evaluate on.
 
     Args:
-        data: `datasets.Data`, corrupted already.
+        data: `datasets.Data` of images, corrupted already.
         batch_size: Integer, or `"full"` for full-batch gradient descent, which
             is fed in equal parts whose gradients are averaged before the update.
         augment: Tuple of `augmentations.NAMES`, applied to training batches.
@@ -78,73 +147,57 @@ class Feed:
     """
 
     def __init__(self, data, batch_size, augment=(), seed=0, hold_out=False):
-        self.data, self.augment, self.seed = data, tuple(augment), seed
+        self.augment = tuple(augment)
         if "crop" in self.augment and data.x_train.shape[1] <= SIZE:
             raise UsageError(
                 f"--random-crop draws a {SIZE}x{SIZE} window of a larger image, but "
                 f"those of {data.name} are {data.x_train.shape[1]} pixels wide: leave "
                 "the crop out."
             )
-        kept, held_out = np.arange(len(data.x_train)), None
-        if hold_out:
-            kept, held_out = _split(len(kept), data, seed=0)
-        self.y_train = data.y_train[kept]
-        self.y_train_true = data.y_train_true[kept]
-        self.x_train = prepare(data.x_train[kept] if hold_out else data.x_train)
-        self.x_held_out = prepare(data.x_train[held_out]) if hold_out else None
-        self.y_held_out = data.y_train[held_out] if hold_out else None
-        self.x_test, self.y_test = prepare(data.x_test), data.y_test
-        # Only augmented batches are made from the raw images.
-        self._raw = data.x_train[kept] if self.augment else None
-        num_examples = len(kept)
-        full = batch_size == "full"
-        self.batch_size = _part_of(num_examples) if full else batch_size
-        self.steps_per_epoch = math.ceil(num_examples / self.batch_size)
-        self.accumulate = self.steps_per_epoch if full else 1
-        self._plan = functools.lru_cache(2)(
-            lambda epoch: plan(num_examples, self.augment, self.seed, epoch)
-        )
+        super().__init__(data, batch_size, seed, hold_out)
 
-    @property
-    def input_shape(self):
-        return self.x_train.shape[1:]
+    def _prepared(self, images):
+        return prepare(images)
 
-    @property
-    def num_classes(self):
-        return self.data.num_classes
+    def _drawn(self, epoch):
+        return plan(len(self.y_train), self.augment, self.seed, epoch)
 
-    def batch(self, step):
-        """Returns batch number `step`, counted through all epochs.
+    def _changed(self, index, parameters):
+        images = self.data.x_train[self._kept[index]]
+        return whiten(augmentations.apply(images, parameters, SIZE))
 
-        Returns:
-            `(x, y)`: float32 `(batch, 28, 28, channels)`, int32 `(batch,)`.
-        """
-        epoch, step = divmod(int(step), self.steps_per_epoch)
-        drawn = self._plan(epoch)
-        index = drawn["order"][step * self.batch_size : (step + 1) * self.batch_size]
-        if not self.augment:
-            return self.x_train[index], self.y_train[index]
-        parameters = {k: v[index] for k, v in drawn.items() if k != "order"}
-        images = augmentations.apply(self._raw[index], parameters, SIZE)
-        return whiten(images), self.y_train[index]
 
-    def batches(self, first_epoch=0):
-        """Returns what `fit` consumes, from the given epoch (from 0) on.
+class TextFeed(_Feed):
+    """The same for text; its attributes, methods and errors are those of `Feed`.
 
-        A tf.data.Dataset where TensorFlow runs the training, a
-        `keras.utils.PyDataset` elsewhere; the batches are the same, bit for bit.
-        """
-        if tf is None or keras.backend.backend() != "tensorflow":
-            return _Batches(self, first_epoch)
+    Args:
+        data: `datasets.Data` of `(num_examples, length)` int32 words, 0 at padding,
+            corrupted already.
+        batch_size: See `Feed`.
+        word_dropout: Float in [0, 1): the probability with which a word of a training
+            batch becomes `UNKNOWN` (Bowman et al. 2016). Padding stays.
+        seed: Integer; decides order and word dropout.
+        hold_out: See `Feed`.
+    """
 
-        def make(step):
-            x, y = tf.numpy_function(self.batch, [step], [tf.float32, tf.int32])
-            return tf.ensure_shape(x, (None, *self.input_shape)), tf.ensure_shape(
-                y, (None,)
-            )
+    def __init__(self, data, batch_size, word_dropout=0.0, seed=0, hold_out=False):
+        self.word_dropout = word_dropout
+        super().__init__(data, batch_size, seed, hold_out)
 
-        steps = tf.data.Dataset.counter(first_epoch * self.steps_per_epoch)
-        return steps.map(make, num_parallel_calls=2, deterministic=True).prefetch(8)
+    def _prepared(self, reviews):
+        return reviews
+
+    def _drawn(self, epoch):
+        drawn = plan(len(self.y_train), (), self.seed, epoch)
+        if self.word_dropout:
+            rng = np.random.default_rng([self.seed, epoch, _WORDS])
+            uniform = rng.random(self.x_train.shape, dtype=np.float32)
+            drawn["dropped"] = uniform < self.word_dropout
+        return drawn
+
+    def _changed(self, index, parameters):
+        words = self.x_train[index]
+        return np.where(parameters["dropped"] & (words != 0), np.int32(UNKNOWN), words)
 
 
 class _Batches(keras.utils.PyDataset):

@@ -218,7 +218,12 @@ def verdict(record):
             f"images whose structure was destroyed ({regime['pixels']} pixels). "
             f"{test} {first}"
         )
-    learned = final["val_accuracy"] > 1.5 * chance
+    if regime.get("words") == "unigram":
+        return (
+            f"Memorized: the network reproduces {train} of the training labels from "
+            f"random words. {test} {first}"
+        )
+    learned = final["val_accuracy"] > _above(chance)
     return (
         f"{'Generalized' if learned else 'Fitted, but did not generalize'}: the "
         f"network reproduces {train} of the training labels. {test} {first}"
@@ -238,7 +243,10 @@ def _likely_cause(record):
         return f"dropout {regime['dropout']:g} with {noisy}"
     if regime["label_corruption"] and regime["augment"]:
         return f"augmentation ({', '.join(regime['augment'])}) with {noisy}"
-    if final["train_accuracy"] <= 1.5 / record["num_classes"] and record["epochs"] > 20:
+    if regime["label_corruption"] and regime.get("word_dropout"):
+        return f"word dropout {regime['word_dropout']:g} with {noisy}"
+    chance = 1 / record["num_classes"]
+    if final["train_accuracy"] <= _above(chance) and record["epochs"] > 20:
         return (
             f"training never left chance; the learning rate {regime['lr']:g} or the "
             "initial weights do not suit this network"
@@ -251,6 +259,11 @@ def _likely_cause(record):
         f"the learning rate has decayed to {final['learning_rate']:.2g}; "
         "a run that has not fitted by now will not"
     )
+
+
+def _above(chance):
+    """The accuracy above which something was learnt; 1.5 times chance, or 5 points."""
+    return min(1.5 * chance, chance + 0.05)
 
 
 def _percent(fraction, digits=1):

@@ -19,9 +19,11 @@ from common.augmentations import NAMES as AUGMENTATIONS
 
 LABEL_NOISE = ("uniform", "exclusive", "pair", "exact")
 PIXELS = ("true", "shuffled", "random", "gaussian")
+TEXT_MODELS = ("bag", "cnn", "lstm", "transformer")
+WORDS = ("true", "shuffled", "shuffled_each", "unigram")
 OPTIMIZERS = ("sgd", "adam", "rmsprop", "adagrad")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-# The paper's rates belong to SGD; the others start from Keras's own default.
+# A script's rate belongs to its own optimizer; the others start from Keras's default.
 DEFAULT_RATES = {"adam": 0.001, "rmsprop": 0.001, "adagrad": 0.01}
 
 
@@ -41,6 +43,9 @@ class Regime:
     hidden: tuple | None = None  # None: the model has no such choice
     depth: int | None = None
     width: int | None = None
+    model: str | None = None
+    words: str | None = None  # None: the data are images
+    word_dropout: float | None = None
     optimizer: str = "sgd"
     lr: float = 0.01
     momentum: float = 0.9
@@ -81,16 +86,19 @@ class Options(NamedTuple):
 # Field -> how it shows in a run's name, in this order; the seed comes last.
 _NAME_PARTS = {
     "dataset": "{}",
+    "model": "{}",
     "train_size": "n{}",
     "label_corruption": "labels{}",
     "label_noise": "{}",
     "pixels": "{}",
+    "words": "{}",
     "hidden": "hidden{}",
     "depth": "depth{}",
     "width": "width{}",
     "batch_norm": "nobn",
     "wd": "wd{}",
     "dropout": "dropout{}",
+    "word_dropout": "worddropout{}",
     "augment": "{}",
     "optimizer": "{}",
     "lr": "lr{}",
@@ -131,8 +139,8 @@ def parse(doc, file, argv=None, **defaults):
         file: The script's `__file__`.
         argv: List of flags, or None for `sys.argv[1:]`.
         **defaults: The script's own values of `Regime` fields. `batch_norm`,
-            `hidden`, `depth` and `width` are given only by scripts whose model has the
-            choice.
+            `hidden`, `depth`, `width` and `model` are given only by scripts that have
+            the choice, `words` and `word_dropout` by those whose data are text.
 
     Returns:
         `(Regime, Options)`.
@@ -186,11 +194,12 @@ def _refuse_contradictions(parser, regime, defaults):
 
 
 def _with_optimizer(defaults, optimizer):
-    """The script's defaults under another optimizer: its own rate, no momentum."""
+    """The script's defaults under another optimizer: its own rate and momentum."""
     if optimizer == defaults.optimizer:
         return defaults
-    lr = DEFAULT_RATES.get(optimizer, defaults.lr)
-    return replace(defaults, optimizer=optimizer, lr=lr, momentum=0.0)
+    lr = DEFAULT_RATES.get(optimizer, Regime.lr)
+    momentum = Regime.momentum if optimizer == "sgd" else 0.0
+    return replace(defaults, optimizer=optimizer, lr=lr, momentum=momentum)
 
 
 def _spell(value):
@@ -276,12 +285,22 @@ def _parser(doc, script, defaults):
             text += f" (default: {default if shown is None else shown})"
         group.add_argument(*flags, default=default, help=text, **more)
 
+    is_text = defaults.words is not None
     add(
         "--dataset",
         default=defaults.dataset,
         metavar="NAME",
-        text="cifar10, cifar100, mnist, fashion_mnist, mnist_5k, synthetic",
+        text="imdb, synthetic_text"
+        if is_text
+        else "cifar10, cifar100, mnist, fashion_mnist, mnist_5k, synthetic",
     )
+    if defaults.model is not None:
+        add(
+            "--model",
+            default=defaults.model,
+            choices=TEXT_MODELS,
+            text="bag of embeddings, CNN, LSTM or transformer encoder",
+        )
     add(
         "--train-size",
         default=None,
@@ -309,13 +328,25 @@ def _parser(doc, script, defaults):
         text="uniform: any class, maybe the true one (the paper's); exclusive: never "
         "the true one; pair: the next class; exact: exactly P*n labels, uniform",
     )
-    add(
-        "--pixels",
-        default="true",
-        choices=PIXELS,
-        text="shuffled: one permutation for all images; random: one for each image; "
-        "gaussian: noise in place of the image",
-    )
+    if is_text:
+        add(
+            "--words",
+            default=defaults.words,
+            choices=WORDS,
+            text="shuffled: one permutation of the positions for all reviews; "
+            "shuffled_each: one for each review; unigram: every word replaced by a "
+            "random word of the training set",
+        )
+        add(
+            "--word-dropout",
+            default=defaults.word_dropout,
+            type=number(float, 0, 0.99),
+            metavar="R",
+            text="rate at which words of training reviews become unknown, drawn anew "
+            "in every epoch",
+        )
+    else:
+        _add_image_flags(add, group, defaults)
     add(
         "--wd",
         default=0.0,
@@ -329,29 +360,6 @@ def _parser(doc, script, defaults):
         type=number(float, 0, 0.99),
         metavar="R",
         text="dropout rate before each dense layer",
-    )
-    add(
-        "--augment",
-        default=(),
-        type=_augmentations,
-        metavar="A,B",
-        dest="augment",
-        action=_AddAugmentations,
-        shown="none",
-        text="any of " + ",".join(AUGMENTATIONS) + "; drawn anew for every image",
-    )
-    group.add_argument(
-        "--random-crop",
-        dest="augment",
-        nargs=0,
-        action=_AddAugmentations,
-        help="the same as --augment crop",
-    )
-    group.add_argument(
-        "--batch-norm",
-        action=argparse.BooleanOptionalAction,
-        default=defaults.batch_norm,
-        help="BatchNorm, where the model has it",
     )
     if defaults.hidden is not None:
         add(
@@ -390,7 +398,7 @@ def _parser(doc, script, defaults):
         default=None,
         type=number(float, 0, above=True),
         metavar="RATE",
-        shown=f"{defaults.lr} with sgd (the paper's); Keras's own with the others",
+        shown=f"{defaults.lr} with {defaults.optimizer}; Keras's own with the others",
         text="learning rate of the first epoch",
     )
     add(
@@ -398,7 +406,7 @@ def _parser(doc, script, defaults):
         default=None,
         type=number(float, 0, 0.9999),
         metavar="M",
-        shown=f"{defaults.momentum} with sgd, else 0",
+        shown=f"{Regime.momentum} with sgd, else 0",
         text="momentum",
     )
     add(
@@ -509,6 +517,39 @@ def _parser(doc, script, defaults):
         "--quiet", action="store_true", help="no progress bar, only the verdict"
     )
     return parser
+
+
+def _add_image_flags(add, group, defaults):
+    add(
+        "--pixels",
+        default="true",
+        choices=PIXELS,
+        text="shuffled: one permutation for all images; random: one for each image; "
+        "gaussian: noise in place of the image",
+    )
+    add(
+        "--augment",
+        default=(),
+        type=_augmentations,
+        metavar="A,B",
+        dest="augment",
+        action=_AddAugmentations,
+        shown="none",
+        text="any of " + ",".join(AUGMENTATIONS) + "; drawn anew for every image",
+    )
+    group.add_argument(
+        "--random-crop",
+        dest="augment",
+        nargs=0,
+        action=_AddAugmentations,
+        help="the same as --augment crop",
+    )
+    group.add_argument(
+        "--batch-norm",
+        action=argparse.BooleanOptionalAction,
+        default=defaults.batch_norm,
+        help="BatchNorm, where the model has it",
+    )
 
 
 class _Tuple(argparse.Action):

@@ -23,8 +23,8 @@ def run(build, feed, regime, options):
 
     Args:
         build: Function without arguments that returns the untrained
-            `keras.Model` (images to logits).
-        feed: `pipelines.Feed`.
+            `keras.Model` (examples to logits).
+        feed: `pipelines.Feed` or `pipelines.TextFeed`.
         regime: `regime.Regime`.
         options: `regime.Options`.
 
@@ -374,6 +374,7 @@ def _notice(regime):
         for what, value in (
             (f"weight decay {regime.wd:g}", regime.wd),
             (f"dropout {regime.dropout:g}", regime.dropout),
+            (f"word dropout {regime.word_dropout or 0:g}", regime.word_dropout),
             (f"augmentation ({', '.join(regime.augment)})", regime.augment),
         ):
             if value:

@@ -7,11 +7,13 @@ from scipy import stats
 from common.corruptions import (
     corrupt,
     corrupt_labels,
+    corrupt_words,
     gaussian_pixels,
     permute_pixels,
     random_pixels,
 )
-from common.regime import LABEL_NOISE
+from common.datasets import Data
+from common.regime import LABEL_NOISE, WORDS
 
 N, CLASSES = 20_000, 10
 # Six standard deviations: false alarms are out of the question, defects far outside.
@@ -275,3 +277,76 @@ def test_labels_and_pixels_are_drawn_apart(data):
 def test_unknown_pixels(data):
     with pytest.raises(ValueError, match="pixels='blurred'"):
         corrupt(data, pixels="blurred")
+
+
+# Words
+
+
+@pytest.fixture(scope="module")
+def text():
+    """6,000 reviews of 1 to 12 different words, word 2 the most frequent by far."""
+    rng = np.random.default_rng(0)
+    x = np.array([rng.permutation(np.arange(2, 14)) for _ in range(6000)], np.int32)
+    x[rng.random(6000) < 0.5, 0] = 2
+    lengths = rng.integers(1, 13, 6000)
+    x[np.arange(12) >= lengths[:, None]] = 0
+    y = rng.integers(0, 2, 6000).astype(np.int32)
+    return Data("text", x[:5000], y[:5000], x[5000:], y[5000:], 2, y[:5000])
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_labels_and_lengths_stay(text, words):
+    noisy = corrupt_words(text, words)
+    assert noisy._replace(x_train=text.x_train, x_test=text.x_test) == text
+    np.testing.assert_array_equal(noisy.x_train != 0, text.x_train != 0)
+    assert noisy.x_train.dtype == noisy.x_test.dtype == np.int32
+    if words != "shuffled":
+        np.testing.assert_array_equal(noisy.x_test, text.x_test)
+    if words != "true":
+        assert (noisy.x_train != text.x_train).any(1).mean() > 0.8
+        other = corrupt_words(text, words, seed=1)
+        assert (other.x_train != noisy.x_train).any()
+        again = corrupt_words(text, words)
+        np.testing.assert_array_equal(again.x_train, noisy.x_train)
+
+
+def test_shuffled_words_are_one_permutation_also_of_the_test_reviews(text):
+    places = np.where(text.x_train == 0, 0, np.arange(1, 13)).astype(np.int32)
+    moved = corrupt_words(text._replace(x_train=places), "shuffled")
+    lengths = (places != 0).sum(1)
+    order = moved.x_train[lengths == 12][0] - 1
+    assert sorted(order) == list(range(12)) and (order != np.arange(12)).any()
+    for row, length in zip(moved.x_train, lengths, strict=True):
+        # A shorter review: the same order, without the places it does not have.
+        expected = [place for place in order if place < length]
+        assert (row[:length] - 1).tolist() == expected
+    noisy = corrupt_words(text, "shuffled")
+    for x, true in ((noisy.x_train, text.x_train), (noisy.x_test, text.x_test)):
+        whole = true[:, -1] != 0
+        np.testing.assert_array_equal(x[whole], true[whole][:, order])
+
+
+def test_each_review_has_a_uniform_permutation_of_its_own(text):
+    noisy = corrupt_words(text, "shuffled_each").x_train
+    np.testing.assert_array_equal(np.sort(noisy), np.sort(text.x_train))
+    places = np.where(text.x_train == 0, 0, np.arange(1, 13)).astype(np.int32)
+    moved = corrupt_words(text._replace(x_train=places), "shuffled_each").x_train
+    whole = moved[places[:, -1] != 0] - 1
+    for place in range(12):
+        assert_uniform(whole[:, place], 12)
+
+
+def test_random_words_have_the_frequencies_of_the_training_set(text):
+    noisy = corrupt_words(text, "unigram").x_train
+    true = np.bincount(text.x_train[text.x_train != 0])[2:]
+    drawn = np.bincount(noisy[noisy != 0])[2:]
+    assert stats.chisquare(drawn, true).pvalue > 1e-6
+    assert true.max() > 1.5 * true.min()
+    # Independent of the word that stood there.
+    same = (noisy == text.x_train)[text.x_train != 0]
+    assert_rate(same.sum(), len(same), ((true / true.sum()) ** 2).sum())
+
+
+def test_unknown_kind_of_words(text):
+    with pytest.raises(ValueError, match="true, shuffled, .* Received: words='random'"):
+        corrupt_words(text, "random")

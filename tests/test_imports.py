@@ -23,6 +23,7 @@ LIGHT = [
     "common.tables",
     "common.records",
     "common.regime",
+    "common.reviews",
     "common.runner",
     "report",
     "reproduce",

@@ -18,7 +18,7 @@ from test_training import (
     whitened,
 )
 
-from common import datasets, pipelines
+from common import datasets, pipelines, reviews
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="JAX is not installed"
@@ -38,6 +38,7 @@ CODE = """
 import sys
 import keras
 import cifar10_mlp
+import imdb_text
 from common import cli, training
 
 def run(folder, *flags):
@@ -59,6 +60,9 @@ try:
 except cli.Interrupted:
     training._History.on_epoch_begin = begin
     run("cut", *noisy)
+for model in ("cnn", "transformer"):
+    flags = f"{sys.argv[3]} --model {model} --results-dir text --models-dir text"
+    imdb_text.main(flags.split())
 assert keras.backend.backend() == "jax"
 assert "tensorflow" not in sys.modules
 """
@@ -70,6 +74,7 @@ NOISY = (
     "--dataset synthetic --train-size 120 --hidden 8 --batch-size 32 --epochs 4 "
     "--dropout 0.2 --random-crop --label-corruption 0.5"
 )
+TEXT = "--dataset synthetic_text --train-size 64 --epochs 1 --word-dropout 0.1 --quiet"
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +86,14 @@ def runs(tmp_path_factory):
     root = Path(__file__).parents[1]
     search = os.pathsep.join([str(path / "hide"), str(root)])
     finished = subprocess.run(
-        [sys.executable, "-c", CODE, PLAIN, NOISY],
+        [sys.executable, "-c", CODE, PLAIN, NOISY, TEXT],
         cwd=path,
         env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": search},
         capture_output=True,
         text=True,
     )
     assert finished.returncode == 0, finished.stderr
-    runs = {}
+    runs = {"text": path / "text"}
     for folder in ("plain", "whole", "cut"):
         (json_path,) = (path / folder).glob("*.json")
         paths = records.paths(json_path.stem, path / folder, path / folder)
@@ -137,3 +142,15 @@ def test_a_model_trained_with_jax_says_the_same_here(runs):
     logits = models.load(paths.model).predict(pipelines.prepare(data.x_test), verbose=0)
     accuracy = (logits.argmax(1) == data.y_test).mean()
     assert accuracy == pytest.approx(record["final"]["val_accuracy"], abs=0.002)
+
+
+def test_text_models_trained_with_jax_say_the_same_here(runs):
+    data = reviews.load("synthetic_text")
+    found = sorted(runs["text"].glob("*.json"))
+    assert len(found) == 2
+    for path in found:
+        record = json.loads(path.read_text())
+        assert record["backend"] == "jax"
+        logits = models.load(path.with_suffix(".h5")).predict(data.x_test, verbose=0)
+        accuracy = (logits.argmax(1) == data.y_test).mean()
+        assert accuracy == pytest.approx(record["final"]["val_accuracy"], abs=0.002)

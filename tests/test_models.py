@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from common import models
 from common.cli import MendableError
+from common.models import text
 from common.models.alexnet import small_alexnet
 from common.models.inception import small_inception
 from common.models.layers import LocalResponseNormalization
@@ -218,6 +219,125 @@ def test_the_gradient_of_the_penalty_is_w_times_the_kernel():
             np.testing.assert_allclose(gradient, 0.02 * variable.numpy(), rtol=1e-6)
         else:
             assert gradient is None
+
+
+# Text
+
+TEXT = pytest.mark.parametrize(
+    "build",
+    [text.bag, text.cnn, text.lstm, text.transformer],
+    ids=lambda build: build.__name__,
+)
+WORDS = 100  # vocabulary
+
+
+def padded(*reviews, length=20):
+    x = np.zeros((len(reviews), length), np.int32)
+    for row, review in zip(x, reviews, strict=True):
+        row[: len(review)] = review
+    return x
+
+
+def some_reviews(length=20):
+    rng = np.random.default_rng(0)
+    return padded(*[rng.integers(1, WORDS, n) for n in (12, 3, 7, 1)], length=length)
+
+
+@TEXT
+def test_parameters_of_text_models_by_hand(build):
+    d, length = text.EMBEDDING, 20
+    head = {text.bag: 256, text.cnn: 128, text.lstm: 64, text.transformer: d}[build]
+    body = {
+        text.bag: d * 256 + 256,
+        text.cnn: 5 * d * 128 + 128,
+        text.lstm: 4 * ((d + 64) * 64 + 64),
+        # Positions, three normalizations, attention, two dense layers.
+        text.transformer: length * d + 6 * d + 4 * (d * d + d) + 2 * d * 128 + 128 + d,
+    }[build]
+    model = build((length,), 2, WORDS)
+    assert model.count_params() == WORDS * d + body + head * 2 + 2
+
+
+@TEXT
+def test_padding_says_nothing(build):
+    model = build((20,), 2, WORDS)
+    x = some_reviews()
+    logits = model(x).numpy()
+    assert np.ptp(logits, axis=0).min() > 1e-4
+    vectors = model.layers[1].get_weights()[0]
+    vectors[0] = 1000.0  # of padding
+    model.layers[1].set_weights([vectors])
+    np.testing.assert_array_equal(model(x), logits)
+    if build is text.transformer:  # whose positions are as many as the input's
+        return
+    longer = build((33,), 2, WORDS)
+    longer.set_weights(model.get_weights())
+    np.testing.assert_allclose(longer(some_reviews(33)), logits, rtol=1e-4, atol=1e-6)
+
+
+@TEXT
+def test_only_the_bag_does_not_see_the_order_of_words(build):
+    model = build((20,), 2, WORDS)
+    x = padded([5, 6, 7, 8, 9, 10, 11, 12], [12, 7, 9, 5, 8, 6, 10, 11])
+    one, other = model(x).numpy()
+    assert (abs(one - other).max() < 1e-6) == (build is text.bag)
+
+
+def test_bag_and_cnn_equal_numpy():
+    x = some_reviews()
+    model = text.bag((20,), 2, WORDS)
+    vectors, w1, b1, w2, b2 = model.get_weights()
+    means = np.array([vectors[row[row != 0]].mean(0) for row in x])
+    by_hand = np.maximum(means @ w1 + b1, 0) @ w2 + b2
+    np.testing.assert_allclose(model(x), by_hand, rtol=1e-4, atol=1e-6)
+    model = text.cnn((20,), 2, WORDS)
+    vectors, kernel, _, w2, b2 = model.get_weights()
+    bias = np.full(128, 0.05, np.float32)  # which padding must not get either
+    model.set_weights([vectors, kernel, bias, w2, b2])
+    pooled = []
+    for row in x:
+        words = np.pad(vectors[row[row != 0]], ((2, 2), (0, 0)))
+        places = [
+            np.einsum("ij,ijk->k", words[i : i + 5], kernel) + bias
+            for i in range(len(words) - 4)
+        ]
+        pooled.append(np.maximum(np.max(places, axis=0), 0))
+    np.testing.assert_allclose(model(x), pooled @ w2 + b2, rtol=1e-4, atol=1e-5)
+
+
+@TEXT
+def test_text_models_penalize_kernels_only_and_drop_when_asked(build):
+    assert build((20,), 2, WORDS).losses == []
+    model = build((20,), 2, WORDS, weight_decay=0.02, dropout=0.3)
+    kernels = [v for v in model.trainable_variables if v.name.endswith("kernel")]
+    by_hand = 0.01 * sum((v.numpy().astype(np.float64) ** 2).sum() for v in kernels)
+    assert len(model.losses) == len(kernels) >= 2
+    np.testing.assert_allclose(float(sum(model.losses)), by_hand, rtol=1e-5)
+    x = some_reviews()
+    assert np.any(model(x, training=True) != model(x, training=True))
+    assert isinstance(model.layers[-2], keras.layers.Dropout)
+    assert not layers_of(build((20,), 2, WORDS), keras.layers.Dropout)
+
+
+@TEXT
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_saved_text_models_are_loaded_with_equal_predictions(build, suffix, tmp_path):
+    model = build((20,), 2, WORDS, 0.01, 0.2)
+    model.save(tmp_path / f"model{suffix}")
+    again, x = models.load(tmp_path / f"model{suffix}"), some_reviews()
+    np.testing.assert_array_equal(again(x), model(x))
+
+
+@TEXT
+def test_text_models_in_half_precision_have_float32_logits(build, policy):
+    policy("mixed_bfloat16")
+    model = build((20,), 2, WORDS)
+    x = some_reviews()
+    assert model(x).dtype == tf.float32 and model.layers[1].compute_dtype == "bfloat16"
+    policy("float32")
+    full = build((20,), 2, WORDS)
+    full.set_weights(model.get_weights())
+    np.testing.assert_allclose(model(x), full(x), atol=0.05)
 
 
 # Local response normalization

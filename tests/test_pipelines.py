@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import pipelines
+from common import pipelines, reviews
 from common.augmentations import NAMES
 from common.cli import UsageError
 from common.corruptions import corrupt
-from common.pipelines import Feed, plan, whiten
+from common.pipelines import Feed, TextFeed, plan, whiten
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -419,3 +419,53 @@ def test_crop_of_small_images_is_refused(data):
         Feed(small, 16, ("crop",))
     x, _ = joined(epoch_of(Feed(small, 16, ("flip", "rotate"))))
     assert x.shape == (50, 28, 28, 1)
+
+
+# Text
+
+
+@pytest.fixture(scope="module")
+def text():
+    return reviews.load("synthetic_text", 300)
+
+
+def test_text_batches_are_the_words_in_the_plans_order(text):
+    feed = TextFeed(text, 64, seed=2)
+    assert (feed.steps_per_epoch, feed.input_shape, feed.num_classes) == (5, (64,), 2)
+    for epoch in (0, 3):
+        x, y = joined(epoch_of(feed, epoch))
+        order = plan(300, (), 2, epoch)["order"]
+        np.testing.assert_array_equal(x, text.x_train[order])
+        np.testing.assert_array_equal(y, text.y_train[order])
+        assert x.dtype == y.dtype == np.int32
+    np.testing.assert_array_equal(feed.x_test, text.x_test)
+
+
+def test_word_dropout_hides_words_anew_in_every_epoch(text):
+    feed = TextFeed(text, 64, word_dropout=0.3, seed=2)
+    hidden = []
+    for epoch in (0, 1):
+        x, y = joined(epoch_of(feed, epoch))
+        order = plan(300, (), 2, epoch)["order"]
+        assert digest(x, y) == digest(
+            *joined(epoch_of(TextFeed(text, 50, 0.3, 2), epoch))
+        )
+        true = text.x_train[order]
+        changed = x != true
+        assert (x[changed] == reviews.UNKNOWN).all() and (x[true == 0] == 0).all()
+        count = (true != 0).sum()
+        assert abs(changed.sum() - 0.3 * count) < 6 * np.sqrt(0.21 * count)
+        in_order = np.empty_like(changed)
+        in_order[order] = changed
+        hidden.append(in_order)
+    both = (hidden[0] & hidden[1]).sum() / count
+    assert abs(both - 0.09) < 0.02  # independent
+    for x in (feed.x_train, feed.x_test):  # what is measured stays whole
+        assert (x != reviews.UNKNOWN).all()
+
+
+def test_text_is_held_out_like_images(text):
+    feed = TextFeed(text, 64, hold_out=True)
+    assert (len(feed.x_train), len(feed.x_held_out)) == (270, 30)
+    rows = [row.tobytes() for row in (*feed.x_train, *feed.x_held_out)]
+    assert sorted(rows) == sorted(row.tobytes() for row in text.x_train)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common import datasets
+from common import datasets, reviews
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(
@@ -83,7 +83,8 @@ def test_training_command_parses(script, flags, monkeypatch, capsys):
     def stop(*args, **kwargs):
         raise _Parsed
 
-    monkeypatch.setattr(datasets, "load", stop)
+    for loads in (datasets, reviews):
+        monkeypatch.setattr(loads, "load", stop)
     main = importlib.import_module(script.removesuffix(".py")).main
     if "--help" in flags:
         with pytest.raises(SystemExit, match="0"):

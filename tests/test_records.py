@@ -285,6 +285,12 @@ def record(train, test, epochs=50, fitted=None, stopped="epochs", noise=0.0, **r
             "10.0 % (chance 10 %). First fitted (>= 99 %) at epoch 9.",
         ),
         (
+            record(1.0, 0.1, fitted=9, words="unigram"),
+            "Memorized: the network reproduces 100.0 % of the training labels from "
+            "random words. Test accuracy 10.0 % (chance 10 %). First fitted (>= 99 %) "
+            "at epoch 9.",
+        ),
+        (
             record(0.1, 0.1, epochs=3, stopped="diverged", lr=5.0),
             "Diverged: the loss stopped being a number in epoch 3. Likely cause: the "
             "learning rate 5 is too high for this setting; try a smaller --lr.",
@@ -308,6 +314,11 @@ def test_verdicts(run, sentence):
             ", of which 100.0 % are wrong.",
         ),
         (record(0.9, 0.7, stopped="stop_at", stop_at=0.9), "--stop-at 0.9 asked for"),
+        # Of two classes half again as much as chance would be 75 %.
+        (record(1.0, 0.7, fitted=9) | {"num_classes": 2}, "Generalized: "),
+        (record(1.0, 0.53, fitted=9) | {"num_classes": 2}, "Fitted, but did not"),
+        (record(0.7, 0.6) | {"num_classes": 2}, "the learning rate has decayed to"),
+        (record(0.9, 0.5, label_corruption=1.0, word_dropout=0.2), "word dropout 0.2"),
         (
             record(0.5, 0.1, label_corruption=1.0, dropout=0.5),
             "dropout 0.5 with random",

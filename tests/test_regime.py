@@ -1,6 +1,7 @@
 """Flags, regimes and names: round trips, one name a regime, what is refused."""
 
 import dataclasses
+import re
 import sys
 
 import hypothesis.strategies as st
@@ -15,6 +16,8 @@ from common.regime import (
     OPTIMIZERS,
     PIXELS,
     PRECISIONS,
+    TEXT_MODELS,
+    WORDS,
     Regime,
     parse,
     run_name,
@@ -28,6 +31,10 @@ ALEXNET = dict(lr=0.01, epochs=50)
 MLP = dict(hidden=(512,))
 INCEPTION = dict(lr=0.1, batch_norm=True)
 WIDE_RESNET = dict(lr=0.1, depth=28, width=1)
+TEXT = dict(
+    **dict(dataset="imdb", model="bag", words="true", word_dropout=0.0, epochs=30),
+    **dict(optimizer="adam", lr=0.002, momentum=0.0),
+)
 
 
 def read(*flags, script="cifar10_alexnet", **defaults):
@@ -86,6 +93,28 @@ def test_names_of_choices_that_only_some_models_have():
     )
 
 
+@pytest.mark.parametrize(
+    "flags, expected",
+    [
+        ("", "imdb_text_seed0"),
+        ("--model lstm --random-labels", "imdb_text_lstm_labels1_seed0"),
+        ("--words shuffled_each --model cnn", "imdb_text_cnn_shuffled_each_seed0"),
+        ("--word-dropout 0.1 --dropout 0.5", "imdb_text_dropout0.5_worddropout0.1_"),
+        ("--dataset synthetic_text --model bag", "imdb_text_synthetic_text_seed0"),
+        ("--optimizer sgd", "imdb_text_sgd_seed0"),
+    ],
+)
+def test_names_of_text_runs(flags, expected):
+    assert name(*flags.split(), script="imdb_text", **TEXT).startswith(expected)
+
+
+def test_sgd_in_a_script_of_another_optimizer_has_the_papers_rate_and_momentum():
+    regime, _ = read("--optimizer", "sgd", **TEXT)
+    assert (regime.lr, regime.momentum) == (0.01, 0.9)
+    regime, _ = read("--optimizer", "rmsprop", **TEXT)
+    assert (regime.lr, regime.momentum) == (0.001, 0)
+
+
 @pytest.mark.parametrize("spelling", ["5e-4", "0.0005", "5E-04", ".0005", "0.00050"])
 def test_one_number_has_one_name(spelling):
     assert name("--wd", spelling) == "cifar10_alexnet_wd0.0005_seed0"
@@ -126,25 +155,29 @@ def regimes(draw, defaults):
     rare = st.sampled_from
     optimizer = draw(rare(OPTIMIZERS))
     has_momentum = optimizer in ("sgd", "rmsprop")
-    pixels = draw(rare(PIXELS))
+    is_text = defaults.words is not None
+    pixels = "true" if is_text else draw(rare(PIXELS))
     augmentations = NAMES if pixels == "true" else NAMES[1:]
     chosen = draw(st.sets(rare(augmentations)))
     size = st.integers(1, 10**6)
     return Regime(
-        dataset=draw(rare(["cifar10", "cifar100", "mnist", "mnist_5k", "synthetic"])),
+        dataset=draw(rare(["cifar10", "mnist_5k", "synthetic", "imdb"])),
         train_size=draw(st.none() | size),
         label_corruption=draw(st.just(0.0) | fraction),
         label_noise=draw(rare(LABEL_NOISE)),
         pixels=pixels,
         wd=draw(st.just(0.0) | fraction | rare([5e-4, 1e-4, 5.0])),
         dropout=draw(st.just(0.0) | st.floats(0.01, 0.99)),
-        augment=tuple(a for a in NAMES if a in chosen),
+        augment=() if is_text else tuple(a for a in NAMES if a in chosen),
         batch_norm=None if defaults.batch_norm is None else draw(st.booleans()),
         hidden=None
         if defaults.hidden is None
         else tuple(draw(st.lists(rare([1, 51, 5, 15, 512]), min_size=1, max_size=4))),
         depth=None if defaults.depth is None else draw(rare([10, 16, 28])),
         width=None if defaults.width is None else draw(rare([1, 2, 10])),
+        model=draw(rare(TEXT_MODELS)) if is_text else None,
+        words=draw(rare(WORDS)) if is_text else None,
+        word_dropout=draw(st.just(0.0) | st.floats(0.01, 0.99)) if is_text else None,
         optimizer=optimizer,
         lr=draw(fraction | rare([0.1, 0.01, 0.001])),
         momentum=draw(rare([0.0, 0.5, 0.9])) if has_momentum else 0.0,
@@ -159,13 +192,18 @@ def regimes(draw, defaults):
     )
 
 
-SCRIPTS = st.sampled_from([Regime(**d) for d in (ALEXNET, MLP, INCEPTION, WIDE_RESNET)])
-FLAGS = {"batch_norm": None, "augment": None, "hidden": None}
+SCRIPTS = st.sampled_from(
+    [Regime(**d) for d in (ALEXNET, MLP, INCEPTION, WIDE_RESNET, TEXT)]
+)
+FLAGS = {"batch_norm", "augment", "pixels", "hidden"}  # spelled in their own way
 
 
 def flags_of(regime):
     """A command line for a regime, every field spelled out."""
-    flags = ["--augment", ",".join(reversed(regime.augment))]
+    flags = []
+    if regime.words is None:
+        flags = ["--pixels", regime.pixels]
+        flags += ["--augment", ",".join(reversed(regime.augment))]
     if regime.batch_norm is not None:
         flags.append("--batch-norm" if regime.batch_norm else "--no-batch-norm")
     if regime.hidden is not None:
@@ -358,7 +396,7 @@ def test_help_shows_the_docstring_and_two_groups(capsys):
     measured = measured.split("what is measured (decides the run's name):")[1]
     regime, options = read(**INCEPTION)
     for field in vars(regime):
-        if field not in ("hidden", "depth", "width"):
+        if field not in ("hidden", "depth", "width", "model", "words", "word_dropout"):
             assert f"--{field.replace('_', '-')}" in measured
             assert f"--{field.replace('_', '-')}" not in run
     for flag in options._fields[3:]:
@@ -366,6 +404,25 @@ def test_help_shows_the_docstring_and_two_groups(capsys):
         assert flag in run and flag not in measured
     assert "--hidden" not in text
     assert "default: 0.1 with sgd" in " ".join(measured.split())
+
+
+@pytest.mark.parametrize(
+    "flags", ["--pixels shuffled", "--augment flip", "--random-crop", "--no-batch-norm"]
+)
+def test_what_only_images_have_is_not_offered_for_text(capsys, flags):
+    flag = flags.split()[0]
+    line = refused(capsys, *flags.split(), script="imdb_text", **TEXT)
+    assert f"unrecognized arguments: {flag}" in line
+    with pytest.raises(SystemExit):
+        read("--help", **TEXT)
+    assert not re.search(rf"{flag}\b", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    "flag", ["--words shuffled", "--word-dropout 1", "--model cnn"]
+)
+def test_what_only_text_has_is_not_offered_for_images(capsys, flag):
+    assert "unrecognized arguments: --" in refused(capsys, *flag.split())
 
 
 # How a script ends

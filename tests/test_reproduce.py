@@ -13,7 +13,7 @@ import pytest
 from processes import alive, events, family, wait_for
 
 import reproduce
-from common import artefacts, cli, datasets, records
+from common import artefacts, cli, datasets, records, reviews
 
 ROOT = Path(__file__).parents[1]
 FAKE = str(ROOT / "tests" / "fake_run.py")
@@ -56,9 +56,13 @@ def test_names_are_those_of_the_scripts(run, monkeypatch):
     assert artefacts.name_of(run) == own_name(command, monkeypatch)
 
 
-@pytest.mark.parametrize("dataset", ["synthetic", "mnist", "mnist_5k"])
+@pytest.mark.parametrize(
+    "dataset", ["synthetic", "mnist", "mnist_5k", "synthetic_text"]
+)
 def test_another_data_set_in_every_command(dataset, monkeypatch):
-    for job in jobs_of("demo", "l2norm", "theory", "figure_2", "--dataset", dataset):
+    names = ["demo", "l2norm", "theory", "figure_2"]
+    names = ["text"] if dataset in reviews.NAMES else names
+    for job in jobs_of(*names, "--dataset", dataset):
         words = list(job.command)
         assert words.count("--dataset") == 1
         assert words[words.index("--dataset") + 1] == dataset
@@ -147,10 +151,21 @@ def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch):
     assert out[2] == "implicit                       9     0   unknown"
 
 
-@pytest.mark.parametrize("dataset", datasets.NAMES)
+def test_text_is_four_models_under_eight_conditions(capsys, tmp_path):
+    flags = ["--dataset", "synthetic_text", "--results-dir", str(tmp_path)]
+    lines = dry_run(capsys, "text", *flags)
+    assert len({job.name for job in jobs_of("text")}) == len(lines) == 4 * 8
+    assert lines[7].startswith(
+        "python imdb_text.py --model bag --words unigram --dataset synthetic_text "
+    )
+
+
+@pytest.mark.parametrize("dataset", [*datasets.NAMES, *reviews.NAMES])
 def test_sizes_for_the_estimates(dataset):
     if dataset in ("mnist_5k", "synthetic"):
         assert reproduce.TRAIN_SIZES[dataset] == len(datasets.load(dataset).y_train)
+    if dataset == "synthetic_text":
+        assert reproduce.TRAIN_SIZES[dataset] == len(reviews.SYNTHETIC_TRAIN)
     assert dataset in reproduce.TRAIN_SIZES
 
 

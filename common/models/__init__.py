@@ -17,7 +17,9 @@ ALLOWED_LAYERS = frozenset(
     """Functional Model Sequential InputLayer Dense Conv2D BatchNormalization ReLU
     Activation Softmax Flatten Reshape Dropout MaxPooling2D AveragePooling2D
     GlobalAveragePooling2D GlobalMaxPooling2D Concatenate Add ZeroPadding2D Rescaling
-    rethinking>LocalResponseNormalization rethinking>ShiftedReLU""".split()
+    Embedding Conv1D LSTM MultiHeadAttention LayerNormalization GlobalAveragePooling1D
+    GlobalMaxPooling1D rethinking>LocalResponseNormalization rethinking>ShiftedReLU
+    rethinking>IsWord rethinking>ClearPadding rethinking>AddPositions""".split()
 )
 
 

@@ -88,6 +88,57 @@ class ShiftedReLU(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
+@keras.saving.register_keras_serializable(package="rethinking")
+class IsWord(keras.layers.Layer):
+    """Tells words from padding: a mask to hand to the layers that take one.
+
+    What `Embedding(mask_zero=True)` hands on by itself is an operation that Keras
+    cannot read back from an `.h5`.
+
+    Input: `(batch, length)` integers, 0 at padding. Output: booleans of that shape.
+    """
+
+    def call(self, inputs):
+        return keras.ops.not_equal(inputs, 0)
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, "bool")
+
+
+@keras.saving.register_keras_serializable(package="rethinking")
+class ClearPadding(keras.layers.Layer):
+    """Sets a sequence to zero where it is padding.
+
+    Input: a list of `(batch, length, units)`, any values, and the mask of `IsWord`.
+    Output: `(batch, length, units)`.
+    """
+
+    def call(self, inputs):
+        x, mask = inputs
+        return x * keras.ops.cast(mask, x.dtype)[..., None]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+
+@keras.saving.register_keras_serializable(package="rethinking")
+class AddPositions(keras.layers.Layer):
+    """Adds a learnt vector for its position to every element of a sequence.
+
+    Input and output: `(batch, length, units)`, any values.
+    """
+
+    def build(self, input_shape):
+        self.positions = self.add_weight(input_shape[1:], "uniform", name="positions")
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return inputs + keras.ops.cast(self.positions, inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
 def l2(weight_decay):
     """Returns the penalty `weight_decay / 2 * ||kernel||^2`, or None for 0."""
     return keras.regularizers.L2(weight_decay / 2) if weight_decay else None
