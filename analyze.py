@@ -37,9 +37,9 @@ from common import (
     models,
     records,
 )
-from common.figures import BLUE, ORANGE, STYLE, save_png
 from common.pipelines import Feed, prepare
 from common.regime import Regime
+from common.sketch import BLUE, ORANGE, STYLE, save_png
 
 SHOWN = (  # columns of the terminal; the CSV has all
     "train_accuracy",

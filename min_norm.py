@@ -45,7 +45,7 @@ from common import (
     regime,
     stages,
 )
-from common.figures import INKS, STYLE, save_png
+from common.sketch import INKS, STYLE, save_png
 
 BANDWIDTHS = {"raw": 0.01, "gabor": 4.0}  # but for MNIST, where raw is the companion's
 FILTERS = (8192, 16384, 32000)  # the paper's, and what leads there

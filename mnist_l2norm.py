@@ -41,8 +41,8 @@ from common import (
     training,
 )
 from common import replicas as loop
-from common.figures import INKS, STYLE, save_png
 from common.models.mlp import mlp
+from common.sketch import INKS, STYLE, save_png
 
 LABELS, STOPS, SIZES = ("true", "random"), ("accuracy", "loss"), (128, 256, 512, 1024)
 SETTINGS = """dataset label_noise inputs opt batch_size max_epochs target_loss seed

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from common import augmentations, corruptions, datasets, pipelines
-from common.figures import STYLE, save_png
 from common.regime import PIXELS
+from common.sketch import STYLE, save_png
 
 COUNT = 8
 CIFAR10 = "plane car bird cat deer dog frog horse ship truck".split()

@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.figures import BLUE, GREY, ORANGE, STYLE, save_png
+from common.sketch import BLUE, GREY, ORANGE, STYLE, save_png
 
 BELOW = {"loc": "outside lower center", "ncols": 4}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import report
-from common import artefacts, cli, figures, page, tables
+from common import artefacts, charts, cli, figures, tables
 from common.tables import Stat
 
 ROOT = Path(__file__).parents[1]
@@ -281,6 +281,6 @@ def test_compare_names_close_records(tmp_path, make_up):
 
 def test_a_chart_survives_a_run_of_one_epoch_and_a_diverged_one():
     run = tables.Run("one", {}, {"epoch": [1.0], "train_cross_entropy": [0.5]})
-    assert "polyline" in page.chart(run, "loss")
+    assert "polyline" in charts.draw(run, "loss")
     run = tables.Run("nan", {}, {"epoch": [1.0], "train_cross_entropy": [float("nan")]})
-    assert page.chart(run, "loss") == ""
+    assert charts.draw(run, "loss") == ""
