@@ -17,7 +17,7 @@ from common import datasets
 from common.cli import MendableError, UsageError
 
 UNKNOWN = 1  # and 0 is padding
-VOCABULARY = {"imdb": 10_000, "synthetic_text": 506}  # words, with these two
+VOCABULARY = {"imdb": 10_000, "synthetic_text": 2206}  # words, with these two
 NAMES = tuple(VOCABULARY)
 # The last words of a review, where its verdict tends to stand. Three in four reviews
 # are longer, but an epoch takes time in proportion to the length, or worse.
@@ -111,7 +111,7 @@ def encode(reviews, integers, length):
 def synthetic(indices, seed=0):
     """Draws reviews of a small language, in which the order of words matters.
 
-    A review is 7, 9 or 11 clauses; a clause is one to three of 300 neutral words, of
+    A review is 7, 9 or 11 clauses; a clause is one to three of 2,000 neutral words, of
     which the first are frequent, and one of 100 good or 100 bad words, with one of
     four negations before it in a quarter of the clauses, which turns it round. At
     least two thirds of the clauses side with the class, so that counting words tells
@@ -142,7 +142,7 @@ def _review(label, u):
     for place, draw in enumerate(u[:count]):
         is_good, negated = label ^ (place in places), draw[1] < 0.25
         fillers = 1 + int(3 * draw[2])
-        words += [neutral + int(300 * d * d) for d in draw[3 : 3 + fillers]]
+        words += [neutral + int(2000 * d * d) for d in draw[3 : 3 + fillers]]
         words += [negations + int(16 * draw[1])] if negated else []
         words.append(opinions + 100 * (is_good ^ negated) + int(100 * draw[6]))
     return words
