@@ -156,6 +156,31 @@ def gaussian_pixels(images, seed):
     return noise * std + mean
 
 
+def corrupt_image(image, index, pixels, seed, mean=0.0, std=1.0):
+    """Corrupts one training image of a set that is too large for `corrupt`.
+
+    Args:
+        image: `(height, width, channels)`. Not modified.
+        index: Place of the image in the training set; `random` and `gaussian` are a
+            pure function of (seed, index) and the shape.
+        pixels: `shuffled`, `random` or `gaussian`, as in `corrupt`.
+        seed: Integer.
+        mean, std: `(channels,)`, of the training set, for `gaussian`.
+
+    Returns:
+        Array of the same shape, float32 for `gaussian`.
+    """
+    num_pixels = image.shape[0] * image.shape[1]
+    if pixels == "shuffled":
+        order = _rng(seed, _PERMUTATION).permutation(num_pixels)
+        return permute_pixels(image[None], order)[0]
+    rng = np.random.default_rng([seed, _PIXELS, index + 1])  # 0 would be the stream's
+    if pixels == "random":
+        return permute_pixels(image[None], rng.permutation(num_pixels))[0]
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    return noise * np.float32(std) + np.float32(mean)
+
+
 def _rng(seed, stream):
     return np.random.default_rng([seed, stream])
 

@@ -9,7 +9,7 @@ import absl.logging
 import keras
 import numpy as np
 
-from common import hardware, records
+from common import evaluation, hardware, records
 from common.cli import Interrupted, MendableError
 
 _EVALUATION_BATCH = 250
@@ -24,7 +24,7 @@ def run(build, feed, regime, options):
     Args:
         build: Function without arguments that returns the untrained
             `keras.Model` (images to logits).
-        feed: `pipelines.Feed`.
+        feed: `pipelines.Feed` or `streaming.Feed`.
         regime: `regime.Regime`.
         options: `regime.Options`.
 
@@ -77,7 +77,7 @@ def compile_model(model, feed, regime):
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         # A divisor, so that an epoch ends where the progress bar says.
-        steps_per_execution=_largest_divisor(feed.steps_per_epoch, 64),
+        steps_per_execution=_largest_divisor(feed.steps_per_epoch, feed.steps_at_once),
     )
     model.optimizer.build(model.trainable_variables)  # before any restore
 
@@ -131,7 +131,7 @@ class _History(keras.callbacks.Callback):
     def __init__(self, model, feed, regime, options, paths):
         super().__init__()
         self.variables = [*model.variables, *model.optimizer.variables]
-        self.built = model
+        self.built, self.evaluator = model, None
         self.feed, self.regime, self.options, self.paths = feed, regime, options, paths
         self.rows, self.resumed_at, self.stopped_because = [], [], None
         self.best_epoch, self.best_weights = None, []
@@ -170,12 +170,16 @@ class _History(keras.callbacks.Callback):
 
     def _measure(self):
         """The fixed model: no augmentation, the labels it is trained on."""
-        feed = self.feed
+        feed, corrupted = self.feed, bool(self.regime.label_corruption)
+        if hasattr(feed, "evaluation"):  # images that do not fit into memory
+            if self.evaluator is None:
+                self.evaluator = evaluation.evaluator(self.built, corrupted)
+            return evaluation.measure(self.evaluator, feed, corrupted)
         train, predicted = self._evaluate(feed.x_train, feed.y_train)
         test, _ = self._evaluate(feed.x_test, feed.y_test)
         row = {f"train_{key}": value for key, value in train.items()}
         row |= {f"val_{key}": value for key, value in test.items()}
-        if self.regime.label_corruption:
+        if corrupted:
             kept = feed.y_train == feed.y_train_true
             given, true = predicted == feed.y_train, predicted == feed.y_train_true
             row["kept_accuracy"] = _mean(given[kept])
@@ -299,6 +303,7 @@ class _History(keras.callbacks.Callback):
 
 def _record(feed, regime, options, history):
     data, final = feed.data, history.final_row()
+    mean, std = feed.input_statistics()
     trainable = sum(int(np.prod(v.shape)) for v in history.built.trainable_variables)
     # The first epoch also traces and compiles.
     seconds = history.train_seconds[1:] or history.train_seconds
@@ -321,8 +326,8 @@ def _record(feed, regime, options, history):
         "label_histogram": np.bincount(
             data.y_train, minlength=feed.num_classes
         ).tolist(),
-        "input_mean": float(feed.x_train.mean(dtype=np.float64)),
-        "input_std": float(feed.x_train.std(dtype=np.float64)),
+        "input_mean": mean,
+        "input_std": std,
         "train_sha256": history._data_hash(),
         "seconds": round(sum(row["seconds"] for row in history.rows), 1),
         "images_per_second": round(len(feed.y_train) * len(seconds) / sum(seconds), 1),
