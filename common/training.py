@@ -1,5 +1,6 @@
 """Compile, fit, measure, save: one run from a built model to its record."""
 
+import contextlib
 import json
 import sys
 import time
@@ -9,7 +10,7 @@ import absl.logging
 import keras
 import numpy as np
 
-from common import evaluation, hardware, records
+from common import distribution, evaluation, hardware, records
 from common.cli import Interrupted, MendableError
 
 _EVALUATION_BATCH = 250
@@ -29,7 +30,8 @@ def run(build, feed, regime, options):
         options: `regime.Options`.
 
     Returns:
-        The record as a dict, as in `results/NAME.json`.
+        The record as a dict, as in `results/NAME.json`; None where several processes
+        train one model, but in the first, which alone writes.
 
     Raises:
         MendableError: If another process runs the same name, a folder cannot be
@@ -37,6 +39,11 @@ def run(build, feed, regime, options):
         Interrupted: After Ctrl-C.
     """
     paths = records.paths(options.name, options.results_dir, options.models_dir)
+    if not options.chief:
+        if options.overwrite or not paths.json.exists():
+            with _precision(regime):
+                _fit(build, feed, regime, options, paths)
+        return None
     with records.only_one(paths, options.name):
         if paths.json.exists() and not options.overwrite:
             record = records.read(paths.json)
@@ -49,16 +56,9 @@ def run(build, feed, regime, options):
                 part.unlink(missing_ok=True)
         _say(options, _notice(regime))
         started = records.now()
-        precision = hardware.precision_in_force(regime.precision)
-        policy = keras.config.dtype_policy()
-        try:
-            keras.config.set_dtype_policy(
-                precision if precision == "float32" else f"mixed_{precision}"
-            )
+        with _precision(regime) as precision:
             history = _fit(build, feed, regime, options, paths)
             save(build, history.final_weights(), paths.model)
-        finally:
-            keras.config.set_dtype_policy(policy)
         record = _record(feed, regime, options, history)
         record["precision_in_force"] = precision
         record["started"], record["finished"] = started, records.now()
@@ -68,6 +68,20 @@ def run(build, feed, regime, options):
         paths.checkpoint.unlink(missing_ok=True)
     _print_verdict(record, paths)
     return record
+
+
+@contextlib.contextmanager
+def _precision(regime):
+    """Sets the dtype policy of a run; yields the precision that is in force."""
+    precision = hardware.precision_in_force(regime.precision)
+    policy = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy(
+            precision if precision == "float32" else f"mixed_{precision}"
+        )
+        yield precision
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def compile_model(model, feed, regime):
@@ -86,14 +100,15 @@ def _fit(build, feed, regime, options, paths):
     """Builds, compiles, restores what a checkpoint holds, and trains on."""
     keras.utils.set_random_seed(regime.seed)
     model = build()
-    if options.save_init:
+    if options.save_init and options.chief:
         save(build, [np.array(w) for w in model.get_weights()], paths.init)
     compile_model(model, feed, regime)
     history = _History(model, feed, regime, options, paths)
     if options.resume and not options.overwrite:
         history.restore()
-    else:
+    elif options.chief:
         paths.checkpoint.unlink(missing_ok=True)
+    distribution.check_agreement(len(history.rows), options)
     callbacks = [history]
     if options.tensorboard:
         folder = f"{options.tensorboard}/{options.name}"
@@ -163,6 +178,8 @@ class _History(keras.callbacks.Callback):
         logs.update((key, row[key]) for key in ("train_accuracy", "val_accuracy"))
         self._decide(row)
         last = self.stopped_because or epoch + 1 == self.regime.epochs
+        if not self.options.chief:
+            return
         if last or (epoch + 1) % self.options.checkpoint_every == 0:
             self._checkpoint()
 
@@ -360,9 +377,12 @@ def save(build, weights, path):
         path: The file, replaced in one step.
     """
     policy = keras.config.dtype_policy()
+    devices = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)  # one process alone builds this one
     keras.config.set_dtype_policy("float32")
     model = build()
     keras.config.set_dtype_policy(policy)
+    keras.distribution.set_distribution(devices)
     model.set_weights(weights)
     level = absl.logging.get_verbosity()
     absl.logging.set_verbosity(absl.logging.ERROR)  # ".h5 is legacy": it is our format
