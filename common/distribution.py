@@ -21,8 +21,8 @@ _FAILED = 70  # its exit code when it fails as no user's mistake does
 def start(options, batch_size):
     """Makes every model built from now on train on all devices that `options` name.
 
-    On one machine `tf.distribute.MirroredStrategy` or `keras.distribution.DataParallel`,
-    over several processes `keras.distribution` on JAX. Nothing without `--distribute`.
+    One machine's by `tf.distribute.MirroredStrategy`, or on JAX `DataParallel` of
+    `keras.distribution`; many machines' by the latter. Nothing without `--distribute`.
 
     Args:
         options: `regime.Options`.
@@ -38,9 +38,9 @@ def start(options, batch_size):
     if options.distribute != "local":
         if backend != "jax":
             raise UsageError(
-                f"--distribute {options.distribute}: Keras trains over several hosts on "
-                f"JAX alone, and the backend is {backend}. Put KERAS_BACKEND=jax before "
-                "the command, on every host."
+                f"--distribute {options.distribute}: Keras trains over several hosts "
+                f"on JAX alone, and the backend is {backend}. Put KERAS_BACKEND=jax "
+                "before the command, on every host."
             )
         if _WATCHED not in os.environ and [*options.argv] == sys.argv[1:]:
             _watch(options)
@@ -126,8 +126,9 @@ def _watch(options):
     if code < 0 or code == _FAILED:
         process, processes = options.process
         raise MendableError(
-            f"process {process} of {processes} ended without a result (see above). Most "
-            "likely another one was lost, or never came. End all that are left and start "
-            "all again with the same commands: they continue from the last checkpoint."
+            f"process {process} of {processes} ended without a result (see above). "
+            "Most likely another one was lost, or never came. End all that are left "
+            "and start all again with the same commands: they continue from the last "
+            "checkpoint."
         )
     sys.exit(code)

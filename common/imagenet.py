@@ -31,7 +31,9 @@ class Images(NamedTuple):
 
     name: str
     folder: Path
-    x_train: np.ndarray  # (n,) of (path below the folder, offset, length; 0: to the end)
+    x_train: (
+        np.ndarray
+    )  # (n,) of (path below the folder, offset, length; 0: to the end)
     y_train: np.ndarray  # (n,) int32
     x_test: np.ndarray  # (m,)
     y_test: np.ndarray  # (m,) int32, never corrupted

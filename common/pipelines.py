@@ -79,6 +79,7 @@ class Feed:
     """
 
     steps_at_once = 64
+    errors = ()  # nothing can go wrong with arrays
 
     def __init__(self, data, batch_size, augment=(), seed=0, hold_out=False):
         self.data, self.augment, self.seed = data, tuple(augment), seed

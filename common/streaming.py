@@ -4,8 +4,8 @@ The plan of randomness is that of `pipelines`. tf.data decodes where TensorFlow 
 installed, whatever the backend, and Pillow elsewhere.
 """
 
+import collections
 import functools
-import io
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -13,23 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
-from common import augmentations, corruptions, pipelines
+from common import augmentations, corruptions, decoding, pipelines
 from common.cli import MendableError, UsageError
+from common.decoding import tf
 
-try:
-    import tensorflow as tf
-except ImportError:  # KERAS_BACKEND=jax on a machine without TensorFlow
-    tf = None
 if tf is not None and keras.backend.backend() != "tensorflow":
     tf.config.set_visible_devices([], "GPU")  # they are the other backend's
 
-# Szegedy et al. 2014 (arXiv 1409.4842), section 6: 8 % to 100 % of the area, aspect
-# (width / height) from 3/4 to 4/3; the colours' ranges are those of `augmentations`.
-AREA, ASPECT = 0.08, (3 / 4, 4 / 3)
-CENTRE = 0.875  # of each side: the crop where nothing is drawn
-AUGMENTATIONS = ("crop", "flip", "color")
 _BOX = 107  # stream of randomness, beside those of `augmentations`
-_RATIOS = (1, 2, 4, 8)  # a JPEG decodes to 1 / ratio of its sides, and much faster
 _SAMPLE = 1000  # images that a set's mean and variance are taken from
 
 
@@ -44,7 +35,8 @@ def plan(num_examples, augment, seed, epoch):
     drawn = pipelines.plan(num_examples, augment, seed, epoch)
     if "crop" in augment:
         rng = np.random.default_rng([seed, epoch, _BOX])
-        box = rng.uniform((0, np.log(ASPECT[0])), (1, np.log(ASPECT[1])), (num_examples, 2))
+        low, high = np.log(decoding.ASPECT)  # log-uniform: tall and wide are alike
+        box = rng.uniform((0, low), (1, high), (num_examples, 2))
         drawn["box"] = np.stack([box[:, 0], np.exp(box[:, 1])], axis=1)
     return drawn
 
@@ -75,12 +67,18 @@ class Feed:
     """
 
     steps_at_once = accumulate = 1
+    errors = decoding.ERRORS  # see `explain`
 
     def __init__(self, data, regime, share=(0, 1)):
-        if unknown := sorted({*regime.augment} - {*AUGMENTATIONS}):
+        if unknown := sorted({*regime.augment} - {*decoding.AUGMENTATIONS}):
             raise UsageError(
                 f"--augment {','.join(unknown)}: for images in files expected some of "
-                f"{','.join(AUGMENTATIONS)}."
+                f"{','.join(decoding.AUGMENTATIONS)}."
+            )
+        if regime.augment and regime.pixels != "true":
+            raise UsageError(
+                f"--augment {','.join(regime.augment)} cannot go with --pixels "
+                f"{regime.pixels} for images in files: leave one of the two out."
             )
         kept, test = np.arange(len(data.y_train)), np.arange(len(data.y_test))
         self._places = {"train": kept, "val": test}
@@ -101,6 +99,7 @@ class Feed:
         self._plan = functools.lru_cache(2)(
             lambda epoch: plan(len(kept), regime.augment, regime.seed, epoch)
         )
+        self._recent = collections.deque(maxlen=4 * regime.batch_size)  # files read
         self._gaussian = (0.0, 1.0)
         if regime.pixels == "gaussian":
             self._gaussian = self._moments("true")
@@ -126,6 +125,20 @@ class Feed:
         square = (std**2 + mean**2).mean()
         return float(mean.mean()), float(np.sqrt(square - mean.mean() ** 2))
 
+    def explain(self, error):
+        """Returns what to raise in place of one of `errors`: it names the image."""
+        for file in list(self._recent):
+            try:
+                decoding.decode(self.data.read(file), 75)
+            except (*self.errors, OSError) as damage:
+                return MendableError(
+                    f"{self.data.folder / file['path'].decode()} holds an image that "
+                    f"cannot be read ({str(damage).splitlines()[0]}). Put the original "
+                    "there, or leave the image out and give the rest a --dataset name "
+                    "of its own."
+                )
+        return error
+
     # What a batch is made of: places of its images, weights, what was drawn for them.
 
     def _part(self, step):
@@ -138,7 +151,7 @@ class Feed:
         epoch, step = divmod(int(step), self.steps_per_epoch)
         drawn = self._plan(epoch)
         index = drawn["order"][self._part(step)]
-        parameters = np.zeros((len(index), 16), np.float32)  # see `_distorted`
+        parameters = np.zeros((len(index), decoding.DRAWN), np.float32)
         if "crop" in drawn:
             parameters[:, :4] = np.hstack([drawn["crop"][index], drawn["box"][index]])
         if "flip" in drawn:
@@ -154,7 +167,8 @@ class Feed:
         index = self._part(int(step))
         weights = (index < len(places)).astype(np.float32)
         index = np.minimum(index, len(places) - 1)
-        return places[index], weights, np.zeros((len(index), 16), np.float32)
+        parameters = np.zeros((len(index), decoding.DRAWN), np.float32)
+        return places[index], weights, parameters
 
     # From rows to images.
 
@@ -165,7 +179,9 @@ class Feed:
         if split == "val":
             labels = np.stack([data.y_test, data.y_test], axis=1)
         # Noise is a part of the training set; an order of the pixels is of every image.
-        pixels = "true" if split == "val" and regime.pixels != "shuffled" else regime.pixels
+        pixels = regime.pixels
+        if split == "val" and pixels != "shuffled":
+            pixels = "true"
 
         def example(place, weight, drawn):
             image = self._image(split, place, drawn, augment or (), pixels)
@@ -182,7 +198,7 @@ class Feed:
             return (
                 tf.ensure_shape(place, [None]),
                 tf.ensure_shape(weight, [None]),
-                tf.ensure_shape(drawn, [None, 16]),
+                tf.ensure_shape(drawn, [None, decoding.DRAWN]),
             )
 
         size = regime.batch_size // self.share[1]
@@ -193,31 +209,31 @@ class Feed:
     def _image(self, split, place, drawn, augment, pixels):
         """The image as it is fed: `input_shape`, float32 in [-1, 1]."""
         files = self.data.x_test if split == "val" else self.data.x_train
-        seed, size = self.regime.data_seed, self.regime.image_size
+        size = self.regime.image_size
 
         def read(place):
+            self._recent.append(files[place])
             return self.data.read(files[place])
 
         def corrupt(image, place):
             return corruptions.corrupt_image(
-                image, int(place), pixels, seed, *self._gaussian
+                image, int(place), pixels, self.regime.data_seed, *self._gaussian
             )
 
         if tf is None:
-            image = _with_pillow(read(place), drawn, augment, size)
+            image = decoding.decode(read(place), size, drawn, augment)
             return image if pixels == "true" else corrupt(image, place)
         content = tf.numpy_function(read, [place], tf.string)
-        image = _with_tensorflow(content, drawn, augment, size)
+        image = decoding.decode(content, size, drawn, augment)
         if pixels != "true":
             image = tf.numpy_function(corrupt, [image, place], tf.float32)
         return tf.ensure_shape(image, self.input_shape)
 
     def _moments(self, pixels):
         """`(mean, std)` per channel of a sample of the training images as fed."""
-        drawn = np.zeros(16, np.float32)
 
         def sums(place):
-            image = self._image("train", place, drawn, (), pixels)
+            image = self._image("train", place, None, (), pixels)
             image = np.asarray(image, np.float64).reshape(-1, 3)
             return image.mean(0), (image**2).mean(0)
 
@@ -240,95 +256,3 @@ class _Batches(keras.utils.PyDataset):
         rows = zip(*self.rows(self.first + step), strict=True)
         examples = [self.example(*row) for row in rows]
         return tuple(np.stack(arrays) for arrays in zip(*examples, strict=True))
-
-
-# `drawn` is 16 numbers: top and left of the box as shares of the room there is, its
-# area as a share of what fits, its aspect; flip; brightness, contrast, 3 x 3 of colour.
-
-
-def box(height, width, drawn=None, xp=np):
-    """Returns (top, left, height, width) of a crop, as shares of the image.
-
-    Args:
-        height, width: Of the image, in pixels.
-        drawn: Four numbers as above, or `None` for the centre.
-        xp: `numpy` or `tensorflow`.
-    """
-    if drawn is None:
-        return (1 - CENTRE) / 2, (1 - CENTRE) / 2, CENTRE, CENTRE
-    ratio = drawn[3] * height / width  # of the box's two shares
-    largest = xp.minimum(ratio, 1 / ratio)  # beyond it one share is more than 1
-    smallest = xp.minimum(AREA, largest)
-    area = smallest + drawn[2] * (largest - smallest)
-    shares = xp.sqrt(area / ratio), xp.sqrt(area * ratio)
-    return drawn[0] * (1 - shares[0]), drawn[1] * (1 - shares[1]), *shares
-
-
-def _with_tensorflow(content, drawn, augment, size):
-    """Decodes no more of a JPEG than is shown, nor larger than it is shown."""
-
-    def window(shape, ratio=1):
-        shares = tf.stack(box(*tf.unstack(shape), chosen, tf))
-        shape = tf.math.ceil(shape / ratio)  # as libjpeg rounds
-        start = tf.floor(shares[:2] * shape)
-        extent = tf.clip_by_value(tf.round(shares[2:] * shape), 1, shape - start)
-        return tf.cast(tf.concat([start, extent], 0), tf.int32)
-
-    def jpeg():
-        shape = tf.cast(tf.io.extract_jpeg_shape(content)[:2], tf.float32)
-        shown = tf.cast(tf.reduce_min(window(shape)[2:]), tf.float32)
-        ratio = tf.reduce_sum([tf.cast(shown >= r * size, tf.int32) for r in _RATIOS[1:]])
-
-        def decode(ratio):
-            return tf.image.decode_and_crop_jpeg(
-                content, window(shape, ratio), channels=3, ratio=ratio
-            )
-
-        return tf.switch_case(
-            ratio, [functools.partial(decode, ratio) for ratio in _RATIOS]
-        )
-
-    def other():
-        image = tf.io.decode_image(content, channels=3, expand_animations=False)
-        shape = tf.cast(tf.shape(image)[:2], tf.float32)
-        top, left, height, width = tf.unstack(window(shape))
-        return image[top : top + height, left : left + width]
-
-    chosen = drawn if "crop" in augment else None
-    image = tf.cond(tf.io.is_jpeg(content), jpeg, other)
-    image = tf.image.resize(tf.ensure_shape(image, [None, None, 3]), (size, size))
-    if "flip" in augment:
-        image = tf.where(drawn[4] > 0, image[:, ::-1], image)
-    if "color" in augment:  # as `augmentations.apply`
-        grey = tf.reduce_sum(tf.reduce_mean(image, (0, 1)) * augmentations.LUMA)
-        image = tf.matmul(image, tf.reshape(drawn[7:], (3, 3)), transpose_b=True)
-        image += (1 - drawn[6]) * grey + drawn[5]
-        image = tf.clip_by_value(image, 0, 255)
-    return image / 127.5 - 1
-
-
-def _with_pillow(content, drawn, augment, size):
-    """The same without TensorFlow, but that Pillow smooths when it makes smaller."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise MendableError(
-            "images are decoded by TensorFlow or by pillow, and neither is installed. "
-            "Run: pip install pillow"
-        ) from None
-    with Image.open(io.BytesIO(content)) as image:
-        width, height = image.size
-        chosen = drawn if "crop" in augment else None
-        top, left, tall, wide = box(height, width, chosen)
-        image.draft("RGB", (math.ceil(size / wide), math.ceil(size / tall)))
-        edges = np.array([left, top, left + wide, top + tall]) * (image.size * 2)
-        edges = np.minimum(edges, image.size * 2)  # but for what was rounded
-        image = image.convert("RGB").resize((size, size), Image.BILINEAR, edges)
-    image = np.asarray(image, np.float32)
-    if "flip" in augment and drawn[4]:
-        image = image[:, ::-1]
-    if "color" in augment:
-        grey = image.mean((0, 1)) @ augmentations.LUMA.astype(np.float32)
-        image = image @ drawn[7:].reshape(3, 3).T + (1 - drawn[6]) * grey + drawn[5]
-        image = image.clip(0, 255)
-    return image / np.float32(127.5) - 1

@@ -130,6 +130,8 @@ def _fit(build, feed, regime, options, paths):
             f"stopped; {history.saved_epochs} of {regime.epochs} epochs are kept. "
             f"To go on, type: {options.command}"
         ) from None
+    except feed.errors as error:
+        raise feed.explain(error) from error
     history.stopped_because = history.stopped_because or "epochs"
     return history
 
