@@ -244,15 +244,23 @@ class Feed:
 
 
 class _Batches(keras.utils.PyDataset):
-    """The same batches without TensorFlow."""
+    """The same batches without TensorFlow; the next one is decoded meanwhile.
+
+    By threads of its own: with more than one of Keras's `workers` the first batch of
+    an endless `PyDataset` is lost.
+    """
 
     num_batches = None  # endless: else Keras asks for the first epoch's every epoch
 
     def __init__(self, rows, example, first):
-        super().__init__(workers=os.cpu_count(), max_queue_size=os.cpu_count())
+        super().__init__()
         self.rows, self.example, self.first = rows, example, first
+        self.threads, self.begun = ThreadPoolExecutor(os.cpu_count()), {}
 
     def __getitem__(self, step):
-        rows = zip(*self.rows(self.first + step), strict=True)
-        examples = [self.example(*row) for row in rows]
+        examples = self.begun.pop(step, None) or self._begin(step)
+        self.begun = {step + 1: self._begin(step + 1)}
         return tuple(np.stack(arrays) for arrays in zip(*examples, strict=True))
+
+    def _begin(self, step):
+        return self.threads.map(self.example, *self.rows(self.first + step))
