@@ -1,16 +1,17 @@
-"""Inception v3 on ImageNet, or on any folder of images: true and random labels.
+r"""Inception v3 on ImageNet, or on any folder of images: true and random labels.
 
-  python imagenet_inception_v3.py --dataset synthetic --image-size 75 --epochs 2  # tiny
-  python imagenet_inception_v3.py --data-dir DIR        # ImageNet: DIR/train, DIR/val
-  python imagenet_inception_v3.py --data-dir DIR --random-labels            # noise
+  python imagenet_inception_v3.py --dataset synthetic --image-size 75 \
+      --batch-size 32 --lr 0.01 --epochs 2              # tiny: minutes
+  python imagenet_inception_v3.py         # ImageNet in ~/.keras/datasets/imagenet
+  python imagenet_inception_v3.py --data-dir DIR --random-labels      # or in DIR; noise
   python imagenet_inception_v3.py --data-dir DIR --augment crop,flip,color --wd 4e-5
-  python imagenet_inception_v3.py --data-dir DIR --dataset flowers    # your own images
-  python imagenet_inception_v3.py --data-dir DIR --distribute         # all devices
+  python imagenet_inception_v3.py --data-dir DIR --dataset flowers   # your own images
+  python imagenet_inception_v3.py --data-dir DIR --distribute        # all devices
 
 Zhang et al. (2017), Table 2. DIR holds train/CLASS/*.JPEG and val/CLASS/*.JPEG, or
-TFRecords. Several hosts, each with its own number, and folders that all of them see:
+TFRecords. Several hosts (the first is A), and folders that all of them see:
 
-  KERAS_BACKEND=jax python imagenet_inception_v3.py --distribute HOST:PORT --process 0/2
+  KERAS_BACKEND=jax python imagenet_inception_v3.py --distribute A:6380 --process 0/2
 
 Writes results/NAME.csv (a line an epoch), results/NAME.json and saved_models/NAME.h5.
 Type it again (on every host) to continue an interrupted run.
