@@ -124,11 +124,15 @@ def gpus():
 
 
 def _share(worker, workers):
-    """(cores, GPU or None) of a worker; they are shared where there are too few."""
+    """(cores, GPUs or None) of a worker; they are shared where there are too few."""
     ours, devices = cores(), gpus()
     first = worker * len(ours) // workers
     last = max(first + 1, (worker + 1) * len(ours) // workers)
-    return ours[first:last], devices[worker % len(devices)] if devices else None
+    if not devices:
+        return ours[first:last], None
+    return ours[first:last], ",".join(
+        devices[worker::workers] or [devices[worker % len(devices)]]
+    )
 
 
 def die_with_parent():
