@@ -99,7 +99,12 @@ class Feed:
         self._plan = functools.lru_cache(2)(
             lambda epoch: plan(len(kept), regime.augment, regime.seed, epoch)
         )
-        self._recent = collections.deque(maxlen=4 * regime.batch_size)  # files read
+        self._recent = collections.deque(maxlen=8 * regime.batch_size)  # files read
+        if tf is not None:
+            self._paths = [
+                tf.constant(f"{data.folder}/".encode()) + tf.constant(files["path"])
+                for files in (data.x_train, data.x_test)
+            ]
         self._gaussian = (0.0, 1.0)
         if regime.pixels == "gaussian":
             self._gaussian = self._moments("true")
@@ -160,13 +165,17 @@ class Feed:
             color = drawn["color"][index]
             parameters[:, 5:7] = color[:, :2]
             parameters[:, 7:] = augmentations.color_matrices(color).reshape(-1, 9)
-        return self._places["train"][index], np.ones(len(index), np.float32), parameters
+        places = self._places["train"][index]
+        self._recent.extend(self.data.x_train[places])
+        return places, np.ones(len(index), np.float32), parameters
 
     def _evaluation_rows(self, split, step):
         places = self._places[split]
         index = self._part(int(step))
         weights = (index < len(places)).astype(np.float32)
         index = np.minimum(index, len(places) - 1)
+        files = self.data.x_test if split == "val" else self.data.x_train
+        self._recent.extend(files[places[index]])
         parameters = np.zeros((len(index), decoding.DRAWN), np.float32)
         return places[index], weights, parameters
 
@@ -212,7 +221,6 @@ class Feed:
         size = self.regime.image_size
 
         def read(place):
-            self._recent.append(files[place])
             return self.data.read(files[place])
 
         def corrupt(image, place):
@@ -223,7 +231,10 @@ class Feed:
         if tf is None:
             image = decoding.decode(read(place), size, drawn, augment)
             return image if pixels == "true" else corrupt(image, place)
-        content = tf.numpy_function(read, [place], tf.string)
+        if files["length"].any():  # in records
+            content = tf.numpy_function(read, [place], tf.string)
+        else:
+            content = tf.io.read_file(self._paths[split == "val"][place])
         image = decoding.decode(content, size, drawn, augment)
         if pixels != "true":
             image = tf.numpy_function(corrupt, [image, place], tf.float32)
