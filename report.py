@@ -159,8 +159,8 @@ def readme(sections, absent):
         parts += [f"## {section.title}", section.says]
         if section.name == "table_1":
             parts.append(table_1(section.rows))
-        elif section.name == "kernels":
-            head, lines = tables.kernels(section.rows)
+        elif section.name in tables.TABLES:
+            head, lines = tables.TABLES[section.name](section.rows)
             parts.append("\n".join(map(_line, [head, ["--"] * len(head), *lines])))
         else:
             parts.append(table(section.rows))

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent
 TRAIN_SIZES = {"cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000}
 TRAIN_SIZES |= {"fashion_mnist": 60_000, "mnist_5k": 4_000, "synthetic": 2_000}
 TRAIN_SIZES |= {"imdb": 25_000, "synthetic_text": 2_000}
+TRAIN_SIZES |= {"imagenet": 1_281_167}
 
 
 def main(argv=None):
@@ -77,8 +78,8 @@ def jobs_of(names, args):
 
     Args:
         names: Names of artefacts.
-        args: The command line, with `seeds`, `dataset`, `only`, `results_dir`,
-            `models_dir` and `data_dir`.
+        args: The command line, with `seeds`, `dataset`, `flags`, `only`,
+            `results_dir`, `models_dir` and `data_dir`.
     """
     rates, jobs = _rates({args.results_dir, ROOT / "results"}), {}
     for artefact in names:
@@ -88,6 +89,8 @@ def jobs_of(names, args):
             named = isinstance(run, tuple)  # by itself; it has its own seeds
             if args.only not in (run[0] if named else run):
                 continue
+            if args.flags:
+                run = _with(args.flags, run)
             for seed in range(1 if named else args.seeds):
                 job = _job(run, seed, rates, args)
                 jobs.setdefault(job.name, job)
@@ -129,6 +132,16 @@ def _on(dataset, run):
         return command
     rest = name.removeprefix(stem).removeprefix(f"_{given}")
     return command, f"{stem}{'' if dataset == usual else f'_{dataset}'}{rest}"
+
+
+def _with(flags, run):
+    """The same run with more flags, which its name shows like those it has."""
+    if isinstance(run, tuple):
+        raise cli.UsageError(
+            f"--flags {flags!r} cannot be added to {run[0]!r}, which names itself: "
+            "leave it out with --only."
+        )
+    return f"{run} {flags}"
 
 
 def _rates(folders):
@@ -208,6 +221,8 @@ def _parser():
     text = "this data set in place of every run's own"
     known = (*datasets.NAMES, *reviews.NAMES)
     add("--dataset", choices=known, metavar="NAME", help=text)
+    text = "more flags for every run, as in --flags='--image-size 75 --epochs 2'"
+    add("--flags", metavar="FLAGS", help=text)
     text = "only the runs whose command holds TEXT, as in --only cifar10_mlp"
     add("--only", default="", metavar="TEXT", help=text)
     text = "only the i-th of n equal parts (1 <= i <= n); draws nothing"

@@ -41,6 +41,7 @@ HUE = (-0.032 * 2 * np.pi, 0.032 * 2 * np.pi)  # radians
 _YIQ = np.array(
     [[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]]
 )
+LUMA = _YIQ[0]
 # (x, y) of the crop's corners, in coordinates where it is the square -1/2 to 1/2.
 _CORNERS = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
 
@@ -236,24 +237,33 @@ def _color(images, parameters):
     """
     n, height, width, channels = images.shape
     pixels = images.reshape(n, -1, channels).astype(np.float32)
-    brightness, contrast, saturation, hue = parameters.T
-    luma = _YIQ[0] if channels == 3 else np.ones(1)
+    brightness, contrast = parameters.T[:2]
+    luma = LUMA if channels == 3 else np.ones(1)
     mean = pixels.mean(axis=1) @ luma  # saturation and hue leave it as it is
-    factors = contrast[:, None, None]
     if channels == 3:
-        # Chroma turned and scaled in the I, Q plane. The sign makes a positive hue
-        # go from red to yellow to green, as in HSV.
-        chroma = np.zeros((n, 3, 3))
-        chroma[:, 0, 0] = 1
-        chroma[:, 1, 1] = chroma[:, 2, 2] = saturation * np.cos(hue)
-        chroma[:, 1, 2] = saturation * np.sin(hue)
-        chroma[:, 2, 1] = -chroma[:, 1, 2]
-        factors = factors * (np.linalg.inv(_YIQ) @ chroma @ _YIQ)
-        pixels = pixels @ factors.transpose(0, 2, 1).astype(np.float32)
+        pixels = pixels @ color_matrices(parameters).transpose(0, 2, 1)
     else:
-        pixels *= factors.astype(np.float32)
+        pixels *= contrast[:, None, None].astype(np.float32)
     pixels += ((1 - contrast) * mean + brightness).astype(np.float32)[:, None, None]
     return pixels.clip(0, 255, out=pixels).reshape(images.shape)
+
+
+def color_matrices(parameters):
+    """Returns what contrast, saturation and hue do to RGB: `(n, 3, 3)` float32.
+
+    Args:
+        parameters: `(n, 4)`, the `color` of `draw`.
+    """
+    _, contrast, saturation, hue = parameters.T
+    # Chroma turned and scaled in the I, Q plane. The sign makes a positive hue
+    # go from red to yellow to green, as in HSV.
+    chroma = np.zeros((len(parameters), 3, 3))
+    chroma[:, 0, 0] = 1
+    chroma[:, 1, 1] = chroma[:, 2, 2] = saturation * np.cos(hue)
+    chroma[:, 1, 2] = saturation * np.sin(hue)
+    chroma[:, 2, 1] = -chroma[:, 1, 2]
+    factors = contrast[:, None, None] * (np.linalg.inv(_YIQ) @ chroma @ _YIQ)
+    return factors.astype(np.float32)
 
 
 def _erase(images, parameters):

@@ -18,24 +18,24 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, with a message that says how to go on: exit code 130."""
 
 
-def run(main):
+def run(main, leave=sys.exit):
     """Calls `main()` and turns what a person can mend into one line and a code.
 
     Exit codes: 0 done; 2 wrong usage or impossible settings; 1 anything else a
     person can mend; 130 after Ctrl-C. Defects of the program keep their
-    traceback.
+    traceback. `leave` is called with the code.
     """
     name = sys.argv[0].rsplit("/", 1)[-1]
     try:
         main()
     except UsageError as error:
-        sys.exit(_say(f"{name}: {error}", 2))
+        leave(_say(f"{name}: {error}", 2))
     except MendableError as error:
-        sys.exit(_say(f"{name}: {error}", 1))
+        leave(_say(f"{name}: {error}", 1))
     except OSError as error:
-        sys.exit(_say(f"{name}: {error}. Check the path, permissions and space.", 1))
+        leave(_say(f"{name}: {error}. Check the path, permissions and space.", 1))
     except KeyboardInterrupt as error:
-        sys.exit(_say(f"\n{name}: {error if error.args else 'interrupted.'}", 130))
+        leave(_say(f"\n{name}: {error if error.args else 'interrupted.'}", 130))
 
 
 def _say(line, code):

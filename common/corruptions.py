@@ -3,6 +3,8 @@
 Zhang et al. (2017), section 2.1. Test labels are never touched.
 """
 
+import functools
+
 import numpy as np
 
 from common import augmentations
@@ -43,7 +45,7 @@ def corrupt(data, label_corruption=0.0, label_noise="uniform", pixels="true", se
     x_train = augmentations.centre_crop(data.x_train)
     if pixels == "shuffled":
         x_test = augmentations.centre_crop(data.x_test)
-        order = _rng(seed, _PERMUTATION).permutation(_num_pixels(x_train))
+        order = _order(seed, _num_pixels(x_train))
         return data._replace(
             x_train=permute_pixels(x_train, order),
             x_test=permute_pixels(x_test, order),
@@ -206,6 +208,36 @@ def gaussian_pixels(images, seed):
     std = images.std((0, 1, 2), dtype=np.float64).astype(np.float32)
     noise = _rng(seed, _PIXELS).standard_normal(images.shape, dtype=np.float32)
     return noise * std + mean
+
+
+def corrupt_image(image, index, pixels, seed, mean=0.0, std=1.0):
+    """Corrupts one training image of a set that is too large for `corrupt`.
+
+    Args:
+        image: `(height, width, channels)`. Not modified.
+        index: Place of the image in the training set; `random` and `gaussian` are a
+            pure function of (seed, index) and the shape.
+        pixels: `shuffled`, `random` or `gaussian`, as in `corrupt`.
+        seed: Integer.
+        mean, std: `(channels,)`, of the training set, for `gaussian`.
+
+    Returns:
+        Array of the same shape, float32 for `gaussian`.
+    """
+    num_pixels = image.shape[0] * image.shape[1]
+    if pixels == "shuffled":
+        return permute_pixels(image[None], _order(seed, num_pixels))[0]
+    rng = np.random.default_rng([seed, _PIXELS, index + 1])  # 0 would be the stream's
+    if pixels == "random":
+        return permute_pixels(image[None], rng.permutation(num_pixels))[0]
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    return noise * np.float32(std) + np.float32(mean)
+
+
+@functools.cache
+def _order(seed, num_pixels):
+    """The one permutation that shuffles all images."""
+    return _rng(seed, _PERMUTATION).permutation(num_pixels)
 
 
 def _rng(seed, stream):

@@ -217,8 +217,8 @@ def _section(section, results):
     waiting = [row for row in section.rows if not row.runs and not row.paper]
     if any(row.runs for row in shown):
         parts.append(_results_table(shown, section.title))
-    if section.name == "kernels":
-        head, lines = tables.kernels(section.rows)
+    if section.name in tables.TABLES:
+        head, lines = tables.TABLES[section.name](section.rows)
         cells = [f"<tr>{''.join(map(_text, line))}</tr>" for line in lines]
         parts.append(_table(head, cells, section.title))
     own = [row for row in section.rows if row.runs and not row.trains]

@@ -61,11 +61,14 @@ class _Feed:
     plan is (`_drawn`), and how it changes a training batch (`_changed`).
     """
 
+    steps_at_once = 64
+    errors = ()  # nothing can go wrong with arrays
+
     def __init__(self, data, batch_size, seed, hold_out):
         self.data, self.seed = data, seed
         kept, held_out = np.arange(len(data.x_train)), None
         if hold_out:
-            kept, held_out = _split(len(kept), data, seed=0)
+            kept, held_out = split(len(kept), data, seed=0)
         self.y_train = data.y_train[kept]
         self.y_train_true = data.y_train_true[kept]
         self._kept = kept  # in `data`, of the examples trained on
@@ -87,6 +90,11 @@ class _Feed:
     @property
     def num_classes(self):
         return self.data.num_classes
+
+    def input_statistics(self):
+        """Returns mean and standard deviation of the training inputs."""
+        x = self.x_train
+        return float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64))
 
     def batch(self, step):
         """Returns batch number `step`, counted through all epochs.
@@ -140,6 +148,7 @@ class Feed(_Feed):
         x_test, y_test: The test set, whitened.
         steps_per_epoch: Batches in an epoch; the last one may be smaller.
         accumulate: Batches whose gradients make one update.
+        steps_at_once: Most batches that are run without returning to Python.
 
     Raises:
         UsageError: If there are too few examples to hold any out, or images too
@@ -229,7 +238,7 @@ def prepare(images, inputs="whitened"):
     return result
 
 
-def _split(num_examples, data, seed):
+def split(num_examples, data, seed):
     """A seeded tenth to hold out; the same for every model seed."""
     count = int(num_examples * HELD_OUT)
     if count < data.num_classes:

@@ -46,6 +46,7 @@ class Regime:
     model: str | None = None
     words: str | None = None  # None: the data are images
     word_dropout: float | None = None
+    image_size: int | None = None  # None: images in memory, of the paper's size
     optimizer: str = "sgd"
     lr: float = 0.01
     momentum: float = 0.9
@@ -74,6 +75,13 @@ class Options(NamedTuple):
     checkpoint_every: int = 1
     tensorboard: str | None = None
     quiet: bool = False
+    distribute: str | None = None  # "local", or the chief's HOST:PORT
+    process: tuple = (0, 1)  # number of this process, from 0, and how many there are
+
+    @property
+    def chief(self):
+        """Whether this process writes: the first, or the only one."""
+        return self.process[0] == 0
 
     @property
     def command(self):
@@ -95,6 +103,7 @@ _NAME_PARTS = {
     "hidden": "hidden{}",
     "depth": "depth{}",
     "width": "width{}",
+    "image_size": "size{}",
     "batch_norm": "nobn",
     "wd": "wd{}",
     "dropout": "dropout{}",
@@ -140,7 +149,8 @@ def parse(doc, file, argv=None, **defaults):
         argv: List of flags, or None for `sys.argv[1:]`.
         **defaults: The script's own values of `Regime` fields. `batch_norm`,
             `hidden`, `depth`, `width` and `model` are given only by scripts that have
-            the choice, `words` and `word_dropout` by those whose data are text.
+            the choice, `words` and `word_dropout` by those whose data are text,
+            `image_size` by those of images in files.
 
     Returns:
         `(Regime, Options)`.
@@ -169,6 +179,7 @@ def parse(doc, file, argv=None, **defaults):
         chosen["label_corruption"] = 1.0
     regime = replace(defaults, **chosen)
     _refuse_contradictions(parser, regime, defaults)
+    _refuse_half_a_cluster(parser, given)
     options = {f: given[f] for f in Options._fields if f in given}
     options["name"] = run_name(script, regime, defaults)
     return regime, Options(script=script, argv=tuple(argv), **options)
@@ -178,18 +189,27 @@ def _refuse_contradictions(parser, regime, defaults):
     if "crop" in regime.augment and regime.pixels != "true":
         parser.error(
             f"--random-crop cannot go with --pixels {regime.pixels}: pixel corruption "
-            "acts on the fixed 28x28 centre crop, so that no window is left to draw. "
+            "acts on the fixed centre crop, so that no window is left to draw. "
             "Leave one of the two out."
         )
     if regime.batch_norm is not None and defaults.batch_norm is None:
         parser.error(
             "--batch-norm, --no-batch-norm: this model has no BatchNorm. "
-            "It is a choice of cifar10_inception.py."
+            "It is a choice of the Inception scripts."
         )
     if regime.momentum and regime.optimizer not in ("sgd", "rmsprop"):
         parser.error(
             f"--momentum {regime.momentum} has no meaning for --optimizer "
             f"{regime.optimizer}; it belongs to sgd and rmsprop."
+        )
+
+
+def _refuse_half_a_cluster(parser, given):
+    several = given.get("distribute") not in (None, "local")
+    if several != (given.get("process") not in (None, (0, 1))):
+        parser.error(
+            "several hosts need both flags: --distribute HOST:PORT, the same on all, "
+            "and --process i/n, with i from 0 to n-1 and n of at least 2."
         )
 
 
@@ -267,6 +287,25 @@ def _depth(text):
     return value
 
 
+def _address(text):
+    host, _, port = text.rpartition(":")
+    if text != "local" and not (host and port.isdecimal()):
+        raise argparse.ArgumentTypeError(
+            f"received {text!r}, expected HOST:PORT, as in 10.0.0.1:6380"
+        )
+    return text
+
+
+def _process(text):
+    process, _, processes = text.partition("/")
+    digits = process.isdecimal() and processes.isdecimal()
+    if not digits or int(process) >= int(processes):
+        raise argparse.ArgumentTypeError(
+            f"received {text!r}, expected i/n with i from 0 to n-1, as in 0/2"
+        )
+    return int(process), int(processes)
+
+
 def _batch_size(text):
     return text if text == "full" else number(int, 1)(text)
 
@@ -290,9 +329,7 @@ def _parser(doc, script, defaults):
         "--dataset",
         default=defaults.dataset,
         metavar="NAME",
-        text="imdb, synthetic_text"
-        if is_text
-        else "cifar10, cifar100, mnist, fashion_mnist, mnist_5k, synthetic",
+        text=_datasets(defaults),
     )
     if defaults.model is not None:
         add(
@@ -386,6 +423,14 @@ def _parser(doc, script, defaults):
             type=number(int, 1),
             metavar="K",
             text="factor of the numbers of channels",
+        )
+    if defaults.image_size is not None:
+        add(
+            "--image-size",
+            default=defaults.image_size,
+            type=number(int, 75),
+            metavar="S",
+            text="side that images are resized to",
         )
     add(
         "--optimizer",
@@ -516,6 +561,28 @@ def _parser(doc, script, defaults):
     group.add_argument(
         "--quiet", action="store_true", help="no progress bar, only the verdict"
     )
+    if defaults.image_size is not None:
+        add(
+            "--distribute",
+            default=None,
+            type=_address,
+            nargs="?",
+            const="local",
+            metavar="HOST:PORT",
+            shown="off",
+            text="alone: every device of this machine; with the address of the first "
+            "of several processes (KERAS_BACKEND=jax): those of all of them. They need "
+            "one shared --models-dir and --results-dir; the first alone writes there",
+        )
+        add(
+            "--process",
+            default=(0, 1),
+            type=_process,
+            metavar="i/n",
+            shown="0/1",
+            text="this is process i of the n that --distribute HOST:PORT joins; 0 is "
+            "the one at that address",
+        )
     return parser
 
 
@@ -550,6 +617,15 @@ def _add_image_flags(add, group, defaults):
         default=defaults.batch_norm,
         help="BatchNorm, where the model has it",
     )
+
+
+def _datasets(defaults):
+    """What --help says of --dataset: each kind of script reads its own kind."""
+    if defaults.words is not None:
+        return "imdb, synthetic_text"
+    if defaults.image_size is not None:
+        return "imagenet, synthetic, or your own name for what --data-dir holds"
+    return "cifar10, cifar100, mnist, fashion_mnist, mnist_5k, synthetic"
 
 
 class _Tuple(argparse.Action):

@@ -124,11 +124,29 @@ def gpus():
 
 
 def _share(worker, workers):
-    """(cores, GPU or None) of a worker; they are shared where there are too few."""
+    """(cores, GPUs or None) of a worker; they are shared where there are too few."""
     ours, devices = cores(), gpus()
     first = worker * len(ours) // workers
     last = max(first + 1, (worker + 1) * len(ours) // workers)
-    return ours[first:last], devices[worker % len(devices)] if devices else None
+    if not devices:
+        return ours[first:last], None
+    return ours[first:last], ",".join(
+        devices[worker::workers] or [devices[worker % len(devices)]]
+    )
+
+
+def die_with_parent():
+    """Returns a `preexec_fn` that lets a process die when this one does (on Linux)."""
+    parent = os.getpid()
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def die():  # in the new process
+        if libc:
+            libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return die
 
 
 def start(words, log, share=None, gpu=None, threads=None, folder=None):
@@ -142,17 +160,13 @@ def start(words, log, share=None, gpu=None, threads=None, folder=None):
     }
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
-    parent = os.getpid()
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    die = die_with_parent()
 
     def prepare():  # in the new process
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's `&` ignores it
         if share and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, share)
-        if libc:
-            libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-            if os.getppid() != parent:
-                os._exit(1)
+        die()
 
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:

@@ -227,6 +227,51 @@ def kernels(rows):
     return [*head, "paper's norm"], lines
 
 
+_TOP = {  # a metric of the paper's Table 2 -> the key of a record's final values
+    "top1_train": "train_accuracy",
+    "top1_test": "val_accuracy",
+    "top5_train": "train_top5_accuracy",
+    "top5_test": "val_top5_accuracy",
+}
+
+
+def table_2(rows):
+    """Returns Table 2 beside the paper's values: top-1 and top-5 accuracy in %.
+
+    Args:
+        rows: `Row`s of the artefact `table_2`, with records or without.
+
+    Returns:
+        `(head, lines)`: names of columns, and lists of texts. The paper's running best
+        is in brackets; what is not printed in the paper says how sure it is.
+    """
+    settings = ("labels", "augmentation", "dropout", "weight_decay")
+    head = ["row", *(name.replace("_", " ") for name in settings)]
+    for metric in _TOP:
+        head += [f"{metric.replace('top', 'top-').replace('_', ' ')} %", "paper"]
+    said, paper = {}, {}
+    for line, value in paper_of("table_2"):
+        said[int(line["row"])] = line
+        paper[int(line["row"]), line["metric"]] = value
+    lines = []
+    for row in rows:
+        number = row.fields["row"]
+        cells = [str(number), *(said[number][name] for name in settings)]
+        for metric, key in _TOP.items():
+            ours = stat([100 * run.record["final"][key] for run in row.runs])
+            value = paper[number, f"{metric}_accuracy"]
+            best = paper.get((number, f"{metric}_best"))
+            text = f"{value.value:.2f}" + (f" ({best.value:.2f})" if best else "")
+            sure = "" if value.certainty == "printed" else f" {value.certainty}"
+            cells += [spread(ours) if ours else "not yet run", text + sure]
+        lines.append(cells)
+    return head, lines
+
+
+# Artefacts whose table has columns of its own.
+TABLES = {"kernels": kernels, "table_2": table_2}
+
+
 def verdict(row):
     """Says how a row stands to the paper.
 

@@ -1,5 +1,6 @@
 """Compile, fit, measure, save: one run from a built model to its record."""
 
+import contextlib
 import json
 import sys
 import time
@@ -9,7 +10,7 @@ import absl.logging
 import keras
 import numpy as np
 
-from common import hardware, records
+from common import distribution, evaluation, hardware, records
 from common.cli import Interrupted, MendableError
 
 _EVALUATION_BATCH = 250
@@ -24,12 +25,13 @@ def run(build, feed, regime, options):
     Args:
         build: Function without arguments that returns the untrained
             `keras.Model` (examples to logits).
-        feed: `pipelines.Feed` or `pipelines.TextFeed`.
+        feed: `pipelines.Feed`, `pipelines.TextFeed` or `streaming.Feed`.
         regime: `regime.Regime`.
         options: `regime.Options`.
 
     Returns:
-        The record as a dict, as in `results/NAME.json`.
+        The record as a dict, as in `results/NAME.json`; None where several processes
+        train one model, but in the first, which alone writes.
 
     Raises:
         MendableError: If another process runs the same name, a folder cannot be
@@ -37,6 +39,11 @@ def run(build, feed, regime, options):
         Interrupted: After Ctrl-C.
     """
     paths = records.paths(options.name, options.results_dir, options.models_dir)
+    if not options.chief:
+        if options.overwrite or not paths.json.exists():
+            with _precision(regime):
+                _fit(build, feed, regime, options, paths)
+        return None
     with records.only_one(paths, options.name):
         if paths.json.exists() and not options.overwrite:
             record = records.read(paths.json)
@@ -49,16 +56,9 @@ def run(build, feed, regime, options):
                 part.unlink(missing_ok=True)
         _say(options, _notice(regime))
         started = records.now()
-        precision = hardware.precision_in_force(regime.precision)
-        policy = keras.config.dtype_policy()
-        try:
-            keras.config.set_dtype_policy(
-                precision if precision == "float32" else f"mixed_{precision}"
-            )
+        with _precision(regime) as precision:
             history = _fit(build, feed, regime, options, paths)
             save(build, history.final_weights(), paths.model)
-        finally:
-            keras.config.set_dtype_policy(policy)
         record = _record(feed, regime, options, history)
         record["precision_in_force"] = precision
         record["started"], record["finished"] = started, records.now()
@@ -70,6 +70,20 @@ def run(build, feed, regime, options):
     return record
 
 
+@contextlib.contextmanager
+def _precision(regime):
+    """Sets the dtype policy of a run; yields the precision that is in force."""
+    precision = hardware.precision_in_force(regime.precision)
+    policy = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy(
+            precision if precision == "float32" else f"mixed_{precision}"
+        )
+        yield precision
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
 def compile_model(model, feed, regime):
     """Compiles as every run does: cross-entropy on logits, the regime's optimizer."""
     model.compile(
@@ -77,7 +91,7 @@ def compile_model(model, feed, regime):
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         # A divisor, so that an epoch ends where the progress bar says.
-        steps_per_execution=_largest_divisor(feed.steps_per_epoch, 64),
+        steps_per_execution=_largest_divisor(feed.steps_per_epoch, feed.steps_at_once),
     )
     model.optimizer.build(model.trainable_variables)  # before any restore
 
@@ -86,14 +100,15 @@ def _fit(build, feed, regime, options, paths):
     """Builds, compiles, restores what a checkpoint holds, and trains on."""
     keras.utils.set_random_seed(regime.seed)
     model = build()
-    if options.save_init:
+    if options.save_init and options.chief:
         save(build, [np.array(w) for w in model.get_weights()], paths.init)
     compile_model(model, feed, regime)
     history = _History(model, feed, regime, options, paths)
     if options.resume and not options.overwrite:
         history.restore()
-    else:
+    elif options.chief:
         paths.checkpoint.unlink(missing_ok=True)
+    distribution.check_agreement(len(history.rows), options)
     callbacks = [history]
     if options.tensorboard:
         folder = f"{options.tensorboard}/{options.name}"
@@ -115,6 +130,8 @@ def _fit(build, feed, regime, options, paths):
             f"stopped; {history.saved_epochs} of {regime.epochs} epochs are kept. "
             f"To go on, type: {options.command}"
         ) from None
+    except feed.errors as error:
+        raise feed.explain(error) from error
     history.stopped_because = history.stopped_because or "epochs"
     return history
 
@@ -131,7 +148,7 @@ class _History(keras.callbacks.Callback):
     def __init__(self, model, feed, regime, options, paths):
         super().__init__()
         self.variables = [*model.variables, *model.optimizer.variables]
-        self.built = model
+        self.built, self.evaluator = model, None
         self.feed, self.regime, self.options, self.paths = feed, regime, options, paths
         self.rows, self.resumed_at, self.stopped_because = [], [], None
         self.best_epoch, self.best_weights = None, []
@@ -163,6 +180,8 @@ class _History(keras.callbacks.Callback):
         logs.update((key, row[key]) for key in ("train_accuracy", "val_accuracy"))
         self._decide(row)
         last = self.stopped_because or epoch + 1 == self.regime.epochs
+        if not self.options.chief:
+            return
         if last or (epoch + 1) % self.options.checkpoint_every == 0:
             self._checkpoint()
 
@@ -170,12 +189,16 @@ class _History(keras.callbacks.Callback):
 
     def _measure(self):
         """The fixed model: no augmentation, the labels it is trained on."""
-        feed = self.feed
+        feed, corrupted = self.feed, bool(self.regime.label_corruption)
+        if hasattr(feed, "evaluation"):  # images that do not fit into memory
+            if self.evaluator is None:
+                self.evaluator = evaluation.evaluator(self.built, corrupted)
+            return evaluation.measure(self.evaluator, feed, corrupted)
         train, predicted = self._evaluate(feed.x_train, feed.y_train)
         test, _ = self._evaluate(feed.x_test, feed.y_test)
         row = {f"train_{key}": value for key, value in train.items()}
         row |= {f"val_{key}": value for key, value in test.items()}
-        if self.regime.label_corruption:
+        if corrupted:
             kept = feed.y_train == feed.y_train_true
             given, true = predicted == feed.y_train, predicted == feed.y_train_true
             row["kept_accuracy"] = _mean(given[kept])
@@ -299,6 +322,7 @@ class _History(keras.callbacks.Callback):
 
 def _record(feed, regime, options, history):
     data, final = feed.data, history.final_row()
+    mean, std = feed.input_statistics()
     trainable = sum(int(np.prod(v.shape)) for v in history.built.trainable_variables)
     # The first epoch also traces and compiles.
     seconds = history.train_seconds[1:] or history.train_seconds
@@ -322,8 +346,8 @@ def _record(feed, regime, options, history):
         "label_histogram": np.bincount(
             data.y_train, minlength=feed.num_classes
         ).tolist(),
-        "input_mean": float(feed.x_train.mean(dtype=np.float64)),
-        "input_std": float(feed.x_train.std(dtype=np.float64)),
+        "input_mean": mean,
+        "input_std": std,
         "train_sha256": history._data_hash(),
         "seconds": round(sum(row["seconds"] for row in history.rows), 1),
         "images_per_second": round(len(feed.y_train) * len(seconds) / sum(seconds), 1),
@@ -356,9 +380,12 @@ def save(build, weights, path):
         path: The file, replaced in one step.
     """
     policy = keras.config.dtype_policy()
+    devices = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)  # one process alone builds this one
     keras.config.set_dtype_policy("float32")
     model = build()
     keras.config.set_dtype_policy(policy)
+    keras.distribution.set_distribution(devices)
     model.set_weights(weights)
     level = absl.logging.get_verbosity()
     absl.logging.set_verbosity(absl.logging.ERROR)  # ".h5 is legacy": it is our format

@@ -20,6 +20,7 @@ LIGHT = [
     "common.datasets",
     "common.charts",
     "common.figures",
+    "common.imagenet",
     "common.sketch",
     "common.page",
     "common.tables",
@@ -141,13 +142,16 @@ def test_light_modules_load_no_keras_when_run():
 
 def test_tensorflow_is_imported_where_it_must_be():
     users = {m for m, names in COMMON.items() if "tensorflow" in " ".join(names)}
-    # tf.data; second derivatives; one XLA program for many networks.
-    assert users <= {"common.pipelines", "common.curvature", "common.replicas"}
+    # tf.data; second derivatives; one XLA program for many networks; images; devices.
+    usual = {"pipelines", "curvature", "replicas", "decoding", "distribution"}
+    assert users <= {f"common.{room}" for room in usual}
     for module, names in COMMON.items():  # one Keras, whatever the backend
         assert not any(
             name.startswith(("tensorflow.keras", "tf_keras")) for name in names
         )
-        assert not {"jax", "torch"} & {name.split(".")[0] for name in names}, module
+        others = {name.split(".")[0] for name in names} & {"jax", "torch"}
+        # Whether several processes agree, Keras has no word for.
+        assert others <= ({"jax"} if module == "common.distribution" else set()), module
 
 
 def test_no_drawer_for_everything():

@@ -11,6 +11,7 @@ from common.cli import MendableError
 from common.models import text
 from common.models.alexnet import small_alexnet
 from common.models.inception import small_inception
+from common.models.inception_v3 import inception_v3
 from common.models.layers import LocalResponseNormalization
 from common.models.mlp import mlp
 from common.models.wide_resnet import wide_resnet
@@ -157,6 +158,44 @@ def test_inception_has_the_papers_widths(batch_norm):
     assert len(normalizations) == (len(convolutions) if batch_norm else 0)
     assert all(layer.use_bias != batch_norm for layer in convolutions)
     assert all(layer.center and not layer.scale for layer in normalizations)
+
+
+def test_inception_v3_is_that_of_keras_applications():
+    theirs = keras.applications.InceptionV3(weights=None, classifier_activation=None)
+    ours = inception_v3((299, 299, 3), 1000)
+    assert ours.count_params() == theirs.count_params()
+    for layer, other in zip(ours.layers, theirs.layers, strict=True):
+        assert layer.output.shape == other.output.shape
+        shapes = [[w.shape for w in x.weights] for x in (layer, other)]
+        assert shapes[0] == shapes[1]
+
+
+def test_inception_v3_computes_what_keras_applications_computes():
+    shape = (75, 75, 3)
+    ours = inception_v3(shape, 10)
+    theirs = keras.applications.InceptionV3(
+        weights=None, input_shape=shape, classes=10, classifier_activation=None
+    )
+    rng = np.random.default_rng(0)
+    # Biases and moving statistics are all 0 or 1 before, and hide what is mixed up.
+    weights = [w + rng.normal(0, 0.01, w.shape) for w in ours.get_weights()]
+    for model in (ours, theirs):
+        model.set_weights(weights)
+    said, expected = (m.predict_on_batch(images(2, shape)) for m in (ours, theirs))
+    assert np.ptp(expected) > 0.01
+    np.testing.assert_allclose(said, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_switches_of_inception_v3():
+    plain = inception_v3((75, 75, 3), 10, 0.1, 0.2, batch_norm=False)
+    assert not layers_of(plain, keras.layers.BatchNormalization)
+    assert [x.rate for x in layers_of(plain, keras.layers.Dropout)] == [0.2]
+    trainable = inception_v3((75, 75, 3), 10).trainable_weights
+    assert plain.count_params() == sum(int(np.prod(w.shape)) for w in trainable)
+    kernels = [w for w in plain.trainable_weights if w.path.endswith("kernel")]
+    assert len(kernels) == len(layers_of(plain, keras.layers.Conv2D)) + 1
+    penalty = 0.05 * sum(float(np.square(w.numpy()).sum()) for w in kernels)
+    assert float(sum(plain.losses)) == pytest.approx(penalty, rel=1e-4)
 
 
 def test_hidden_units_of_the_mlp():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common import datasets, reviews
+from common import datasets, distribution, imagenet, reviews
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(
@@ -83,8 +83,9 @@ def test_training_command_parses(script, flags, monkeypatch, capsys):
     def stop(*args, **kwargs):
         raise _Parsed
 
-    for loads in (datasets, reviews):
-        monkeypatch.setattr(loads, "load", stop)
+    for room in (datasets, imagenet, reviews):
+        monkeypatch.setattr(room, "load", stop)
+    monkeypatch.setattr(distribution, "start", lambda *args: None)
     main = importlib.import_module(script.removesuffix(".py")).main
     if "--help" in flags:
         with pytest.raises(SystemExit, match="0"):

@@ -130,14 +130,16 @@ def test_values_equal_to_the_scripts_defaults_do_not_show():
 def test_options_are_never_in_the_name():
     flags = (
         "--results-dir r --models-dir m --data-dir d --no-resume --overwrite "
-        "--save-init --checkpoint-every 5 --tensorboard t --quiet"
+        "--save-init --checkpoint-every 5 --tensorboard t --quiet "
+        "--distribute A:6380 --process 1/2"
     ).split()
-    regime, options = read("--random-labels", *flags)
-    plain, without = read("--random-labels")
+    regime, options = read("--random-labels", *flags, image_size=299)
+    plain, without = read("--random-labels", image_size=299)
     assert (regime, options.name) == (plain, without.name)
     changed = {f for f in options._fields if getattr(options, f) != getattr(without, f)}
     assert changed == set(options._fields) - {"name", "script"}
-    assert options[3:] == ("r", "m", "d", False, True, True, 5, "t", True)
+    assert options[3:12] == ("r", "m", "d", False, True, True, 5, "t", True)
+    assert options[12:] == ("A:6380", (1, 2)) and not options.chief and without.chief
 
 
 def test_the_command_starts_the_run_again():
@@ -395,14 +397,15 @@ def test_help_shows_the_docstring_and_two_groups(capsys):
     measured, run = text.split("how it is run (never in the name):")
     measured = measured.split("what is measured (decides the run's name):")[1]
     regime, options = read(**INCEPTION)
+    own = "hidden depth width model words word_dropout image_size".split()
     for field in vars(regime):
-        if field not in ("hidden", "depth", "width", "model", "words", "word_dropout"):
+        if field not in own:
             assert f"--{field.replace('_', '-')}" in measured
             assert f"--{field.replace('_', '-')}" not in run
-    for flag in options._fields[3:]:
+    for flag in options._fields[3:-2]:  # the last are for images in files
         flag = "--no-resume" if flag == "resume" else f"--{flag.replace('_', '-')}"
         assert flag in run and flag not in measured
-    assert "--hidden" not in text
+    assert not any(flag in text for flag in ("--hidden", "--image-size", "--distrib"))
     assert "default: 0.1 with sgd" in " ".join(measured.split())
 
 

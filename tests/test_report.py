@@ -1,5 +1,6 @@
 """Tables are redrawn from records alone, and README shows what they say."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -238,6 +239,30 @@ def test_redrawing_changes_no_byte_and_imports_no_keras(tmp_path, make_up):
     stems = {path.stem for path in drawn[0] if path.suffix == ".svg"}
     assert {"figure_1a", "figure_1b", "figure_1c", "figure_2b", "explicit"} <= stems
     assert drawn[0] == drawn[1]
+
+
+def test_table_2_stands_beside_the_papers_values(tmp_path, make_up):
+    runs = rows_of("table_2", tmp_path)
+    head, lines = tables.table_2(runs)
+    assert len(lines) == 7 and sum(line.count("not yet run") for line in lines) == 28
+    # Settings of the paper's rows against the flags of ours.
+    for line, row in zip(lines, runs, strict=True):
+        cells = dict(zip(head, line, strict=False))
+        assert (cells["labels"] == "random") == ("--random-labels" in row.command)
+        assert (cells["augmentation"] == "yes") == ("--augment" in row.command)
+        assert (cells["dropout"] == "yes") == ("--dropout" in row.command)
+        assert (cells["weight decay"] == "yes") == ("--wd" in row.command)
+    name = make_up(tmp_path, artefacts.TABLE_2[4], train=0.9, test=0.6)
+    path = tmp_path / f"{name}.json"
+    record = json.loads(path.read_text())
+    record["final"] |= {"train_top5_accuracy": 0.99, "val_top5_accuracy": 0.8}
+    path.write_text(json.dumps(record))
+    text, readme = pages(tmp_path)
+    shown = (
+        "| 4 | true | no | no | no | 90.00 | 99.53 recalled | 60.00 | 59.80 (63.16) "
+    )
+    assert shown in readme and "| 99.00 | 100.00 recalled | 80.00 | 80.38 (" in readme
+    assert "<span>not yet run</span>" in text and "72.95" in text
 
 
 def test_a_script_that_names_itself_is_shown(tmp_path):

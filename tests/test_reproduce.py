@@ -101,6 +101,17 @@ def test_the_flags_of_a_printed_command(capsys, tmp_path):
     )
 
 
+def test_more_flags_for_every_run(tmp_path, capsys):
+    more = ["--flags", "--epochs 2 --distribute", "--results-dir", str(tmp_path)]
+    jobs = jobs_of("table_2", *more, "--dataset", "synthetic")
+    assert len({job.name for job in jobs}) == 7
+    assert all("_synthetic_" in job.name and "_epochs2_" in job.name for job in jobs)
+    lines = dry_run(capsys, "table_2", *more)
+    assert all(" --epochs 2 --distribute --results-dir" in line for line in lines)
+    with pytest.raises(cli.UsageError, match="min_norm.py.* names itself"):
+        jobs_of("kernels", *more)
+
+
 def test_a_command_of_two_artefacts_is_one_run():
     apart = [job.name for name in ("table_1", "figure_1") for job in jobs_of(name)]
     together = [job.name for job in jobs_of("table_1", "figure_1")]

@@ -70,7 +70,8 @@ def test_shares_are_disjoint_unless_there_are_too_few(workers, monkeypatch):
     cores = [core for share, _ in shares for core in share]
     assert set(cores) == {2, 3, 4, 5, 9} and all(share for share, _ in shares)
     assert len(cores) == max(5, workers)
-    assert [gpu for _, gpu in shares] == [str(i % 2) for i in range(workers)]
+    expected = [str(i % 2) for i in range(workers)] if workers > 1 else ["0,1"]
+    assert [gpu for _, gpu in shares] == expected
 
 
 def test_only_visible_gpus(monkeypatch):

@@ -1,0 +1,59 @@
+r"""Inception v3 on ImageNet, or on any folder of images: true and random labels.
+
+  python imagenet_inception_v3.py --dataset synthetic --image-size 75 \
+      --batch-size 32 --lr 0.01 --epochs 2              # tiny: minutes
+  python imagenet_inception_v3.py         # ImageNet in ~/.keras/datasets/imagenet
+  python imagenet_inception_v3.py --data-dir DIR --random-labels      # or in DIR; noise
+  python imagenet_inception_v3.py --data-dir DIR --augment crop,flip,color --wd 4e-5
+  python imagenet_inception_v3.py --data-dir DIR --dataset flowers   # your own images
+  python imagenet_inception_v3.py --data-dir DIR --distribute        # all devices
+
+Zhang et al. (2017), Table 2. DIR holds train/CLASS/*.JPEG and val/CLASS/*.JPEG, or
+TFRecords. Several hosts (the first is A), and folders that all of them see:
+
+  KERAS_BACKEND=jax python imagenet_inception_v3.py --distribute A:6380 --process 0/2
+
+Writes results/NAME.csv (a line an epoch), results/NAME.json and saved_models/NAME.h5.
+Type it again (on every host) to continue an interrupted run.
+"""
+
+from common import cli, corruptions, distribution, imagenet, streaming, training
+from common.models.inception_v3 import inception_v3
+from common.regime import parse
+
+
+def main(argv=None):
+    regime, options = parse(
+        __doc__,
+        __file__,
+        argv,
+        dataset="imagenet",
+        image_size=299,
+        batch_norm=True,
+        lr=0.1,
+        batch_size=256,
+        epochs=100,
+    )
+    distribution.start(options, regime.batch_size)
+    data = imagenet.load(
+        regime.dataset, regime.train_size, regime.data_seed, options.data_dir
+    )
+    data = corruptions.corrupt(
+        data, regime.label_corruption, regime.label_noise, seed=regime.data_seed
+    )
+    feed = streaming.Feed(data, regime, options.process)
+
+    def build():
+        return inception_v3(
+            feed.input_shape,
+            feed.num_classes,
+            regime.wd,
+            regime.dropout,
+            regime.batch_norm,
+        )
+
+    return training.run(build, feed, regime, options)
+
+
+if __name__ == "__main__":
+    cli.run(main, distribution.leave)
