@@ -158,7 +158,7 @@ def load(name, train_size=None, data_seed=0, data_dir=None) -> Data:
 
 
 def subset(data, train_size, seed):
-    """Returns `Data` with the first `train_size` training examples; see `load`."""
+    """Returns the data with its first `train_size` training examples; see `load`."""
     x_train, y_train = data.x_train, data.y_train
     if train_size is not None and not 1 <= train_size <= len(y_train):
         raise UsageError(

@@ -105,9 +105,7 @@ def _with_tensorflow(content, size, drawn, augment):
     image = tf.cond(tf.io.is_jpeg(content), jpeg, other)
     image = tf.image.resize(tf.ensure_shape(image, [None, None, 3]), (size, size))
     if "flip" in augment:
-        flipped = functools.partial(
-            tf.reverse, image, [1]
-        )  # a slice is ten times slower
+        flipped = functools.partial(tf.reverse, image, [1])  # a slice: ten times slower
         image = tf.cond(drawn[4] > 0, flipped, lambda: image)
     if "color" in augment:  # as `augmentations.apply`
         grey = tf.reduce_sum(tf.reduce_mean(image, (0, 1)) * augmentations.LUMA)

@@ -31,9 +31,7 @@ class Images(NamedTuple):
 
     name: str
     folder: Path
-    x_train: (
-        np.ndarray
-    )  # (n,) of (path below the folder, offset, length; 0: to the end)
+    x_train: np.ndarray  # (n,) of (path below the folder, offset, length or 0: all)
     y_train: np.ndarray  # (n,) int32
     x_test: np.ndarray  # (m,)
     y_test: np.ndarray  # (m,) int32, never corrupted
@@ -91,18 +89,11 @@ def load(name, train_size=None, data_seed=0, data_dir=None) -> Images:
             "what it is a name of its own: --dataset NAME."
         )
     x_train, y_train = train[0], y_train.astype(np.int32)
-    if train_size is not None and not 1 <= train_size <= len(y_train):
-        raise UsageError(
-            f"train_size={train_size}: {name} has {len(y_train)} training examples. "
-            f"Expected 1 to {len(y_train)}."
-        )
-    if train_size is not None and train_size < len(y_train):
-        kept = datasets.balanced_order(y_train, data_seed)[:train_size]
-        x_train, y_train = x_train[kept], y_train[kept]
     y_test = np.searchsorted(classes, test[1]).astype(np.int32)
-    return Images(
+    data = Images(
         name, folder, x_train, y_train, test[0], y_test, len(classes), y_train
     )
+    return datasets.subset(data, train_size, data_seed)
 
 
 def write_synthetic(folder):
