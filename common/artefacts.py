@@ -131,6 +131,10 @@ KERNELS = {
         f"{_CONV} --train-size 5000 --filters 640 800 1024 2048 --ridge 0 0.1",
         "cifar10_n5000_random_conv_filters640-800-1024-2048_ridge0-0.1",
     ),
+    "CIFAR-10, random filters, 20,000 images": (
+        f"{_CONV} --train-size 20000 --filters 4096 8192 --ridge 0 0.1",
+        "cifar10_n20000_random_conv_filters4096-8192_ridge0-0.1",
+    ),
     "SGD on a linear model": ("--sgd", "sgd_mnist"),
 }
 # Of scripts of several parts, which are not named after a data set.
