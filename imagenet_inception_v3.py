@@ -1,7 +1,7 @@
 r"""Inception v3 on ImageNet, or on any folder of images: true and random labels.
 
   python imagenet_inception_v3.py --dataset synthetic --image-size 75 \
-      --batch-size 32 --lr 0.01 --epochs 2              # tiny: minutes
+      --batch-size 32 --optimizer adam --epochs 2              # tiny: minutes
   python imagenet_inception_v3.py         # ImageNet in ~/.keras/datasets/imagenet
   python imagenet_inception_v3.py --data-dir DIR --random-labels      # or in DIR; noise
   python imagenet_inception_v3.py --data-dir DIR --augment crop,flip,color --wd 4e-5
