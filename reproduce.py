@@ -23,10 +23,17 @@ from pathlib import Path
 from common import artefacts, cli, cluster, datasets, records, reviews, runner
 
 ROOT = Path(__file__).resolve().parent
-TRAIN_SIZES = {"cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000}
-TRAIN_SIZES |= {"fashion_mnist": 60_000, "mnist_5k": 4_000, "synthetic": 2_000}
-TRAIN_SIZES |= {"imdb": 25_000, "synthetic_text": 2_000}
-TRAIN_SIZES |= {"imagenet": 1_281_167}
+TRAIN_SIZES = {
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "mnist": 60_000,
+    "fashion_mnist": 60_000,
+    "mnist_5k": 4_000,
+    "synthetic": 2_000,
+    "imdb": 25_000,
+    "synthetic_text": 2_000,
+    "imagenet": 1_281_167,
+}
 
 
 def main(argv=None):

@@ -29,7 +29,7 @@ COLOURS = {
     "Inception without BatchNorm": "#ABABAB",
     "bag of embeddings": "#FFBC79",
     "CNN on words": "#5F9ED1",
-    "LSTM": "#C85200",
+    "LSTM": ORANGE,
     "transformer": "#898989",
 }
 # One line style a regime; markers tell the corruptions of pixels apart.

@@ -1,5 +1,6 @@
 """What the tests share: a backend, no GPU, a tiny data set, made-up records."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -90,3 +91,24 @@ def make_up():
         return options.name
 
     return make
+
+
+@pytest.fixture
+def ctrl_c(monkeypatch):
+    """Function of an epoch (from 0): within it, Ctrl-C comes as that epoch begins."""
+    from common import training  # here: most tests need no Keras
+
+    begin = training._History.on_epoch_begin
+
+    @contextlib.contextmanager
+    def within(last):
+        def interrupt(self, epoch, logs=None):
+            if epoch == last:
+                raise KeyboardInterrupt
+            begin(self, epoch, logs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training._History, "on_epoch_begin", interrupt)
+            yield
+
+    return within

@@ -10,7 +10,7 @@ from imagenet_run import small
 from jpegs import write_folder
 
 import imagenet_inception_v3
-from common import cli, decoding, distribution, models, records, training
+from common import cli, decoding, distribution, models, records
 from common.models.inception_v3 import inception_v3
 
 ROOT = Path(__file__).parents[1]
@@ -69,20 +69,11 @@ def test_inception_v3_trains_and_leaves_its_files(run, images, tmp_path):
     assert float(row["val_accuracy"]) == pytest.approx(right)
 
 
-def test_an_interrupted_run_ends_bit_for_bit_the_same(run, tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_bit_for_bit_the_same(run, tmp_path, ctrl_c):
     flags = "--epochs 4 --augment crop,flip,color --dropout 0.2 --random-labels"
     _, whole = run(flags, tmp_path / "whole")
-    begin = training._History.on_epoch_begin
-
-    def interrupt(self, epoch, logs=None):
-        if epoch == 2:
-            raise KeyboardInterrupt
-        begin(self, epoch, logs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training._History, "on_epoch_begin", interrupt)
-        with pytest.raises(cli.Interrupted):
-            run(flags, tmp_path / "cut")
+    with ctrl_c(2), pytest.raises(cli.Interrupted):
+        run(flags, tmp_path / "cut")
     record, cut = run(flags, tmp_path / "cut")
     assert record["resumed_at"] == [2]
     assert rows_of(cut) == rows_of(whole) and len(rows_of(cut)) == 4

@@ -8,7 +8,7 @@ import pytest
 
 import analyze
 import imdb_text
-from common import cli, models, records, reviews, training
+from common import cli, models, records, reviews
 from common.regime import TEXT_MODELS
 
 ROOT = Path(__file__).parents[1]
@@ -52,22 +52,13 @@ def test_random_labels_of_a_few_reviews_are_memorized(model, tmp_path):
     assert "labels that carry no information" in records.verdict(record)
 
 
-def test_resumed_it_ends_as_if_never_interrupted(tmp_path, monkeypatch):
+def test_resumed_it_ends_as_if_never_interrupted(tmp_path, ctrl_c):
     flags = TINY + "--model cnn --train-size 100 --batch-size 32 --epochs 4 "
     flags += "--dropout 0.2 --word-dropout 0.3 --words shuffled_each --wd 1e-3 "
     flags += "--label-corruption 0.5"
     _, whole = run(flags, tmp_path / "whole")
-    begin = training._History.on_epoch_begin
-
-    def interrupt(self, epoch, logs=None):
-        if epoch == 2:
-            raise KeyboardInterrupt
-        begin(self, epoch, logs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training._History, "on_epoch_begin", interrupt)
-        with pytest.raises(cli.Interrupted):
-            run(flags, tmp_path / "cut")
+    with ctrl_c(2), pytest.raises(cli.Interrupted):
+        run(flags, tmp_path / "cut")
     record, paths = run(flags, tmp_path / "cut")
     assert record["resumed_at"] == [2]
     lines = [
