@@ -12,7 +12,6 @@ from initialization. Definitions, formulas and sources: common/measures.py and
 common/curvature.py.
 """
 
-import argparse
 import math
 import re
 import sys
@@ -65,11 +64,7 @@ class Measured(NamedTuple):
 
 def parse(argv):
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.parser("analyze", __doc__)
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.h5")
     parser.add_argument(
         "--dataset",

@@ -23,7 +23,6 @@ standard deviation. Writes results/NAME.csv, .json and figures/NAME_*.png for ea
 NAME = expressivity_PART_..., and continues an interrupted run.
 """
 
-import argparse
 import functools
 import sys
 import time
@@ -74,12 +73,7 @@ def parse(argv):
 
     The names are those of the records, with spaces between.
     """
-    parser = argparse.ArgumentParser(
-        prog="expressivity.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.parser("expressivity", __doc__)
     text = f"{', '.join(DEFAULTS)} (default: all)"
     parser.add_argument("parts", nargs="*", metavar="PART", help=text)
     group = parser.add_argument_group("what is measured (decides the name)")

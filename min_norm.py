@@ -26,7 +26,6 @@ results/figures/, with --kernel linear on pixels saved_models/NAME.h5. Memory an
 are estimated first. Finished settings are kept; of an unfinished one nothing is.
 """
 
-import argparse
 import functools
 import itertools
 import sys
@@ -54,12 +53,7 @@ FILTERS = (8192, 16384, 32000)  # the paper's, and what leads there
 def parse(argv):
     """Returns the flags and the run's name, which shows what is not the default."""
     number = regime.number
-    parser = argparse.ArgumentParser(
-        prog="min_norm.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.parser("min_norm", __doc__)
     group = parser.add_argument_group("what is measured (decides the run's name)")
     add, integer, positive = group.add_argument, number(int, 1), number(float, 0, 1e9)
     add("--dataset", default="mnist", help=", ".join(datasets.NAMES), metavar="NAME")

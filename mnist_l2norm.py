@@ -62,12 +62,7 @@ SHOWN = {  # file: {column: what the axis says}
 def parse(argv):
     """Returns the flags and the run's name, which shows what is not the default."""
     number = regime.number
-    parser = argparse.ArgumentParser(
-        prog="mnist_l2norm.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.parser("mnist_l2norm", __doc__)
     group = parser.add_argument_group("what is measured (decides the run's name)")
     named = {}  # destination: (default, its part of the name)
 

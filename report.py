@@ -9,7 +9,6 @@ Every number comes from a record; what has none reads "not yet run". The paper's
 values stand beside ours, from common/paper.csv, with how sure each is.
 """
 
-import argparse
 import difflib
 import re
 from pathlib import Path
@@ -31,11 +30,7 @@ COMPARED = (  # of a record, what two runs are compared by
 
 def parse(argv):
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.parser("report", __doc__)
     parser.add_argument("--results-dir", default="results", metavar="DIR", type=Path)
     parser.add_argument(
         "--compare",

@@ -212,12 +212,7 @@ def _count(text):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="reproduce.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.parser("reproduce", __doc__)
     known = ", ".join(artefacts.ARTEFACTS)
     parser.add_argument("artefact", nargs="*", help=f"some of: {known}")
     add = parser.add_argument_group("what is run").add_argument

@@ -1,5 +1,6 @@
-"""How a script ends: exit codes and one-line errors (imports no Keras)."""
+"""How a script begins and ends: `--help`, exit codes, one-line errors (no Keras)."""
 
+import argparse
 import sys
 
 
@@ -16,6 +17,16 @@ class MendableError(Exception):
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, with a message that says how to go on: exit code 130."""
+
+
+def parser(script, doc):
+    """Returns an `ArgumentParser` whose `--help` shows `doc` as it is written."""
+    return argparse.ArgumentParser(
+        prog=f"{script}.py",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
 
 
 def run(main, leave=sys.exit):

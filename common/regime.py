@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common import cli
 from common.augmentations import NAMES as AUGMENTATIONS
 
 LABEL_NOISE = ("uniform", "exclusive", "pair", "exact")
@@ -311,12 +312,7 @@ def _batch_size(text):
 
 
 def _parser(doc, script, defaults):
-    parser = argparse.ArgumentParser(
-        prog=f"{script}.py",
-        description=doc,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.parser(script, doc)
     group = parser.add_argument_group("what is measured (decides the run's name)")
 
     def add(*flags, default, text, shown=None, **more):
