@@ -1,6 +1,6 @@
 """Training throughput against PyTorch: images per second, interleaved in one run.
 
-  python benchmarks/throughput.py                  # AlexNet and MLP 1x512
+  python benchmarks/throughput.py                  # AlexNet, Inception, MLP 1x512
   python benchmarks/throughput.py --rounds 9       # closer medians
 
 Each contender is a process of its own that trains when its turn comes, so that
@@ -8,7 +8,8 @@ a change in the machine's speed meets all of them: A B C A B C ... Ours is the
 scripts' path (feed, `fit`, metrics), in the precision that `auto` chooses and in
 float32. PyTorch trains the same network (float32, channels_last,
 torch.nn.LocalResponseNorm) on whitened arrays held in memory; without PyTorch
-(`pip install torch`) ours is measured alone. Batch 128, random images.
+(`pip install torch`) ours is measured alone. Inception also trains with Keras's own
+BatchNormalization in place of ours. Batch 128, random images.
 """
 
 import argparse
@@ -24,16 +25,18 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 BATCH = 128
-BATCHES = {"alexnet": 40, "mlp": 400}  # a turn: seconds
+BATCHES = {"alexnet": 40, "inception": 10, "mlp": 400}  # a turn: seconds
 CONTENDERS = ("ours auto", "ours float32", "pytorch float32")
+UNFUSED = "ours auto, Keras's BatchNorm"  # of Inception alone
 
 
-def ours(model_name, precision):
+def ours(model_name, precision, fused=True):
     """Returns a function that trains for one turn as the scripts do."""
     import keras
 
     from common import hardware, training
     from common.datasets import Data
+    from common.models import inception
     from common.models.alexnet import small_alexnet
     from common.models.mlp import mlp
     from common.pipelines import Feed
@@ -45,8 +48,10 @@ def ours(model_name, precision):
         keras.config.set_dtype_policy(f"mixed_{precision}")
     x, y = _images(BATCHES[model_name] * BATCH)
     feed = Feed(Data("random", x, y, x[:100], y[:100], 10, y), BATCH)
-    build = {"alexnet": small_alexnet, "mlp": mlp}[model_name]
-    model = build(feed.input_shape, 10)
+    if not fused:
+        inception.FusedBatchNormalization = keras.layers.BatchNormalization
+    build = {"alexnet": small_alexnet, "inception": inception.small_inception}
+    model = build.get(model_name, mlp)(feed.input_shape, 10)
     training.compile_model(model, feed, regime)
     batches = feed.batches()  # once, as a run does
 
@@ -75,6 +80,8 @@ def pytorch(model_name):
         model = nn.Sequential(
             nn.Flatten(), nn.Linear(2352, 512), nn.ReLU(), nn.Linear(512, 10)
         )
+    elif model_name == "inception":
+        model = _pytorch_inception()
     else:
 
         def module(channels):
@@ -92,7 +99,9 @@ def pytorch(model_name):
             *(nn.Linear(64 * 7 * 7, 384), nn.ReLU()),
             *(nn.Linear(384, 192), nn.ReLU()),
             nn.Linear(192, 10),
-        ).to(memory_format=torch.channels_last)
+        )
+    if model_name != "mlp":
+        model = model.to(memory_format=torch.channels_last)
         x = x.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     criterion = nn.CrossEntropyLoss()
@@ -106,6 +115,41 @@ def pytorch(model_name):
     return turn
 
 
+def _pytorch_inception():
+    import torch
+    from torch import nn
+
+    def module(channels, filters, size, stride=1):
+        return nn.Sequential(
+            nn.Conv2d(channels, filters, size, stride, size // 2, bias=False),
+            nn.BatchNorm2d(filters),
+            nn.ReLU(),
+        )
+
+    class Branches(nn.ModuleList):
+        def forward(self, x):
+            return torch.cat([branch(x) for branch in self], 1)
+
+    stack, channels = [module(3, 96, 3)], 96
+    for filters in (
+        *((32, 32), (32, 48), 80),
+        *((112, 48), (96, 64), (80, 80), (48, 96), 96),
+        *((176, 160), (176, 160)),
+    ):
+        if isinstance(filters, tuple):
+            branches = [
+                module(channels, n, k) for n, k in zip(filters, (1, 3), strict=True)
+            ]
+            channels = sum(filters)
+        else:
+            branches = [module(channels, filters, 3, 2), nn.MaxPool2d(3, 2, 1)]
+            channels += filters
+        stack.append(Branches(branches))
+    return nn.Sequential(
+        *stack, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)
+    )
+
+
 def _images(count):
     import numpy as np
 
@@ -115,24 +159,26 @@ def _images(count):
 
 
 def worker(contender, model_name):
-    """Trains one turn for every line on stdin; answers images per second."""
+    """Trains a turn for every line on stdin; answers images/s, by wall and CPU."""
     if contender.startswith("ours"):
-        turn = ours(model_name, contender.split()[1])
+        precision = "float32" if "float32" in contender else "auto"
+        turn = ours(model_name, precision, fused=contender != UNFUSED)
     else:
         turn = pytorch(model_name)
     turn()  # traces, compiles, warms up
     print("ready", flush=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         turn()
-        rate = BATCHES[model_name] * BATCH / (time.perf_counter() - start)
-        print(rate, flush=True)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        count = BATCHES[model_name] * BATCH
+        print(count / wall, count / cpu, flush=True)
 
 
 def measure(model_name, rounds):
-    """Runs the contenders in turn and returns {contender: [images/s, ...]}."""
+    """Runs the contenders in turn; returns {contender: [its rates of a turn, ...]}."""
     processes = {}
-    for contender in CONTENDERS:
+    for contender in (*CONTENDERS, *[UNFUSED] * (model_name == "inception")):
         process = subprocess.Popen(
             [sys.executable, __file__, "--worker", contender, model_name],
             stdin=subprocess.PIPE,
@@ -148,7 +194,8 @@ def measure(model_name, rounds):
     for _ in range(rounds):
         for contender, process in processes.items():
             print("go", file=process.stdin, flush=True)
-            rates[contender].append(float(process.stdout.readline()))
+            line = process.stdout.readline().split()
+            rates[contender].append([float(word) for word in line])
     for process in processes.values():
         process.stdin.close()
         process.wait()
@@ -161,22 +208,36 @@ def main():
     )
     parser.add_argument("--rounds", type=int, default=7, help="turns of each")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--network", choices=BATCHES, help="one (default: all)")
     arguments = parser.parse_args()
     if arguments.worker:
         return worker(*arguments.worker)
-    print(f"{'network':8} {'contender':16} {'images/s':>9} {'min-max':>15}  ratio")
-    for model_name in BATCHES:
+    print(
+        f"{'network':9} {'contender':28} {'images/s':>9} {'min-max':>15} {'ratio':>6}"
+        f"{'per CPU s':>11} {'ratio':>6}"
+    )
+    for model_name in [arguments.network] if arguments.network else BATCHES:
         rates = measure(model_name, arguments.rounds)
-        for contender, values in rates.items():
-            ratio = ""
-            if base := rates.get("pytorch float32"):
-                # Round by round: neighbours in time met the same machine.
-                pairs = [a / b for a, b in zip(values, base, strict=True)]
-                ratio = f"{statistics.median(pairs):.2f}"
-            print(
-                f"{model_name:8} {contender:16} {statistics.median(values):9,.0f} "
-                f"{min(values):7,.0f}-{max(values):,.0f}  {ratio}"
+        base = rates.get("pytorch float32")
+        for contender, turns in rates.items():
+            (wall, wall_ratio), (cpu, cpu_ratio) = (
+                _summary(turns, base, kind) for kind in (0, 1)
             )
+            print(
+                f"{model_name:9} {contender:28} {statistics.median(wall):9,.0f} "
+                f"{min(wall):7,.0f}-{max(wall):<7,.0f} {wall_ratio:>6}"
+                f"{statistics.median(cpu):11,.0f} {cpu_ratio:>6}"
+            )
+
+
+def _summary(turns, base, kind):
+    """The rates of wall (0) or CPU time (1), and the median ratio to the base's."""
+    rates = [turn[kind] for turn in turns]
+    if not base:
+        return rates, ""
+    # Round by round: neighbours in time met the same machine.
+    pairs = [rate / other[kind] for rate, other in zip(rates, base, strict=True)]
+    return rates, f"{statistics.median(pairs):.2f}"
 
 
 if __name__ == "__main__":

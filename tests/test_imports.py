@@ -142,9 +142,10 @@ def test_light_modules_load_no_keras_when_run():
 
 def test_tensorflow_is_imported_where_it_must_be():
     users = {m for m, names in COMMON.items() if "tensorflow" in " ".join(names)}
-    # tf.data; second derivatives; one XLA program for many networks; images; devices.
+    # tf.data; second derivatives; one XLA program for many networks; images; devices;
+    # a fused op.
     usual = {"pipelines", "curvature", "replicas", "decoding", "distribution"}
-    assert users <= {f"common.{room}" for room in usual}
+    assert users <= {f"common.{room}" for room in {*usual, "models.layers"}}
     for module, names in COMMON.items():  # one Keras, whatever the backend
         assert not any(
             name.startswith(("tensorflow.keras", "tf_keras")) for name in names

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import models
+from common import curvature, models
 from common.cli import MendableError
 from common.models import text
 from common.models.alexnet import small_alexnet
 from common.models.inception import small_inception
 from common.models.inception_v3 import inception_v3
-from common.models.layers import LocalResponseNormalization
+from common.models.layers import (
+    FusedBatchNormalization,
+    LocalResponseNormalization,
+)
 from common.models.mlp import mlp
 from common.models.wide_resnet import wide_resnet
 
@@ -492,6 +495,84 @@ def test_fit_trains_with_the_batchs_statistics():
     model.predict_on_batch(images(4, inputs.shape[1:]))
     for variable, value in zip(moving, trained, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def both_normalizations(dtype="float32", **options):
+    """Keras's layer and ours, with the same weights (none at its initial value)."""
+    pair = [
+        layer(momentum=0.9, dtype=dtype, **options)
+        for layer in (keras.layers.BatchNormalization, FusedBatchNormalization)
+    ]
+    rng = np.random.default_rng(1)
+    for layer in pair:
+        layer.build((None, 6, 5, 4))
+    weights = [rng.uniform(0.5, 2, w.shape) for w in pair[0].weights]
+    for layer in pair:
+        layer.set_weights(weights)
+    return pair
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [("float64", 0), ("float32", 1e-5), ("mixed_bfloat16", 0.02)],
+)
+@pytest.mark.parametrize("scale", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_fused_batch_normalization_is_that_of_keras(dtype, tolerance, scale, training):
+    x = tf.constant(images(8, (6, 5, 4)) * 3 + 1)
+    weigh = tf.constant(images(8, (6, 5, 4))[::-1])
+    found = []
+    for layer in both_normalizations(dtype, scale=scale):
+        inputs = tf.cast(x, layer.compute_dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, training=training)
+            total = tf.reduce_sum(
+                tf.cast(outputs, "float64") * tf.cast(weigh, "float64")
+            )
+        variables = [inputs, *(v.value for v in layer.trainable_variables)]
+        gradients = tape.gradient(total, variables)
+        found.append([outputs, *gradients, *layer.get_weights()])
+        assert outputs.dtype == layer.compute_dtype
+    for theirs, ours in zip(*found, strict=True):
+        theirs, ours = (np.asarray(tf.cast(a, "float64")) for a in (theirs, ours))
+        scatter = tolerance * np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=scatter)
+
+
+def test_frozen_fused_batch_normalization_is_in_inference_mode():
+    theirs, ours = both_normalizations()
+    theirs.trainable = ours.trainable = False
+    x = images(8, (6, 5, 4))
+    before = ours.get_weights()
+    np.testing.assert_allclose(
+        ours(x, training=True), theirs(x, training=True), rtol=1e-5, atol=1e-5
+    )
+    for weight, value in zip(ours.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_curvature_through_fused_batch_normalization():
+    # The second derivative of the op, and its derivative in the pixels.
+    inputs = keras.Input((6, 5, 3))
+    theirs, ours = both_normalizations()
+    convolution = keras.layers.Conv2D(4, 3, padding="same")(inputs)
+    head = keras.layers.Dense(3)
+    flat = [
+        keras.layers.Flatten()(keras.activations.softplus(layer(convolution)))
+        for layer in (theirs, ours)
+    ]
+    networks = [keras.Model(inputs, head(x)) for x in flat]
+    x, y = images(8, (6, 5, 3)), np.arange(8) % 3
+    products = []
+    for network in networks:
+        hessian = curvature.Hessian(network, x, y)
+        direction = np.random.default_rng(2).standard_normal(hessian.shape[0])
+        products.append(hessian @ direction)
+    error = np.linalg.norm(products[1] - products[0]) / np.linalg.norm(products[0])
+    assert error < 1e-5
+    norms = [curvature.jacobian_norms(network, x) for network in networks]
+    np.testing.assert_allclose(norms[1], norms[0], rtol=1e-4)
 
 
 # Loading

@@ -18,8 +18,9 @@ ALLOWED_LAYERS = frozenset(
     Activation Softmax Flatten Reshape Dropout MaxPooling2D AveragePooling2D
     GlobalAveragePooling2D GlobalMaxPooling2D Concatenate Add ZeroPadding2D Rescaling
     Embedding Conv1D LSTM MultiHeadAttention LayerNormalization GlobalAveragePooling1D
-    GlobalMaxPooling1D rethinking>LocalResponseNormalization rethinking>ShiftedReLU
-    rethinking>IsWord rethinking>ClearPadding rethinking>AddPositions""".split()
+    GlobalMaxPooling1D rethinking>LocalResponseNormalization
+    rethinking>FusedBatchNormalization rethinking>ShiftedReLU rethinking>IsWord
+    rethinking>ClearPadding rethinking>AddPositions""".split()
 )
 
 

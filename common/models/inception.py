@@ -2,7 +2,7 @@
 
 import keras
 
-from common.models.layers import l2, logits
+from common.models.layers import FusedBatchNormalization, l2, logits
 
 
 def small_inception(
@@ -36,7 +36,7 @@ def small_inception(
         )(x)
         if batch_norm:
             # Keras's momentum of 0.99 lags behind in runs of a few thousand steps.
-            x = keras.layers.BatchNormalization(scale=False, momentum=0.9)(x)
+            x = FusedBatchNormalization(scale=False, momentum=0.9)(x)
         return keras.layers.ReLU()(x)
 
     def inception(x, filters_1x1, filters_3x3):

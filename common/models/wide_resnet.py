@@ -2,7 +2,7 @@
 
 import keras
 
-from common.models.layers import l2, logits
+from common.models.layers import FusedBatchNormalization, l2, logits
 
 
 def wide_resnet(
@@ -49,7 +49,7 @@ def wide_resnet(
 
     def activate(x):
         # Keras's momentum of 0.99 lags behind in runs of a few thousand steps.
-        return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+        return keras.layers.ReLU()(FusedBatchNormalization(momentum=0.9)(x))
 
     def block(x, filters, strides):
         y = activate(x)
