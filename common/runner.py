@@ -187,9 +187,14 @@ def why_failed(code, job):
     """What to tell of a process that has ended; empty when it left its record."""
     if code == 0 and job.paths.json.exists():
         return ""
+    # Since its start; where another process runs the same and writes here too, the
+    # line that is the script's own (`cli.run`).
     lines = [x for x in job.log.read_text(errors="replace").splitlines() if x.strip()]
+    begun = [i for i, line in enumerate(lines) if line.startswith("$ python")][-1]
+    own = f"{Path(job.command[0]).name}: "
+    last = [x for x in lines[begun:] if x.startswith(own)][-1:] or lines[-1:]
     what = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
-    return f"{what}{'' if code else ', but no record'}: {lines[-1].strip()}"
+    return f"{what}{'' if code else ', but no record'}: {last[0].strip()}"
 
 
 # What is told while it goes on.

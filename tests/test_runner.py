@@ -51,6 +51,19 @@ def test_a_failed_run_is_named_and_the_rest_go_on(job, tmp_path, capsys):
     assert "b: FAILED, exit code 0, but no record: nothing to do" in said
 
 
+def test_a_run_that_is_run_elsewhere_says_so(job):
+    one = job("a")
+    one.log.parent.mkdir(parents=True)
+    one.log.write_text(
+        "$ python fake_run.py a\nfake_run.py: of an earlier start\n"
+        "$ python fake_run.py a\nEpoch 7\nfake_run.py: another process\nEpoch 8\n"
+    )
+    assert runner.why_failed(1, one) == "exit code 1: fake_run.py: another process"
+    with one.log.open("a") as log:
+        log.write("$ python fake_run.py a\nValueError: a defect\n")
+    assert runner.why_failed(1, one) == "exit code 1: ValueError: a defect"
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux")
 def test_the_cores_are_divided(job):
     ours = os.sched_getaffinity(0)
