@@ -2,7 +2,7 @@
 
   python benchmarks/imagenet_input.py --images 512 --rounds 5
 
-Generated JPEGs of ImageNet's usual size (500x375, about 110 kB), decoded to batches of
+Generated JPEGs of ImageNet's usual size (500x375, about 90 kB), decoded to batches of
 299x299: `keras.utils.image_dataset_from_directory`, which decodes whole images, against
 the feed of imagenet_inception_v3.py with the centre crop and with augmentation.
 """

@@ -73,9 +73,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs, training=None, mask=None):
-        training = bool(training and self.trainable)
         if not self._is_faster(inputs):
             return super().call(inputs, training=training, mask=mask)
+        training = bool(training and self.trainable)
         moving = self.moving_mean, self.moving_variance
         ones = tf.ones_like(moving[0])
         mean, variance = [tf.zeros(0)] * 2 if training else map(tf.identity, moving)
