@@ -60,7 +60,7 @@ TABLE_2 = {
 CONDITIONS = {  # in the order in which they converge in the paper
     "true labels": "",
     "shuffled pixels": "--pixels shuffled",
-    "gaussian": "--pixels gaussian",
+    "gaussian pixels": "--pixels gaussian",
     "random pixels": "--pixels random",
     "random labels": "--random-labels",
 }

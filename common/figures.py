@@ -37,7 +37,7 @@ LINES = {
     "true labels": {"linestyle": "-"},
     "random labels": {"linestyle": "--"},
     "shuffled pixels": {"linestyle": ":", "marker": "s"},
-    "gaussian": {"linestyle": ":", "marker": "o"},
+    "gaussian pixels": {"linestyle": ":", "marker": "o"},
     "random pixels": {"linestyle": ":", "marker": "^"},
 }
 LEVELS = {"true labels": 0.0, "random labels": 1.0}  # the others are their own number
