@@ -160,10 +160,10 @@ def readme(sections, absent):
         else:
             parts.append(table(section.rows))
         parts += [
-            run.record["verdict"]
+            f"**{', '.join(row.fields.values())}**, {_command(row)}: "
+            f"{row.runs[0].record['verdict']}"
             for row in section.rows
-            for run in row.runs
-            if "verdict" in run.record
+            if row.runs and not row.trains
         ]
         waiting = sum(not row.runs for row in section.rows)
         if waiting and section.name != "table_1":

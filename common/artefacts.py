@@ -285,9 +285,16 @@ ARTEFACTS = {
     ),
     "l2norm": Artefact(
         "L2 norm and curvature against size",
-        "Random labels take longer to fit and need larger weights.",
-        ("data",),
-        {("MNIST",): ("mnist_l2norm.py", "mnist_l2norm")},
+        "Random labels take longer to fit and need larger weights, whatever the scale "
+        "of the inputs.",
+        ("data", "inputs"),
+        {
+            ("MNIST", "pixels / 255"): ("mnist_l2norm.py", "mnist_l2norm"),
+            ("MNIST", "whitened"): (
+                "mnist_l2norm.py --inputs whitened",
+                "mnist_l2norm_whitened",
+            ),
+        },
     ),
     "kernels": Artefact(
         "Kernels and the minimum norm",
@@ -311,7 +318,7 @@ ARTEFACTS = {
             for what, part in (
                 ("Theorem 1, constructed", "theorem"),
                 ("Rademacher complexity", "rademacher"),
-                ("memorization capacity", "memorize"),
+                ("Memorization capacity", "memorize"),
             )
         },
     ),

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from common import artefacts, charts, records, tables
+from common import artefacts, charts, records, sketch, tables
 from common.figures import COLOURS
 
 # Colours of a figure -> those of the page, which differ in light and dark.
@@ -334,35 +334,80 @@ def _own_result(row, results):
     """What a script that names itself left: its verdict, pictures and table."""
     (run,) = row.runs
     said = escape(run.record.get("verdict", ""))
-    parts = [f"<p>{said}</p>", _pictures(results, f"{run.name}_*.png")]
+    parts = [f"<h3>{escape(', '.join(row.fields.values()))}</h3><p>{said}</p>"]
+    pictures = "".join(
+        _picture(results, f"{run.name}_{part}", shown)
+        for part, shown in _DRAWN_BY_SCRIPTS.items()
+    )
+    parts += [f'<div class="figures">{pictures}</div>'] if pictures else []
     head, lines = tables.grouped(tables.read_rows(results / f"{run.name}.csv"))
     if lines:
         cells = [f"<tr>{''.join(map(_text, line))}</tr>" for line in lines]
-        parts.append(_table(head, cells, run.name))
+        # A single line is what the verdict says; of many, a reader wants the picture.
+        state = " open" if 1 < len(lines) <= _MOST_LINES else ""
+        parts.append(
+            f"<details{state}><summary>Numbers ({len(lines)} "
+            f"line{'s' * (len(lines) > 1)})</summary>"
+            f"{_table(head, cells, run.name)}</details>"
+        )
     parts.append(
         f"<p><code>{escape(row.command)}</code> · {_files(run.name, results)}</p>"
     )
     return "\n".join(parts)
 
 
+_MOST_LINES = 30
+# The end of the name of a picture that a script drew itself: what it shows.
+_DRAWN_BY_SCRIPTS = {
+    "norms": "L2 norm of the kernels, and product of their squared norms, against the "
+    "number of training examples, at both stopping points. Bands: lowest to highest "
+    "seed.",
+    "curvature": "Top eigenvalue and trace of the Hessian against the number of "
+    "training examples, at both stopping points. Bands: lowest to highest seed.",
+    "filters": "Test error against the number of random filters.",
+    "bandwidth": "Test error against the bandwidth.",
+    "ridge": "Test error against the ridge.",
+    "rkhs_norm": "Test error against the norm of the solution.",
+    "step": "Distance from SGD's weights to the minimum-norm solution, relative to its "
+    "norm, against the steps, from two starts.",
+    "growth": "The network of Theorem 1 against n: largest error of its outputs, "
+    "accuracy, condition of the system that gives its weights, and their size.",
+    "complexity": "Estimated Rademacher complexity against the examples and against "
+    "the hidden units, and the bound on the generalization error that it gives.",
+    "capacity": "Most examples whose random labels a network reproduces, against its "
+    "weights.",
+}
+
+
 def _files(name, results):
     return " · ".join(
-        f'<a href="{name}{suffix}">{name}{suffix}</a>'
-        for suffix in (".json", ".csv")
+        f'<a href="{name}{suffix}">{text}</a>'
+        for suffix, text in ((".json", "record"), (".csv", "CSV"))
         if (results / f"{name}{suffix}").exists()
     )
 
 
-def _pictures(results, pattern):
-    """Embeds the PNGs of figures/ that other scripts drew."""
-    drawn = []
-    for path in sorted((results / "figures").glob(pattern)):
-        data = base64.b64encode(path.read_bytes()).decode()
-        drawn.append(
-            f'<figure><img alt="{path.stem}" src="data:image/png;base64,{data}">'
-            f"</figure>"
-        )
-    return "".join(drawn)
+def _picture(results, stem, caption):
+    """Embeds a PNG of `sketch.save_png`, as large as the other figures are.
+
+    Returns "" where there is no such picture.
+    """
+    path = results / "figures" / f"{stem}.png"
+    if not path.exists():
+        return ""
+    data = path.read_bytes()
+    width = int.from_bytes(data[16:20], "big") / sketch.DPI * 72 * _PIXELS_PER_POINT
+    alt, encoded = escape(caption), base64.b64encode(data).decode()
+    return (
+        f'<figure style="width:{width:.0f}px"><div class="scroll" tabindex="0">'
+        f'<img style="min-width:{min(width, _LEAST):.0f}px" alt="{alt}" '
+        f'src="data:image/png;base64,{encoded}"></div>'
+        f"<figcaption>{alt}</figcaption></figure>"
+    )
+
+
+_PIXELS_PER_POINT = 1.45  # makes a figure's 8-point text about 12 pixels high
+_LEAST = 440  # pixels: on a phone a figure stays readable, and scrolls in its own box
 
 
 def inline(figure):
@@ -378,8 +423,7 @@ def inline(figure):
         svg,
     )
     width = float(re.search(r'width="([\d.]+)pt"', svg)[1])
-    # On a phone a wide figure keeps a readable size, and scrolls in its own box.
-    size = f'style="min-width:{min(width, 330):.0f}pt"'
+    size = f'style="min-width:{min(width * _PIXELS_PER_POINT, _LEAST):.0f}px"'
     label = escape(figure.caption)
     svg = re.sub(
         r'width="[\d.]+pt" height="[\d.]+pt"',
@@ -397,7 +441,7 @@ def inline(figure):
         for kind in ("png", "svg")
     )
     return (
-        f'<figure style="width:{width * 1.45:.0f}px">'
+        f'<figure style="width:{width * _PIXELS_PER_POINT:.0f}px">'
         f'<div class="scroll" tabindex="0">{svg}</div>'
         f"<figcaption>{label} {files}</figcaption></figure>"
     )
@@ -418,23 +462,34 @@ def _analysis(results):
         '<section id="analysis"><h2>Saved models</h2><p>Norms, margins and curvature '
         "of trained models, by <code>python analyze.py</code>; every column is in "
         '<a href="analysis.csv">analysis.csv</a>.</p>'
-        + _pictures(results, "analysis.png")
+        + _picture(results, "analysis", _ANALYSIS)
         + _table(head, cells, "Saved models")
         + "</section>"
     )
 
 
+_ANALYSIS = (
+    "A row for each network, with true and with random labels: the largest eigenvalues "
+    "of the Hessian, its spectral density, and the margins of the training examples, "
+    "as they are and normalized by the norms of the weights."
+)
+
+
 def _gallery(results):
-    picture = _pictures(results, "gallery.png")
+    picture = _picture(results, "gallery", _GALLERY)
     if not picture:
         return ""
     return (
-        '<section id="gallery"><h2>Gallery</h2><p>The same eight training images under '
-        "every corruption and augmentation, as the model is fed them: 28x28 pixels, "
-        "whitened image by image. For the eye, grey is the image's mean, and black "
-        "and white are two standard deviations below and above it.</p>"
-        f"{picture}<p><code>python report.py --gallery</code></p></section>"
+        f'<section id="gallery"><h2>Gallery</h2>{picture}'
+        "<p><code>python report.py --gallery</code></p></section>"
     )
+
+
+_GALLERY = (
+    "The same eight training images under every corruption and augmentation, as the "
+    "model is fed them: 28x28 pixels, whitened image by image. For the eye, grey is "
+    "the image's mean, and black and white are two standard deviations below and above."
+)
 
 
 def _every_run(runs):

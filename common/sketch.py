@@ -24,6 +24,9 @@ HOLLOW = {"markerfacecolor": "white", "markersize": 5, "linestyle": "none"}
 OPEN = {"markerfacecolor": "none", "markersize": 7.5, "linestyle": "none"}
 
 
+DPI = 200  # of every PNG
+
+
 class Drawn(NamedTuple):
     """A figure as the page needs it."""
 
@@ -75,6 +78,6 @@ class Sketch:
 def save_png(figure, path):
     """Saves a PNG; redrawing an unchanged result changes no byte."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.dpi = 200
+    figure.dpi = DPI
     # What `figure.savefig` ends in, without its second drawing to measure.
     FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})

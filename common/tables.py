@@ -359,14 +359,16 @@ def grouped(lines):
 
 
 def _short_spread(value):
-    if value.n == 1:
-        return f"{value.mean:.3g}"
-    return f"{value.mean:.3g} ({value.low:.3g}–{value.high:.3g})"
+    mean, low, high = (short(v, 3) for v in (value.mean, value.low, value.high))
+    return mean if value.n == 1 else f"{mean} ({low}–{high})"
 
 
-def short(text):
-    """Returns a number's text with four digits; any other text as it is."""
+def short(text, digits=4):
+    """Returns a number in a few digits, counts in full; any other text as it is."""
     try:
-        return f"{float(text):.4g}"
+        value = float(text)
     except ValueError:
         return text
+    countable = value.is_integer() and abs(value) < 1e7
+    whole = countable or 1000 <= abs(value) < 1e5  # 3006, not 3.01e+03
+    return f"{value:.0f}" if whole else f"{value:.{digits}g}"

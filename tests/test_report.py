@@ -1,5 +1,6 @@
 """Tables are redrawn from records alone, and README shows what they say."""
 
+import base64
 import json
 import re
 import shutil
@@ -9,9 +10,10 @@ from html import escape
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 import report
-from common import artefacts, charts, cli, figures, tables
+from common import artefacts, charts, cli, figures, sketch, tables
 from common.tables import Stat
 
 ROOT = Path(__file__).parents[1]
@@ -270,14 +272,30 @@ def test_a_script_that_names_itself_is_shown(tmp_path):
     lines = ["size,labels,seed,stop,reached,epochs,l2_norm"]
     lines += ["128,random,0,loss,True,10,2.0", "128,random,1,loss,False,30,4.0"]
     (tmp_path / "mnist_l2norm.csv").write_text("\n".join(lines) + "\n")
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "mnist_l2norm_norms.png").write_bytes(b"picture")
+    figures = tmp_path / "figures"
+    sketch.save_png(Figure(figsize=(4, 1)), figures / "mnist_l2norm_norms.png")
+    (figures / "mnist_l2norm_whitened_norms.png").write_bytes(b"of another record")
     text, readme = pages(tmp_path)
-    assert "Norms grow &amp; grow." in text and "Norms grow & grow." in readme
-    assert "data:image/png;base64,cGljdHVyZQ==" in text
+    assert "Norms grow &amp; grow." in text and "`](mnist_l2norm.json): Norms" in readme
+    (embedded,) = re.findall(
+        r'"width:(\d+)px"><div [^>]*><img [^>]*;base64,([^"]+)"', text
+    )
+    assert int(embedded[0]) == round(4 * 72 * 1.45)  # as large as the page's figures
+    drawn = base64.b64decode(embedded[1])
+    assert drawn == (figures / "mnist_l2norm_norms.png").read_bytes()
+    assert "<details><summary>Numbers (1 line)" in text
     head, rows = tables.grouped(tables.read_rows(tmp_path / "mnist_l2norm.csv"))
     assert head == ["size", "labels", "stop", "n", "reached", "epochs", "l2_norm"]
     assert rows == [["128", "random", "loss", "2", "1 of 2", "20 (10–30)", "3 (2–4)"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("10000", "10000"), ("2.5e+05", "250000"), ("3006.4", "3006"), ("0.5", "0.5")]
+    + [("193526.3", "1.935e+05"), ("1.23456e-9", "1.235e-09"), ("true", "true")],
+)
+def test_counts_are_shown_in_full(text, shown):
+    assert tables.short(text) == shown
 
 
 def test_the_analysis_of_saved_models_is_shown(tmp_path):
