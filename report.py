@@ -161,7 +161,7 @@ def readme(sections, absent):
             parts.append(table(section.rows))
         parts += [
             f"**{', '.join(row.fields.values())}**, {_command(row)}: "
-            f"{row.runs[0].record['verdict']}"
+            f"{row.runs[0].record.get('verdict', '')}"
             for row in section.rows
             if row.runs and not row.trains
         ]

@@ -22,8 +22,6 @@ STYLE = {
 INKS = BLUE, ORANGE, GREY, YELLOW = "#006BA4", "#C85200", "#595959", "#FF800E"
 HOLLOW = {"markerfacecolor": "white", "markersize": 5, "linestyle": "none"}
 OPEN = {"markerfacecolor": "none", "markersize": 7.5, "linestyle": "none"}
-
-
 DPI = 200  # of every PNG
 
 
