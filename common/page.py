@@ -80,7 +80,7 @@ def render(results, sections, absent, runs):
     here = Path(__file__)
     extra = _analysis(results) + _gallery(results)
     body = [_opening(sections), *(_section(s, results) for s in sections), extra]
-    body += [_every_run(runs), _absent(absent), _other_numbers()]
+    body += [_every_run(runs, results), _absent(absent), _other_numbers()]
     links = [(s.name, s.title.split(":")[0]) for s in sections]
     links += [(i, t) for i, t in _MORE.items() if f'<section id="{i}"' in "".join(body)]
     navigation = "".join(f'<li><a href="#{i}">{escape(t)}</a></li>' for i, t in links)
@@ -492,11 +492,11 @@ _GALLERY = (
 )
 
 
-def _every_run(runs):
+def _every_run(runs, results):
     trained = [run for run in runs.values() if "regime" in run.record and run.history]
     if not trained:
         return ""
-    parts = [_run(run) for run in trained]
+    parts = [_run(run, results) for run in trained]
     return (
         '<section id="runs"><h2>Every run</h2><p>Loss and accuracy of every record in '
         f"this folder.</p><details><summary>{len(parts)} runs</summary>"
@@ -505,16 +505,16 @@ def _every_run(runs):
     )
 
 
-def _run(run):
+def _run(run, results):
     arguments = " ".join(run.record["argv"])
     command = f"python {run.record['script']}.py {arguments}".strip()
-    links = f'<a href="{run.name}.json">record</a> · <a href="{run.name}.csv">CSV</a>'
     return (
         f'<details id="run-{run.name}"><summary>{run.name}</summary>'
         f"<p>{escape(records.verdict(run.record))}</p>"
         f'<div class="figures small">{charts.draw(run, "loss")}'
         f"{charts.draw(run, 'accuracy')}</div>"
-        f"<p><code>{escape(command)}</code> · {links}</p></details>"
+        f"<p><code>{escape(command)}</code> · {_files(run.name, results)}</p>"
+        "</details>"
     )
 
 
