@@ -60,11 +60,13 @@ def verdict(rows, args, size):
     row = rows[-1]
     where = "other training images" if args.held_out else "test images"
     how = "Interpolated" if row["train_error"] == 0 else "Did not interpolate"
-    ridge = f", ridge {row['ridge']:g}" if row["ridge"] else ""
+    how += " without gradient descent"
+    if row["ridge"]:
+        how = f"Solved with a ridge of {row['ridge']:g}, which need not interpolate"
     filters = f", {row['filters']} filters" if row["filters"] else ""
     return (
-        f"{how} without gradient descent: {size} images, {args.features} features"
-        f"{filters}{ridge}, {100 * row['train_error']:.2f} % error on the training "
+        f"{how}: {size} images, {args.features} features"
+        f"{filters}, {100 * row['train_error']:.2f} % error on the training "
         f"labels and {100 * row['test_error']:.2f} % on {where}. Norm of the solution "
         f"{row['rkhs_norm']:.4g}, largest relative residual {row['residual']:.1e}, "
         f"condition at least {row['condition']:.1e}."

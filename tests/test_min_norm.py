@@ -126,7 +126,8 @@ def test_random_convolutions_and_paths_share_filters(tmp_path):
     assert (table.residual < 1e-6).all()
     assert (table.train_error[table.ridge == 0] == 0).all()
     assert (table.test_error < 0.87).all()  # chance is 0.9
-    _, alone = solve(tmp_path, f"{flags} 32 --ridge 0.1")
+    record, alone = solve(tmp_path, f"{flags} 32 --ridge 0.1")
+    assert record["verdict"].startswith("Solved with a ridge of 0.1, which need not")
     assert alone.rkhs_norm[0] == pytest.approx(table.rkhs_norm[3], rel=1e-4)
     data = datasets.load("synthetic", 100)
     train, test = features.RandomConvolution(data.x_train, 0).pair(
