@@ -365,8 +365,6 @@ _DRAWN_BY_SCRIPTS = {
     "curvature": "Top eigenvalue and trace of the Hessian against the number of "
     "training examples, at both stopping points. Bands: lowest to highest seed.",
     "filters": "Test error against the number of random filters.",
-    "bandwidth": "Test error against the bandwidth.",
-    "ridge": "Test error against the ridge.",
     "rkhs_norm": "Test error against the norm of the solution.",
     "step": "Distance from SGD's weights to the minimum-norm solution, relative to its "
     "norm, against the steps, from two starts.",
