@@ -87,8 +87,7 @@ def parse(argv):
             f"--{flag}", type=kind, nargs=many, metavar=metavar, help=text + ")"
         )
     text = "images, labels, direction, initial weights (default: 0)"
-    seed = regime.number(int, 0)
-    group.add_argument("--seed", type=seed, default=0, metavar="N", help=text)
+    group.add_argument("--seed", type=regime.seed, default=0, metavar="N", help=text)
     stages.add_options(parser)
     args = parser.parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else list(argv)

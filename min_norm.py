@@ -4,7 +4,7 @@
   python min_norm.py                                             # full: 60,000 digits
   python min_norm.py --train-size 10000 --random-labels          # noise
   python min_norm.py --features gabor                            # Gabor wavelets
-  python min_norm.py --dataset cifar10 --features random_conv --filters 256 512 1024
+  python min_norm.py --dataset cifar10 --train-size 5000 --features random_conv
   python min_norm.py --dataset cifar10 --train-size 5000 --held-out 2000 --ridge 0 0.1
   python min_norm.py --sgd                      # what SGD converges to, linear model
 
@@ -77,10 +77,9 @@ def parse(argv):
     add("--label-noise", default="uniform", choices=regime.LABEL_NOISE)
     text = "on pixels: distance of SGD to the closed form, from zero and elsewhere"
     add("--sgd", action="store_true", help=text)
-    add(
-        "--seed", type=number(int, 0), default=0, help="filters; order and start of SGD"
-    )
-    add("--data-seed", type=number(int, 0), default=0, help="corruption and subset")
+    seed = regime.seed
+    add("--seed", type=seed, default=0, help="filters; order and start of SGD")
+    add("--data-seed", type=seed, default=0, help="corruption and subset")
     stages.add_options(parser)
     args = parser.parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else list(argv)

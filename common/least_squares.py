@@ -95,7 +95,7 @@ def sgd_path(data, seed, quiet, model_path, passes=3000):
     if len(x) >= x.shape[1]:
         raise UsageError(
             f"--sgd needs fewer images than pixels ({x.shape[1]}), so that a linear "
-            f"model interpolates: choose a --train-size below {len(x)}."
+            f"model interpolates: choose a --train-size below {x.shape[1]}."
         )
     y = np.eye(data.num_classes)[data.y_train]
     closed, condition = minimum_norm(x, y)

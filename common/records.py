@@ -201,7 +201,9 @@ def verdict(record):
         f"First fitted (>= {_percent(FIT_THRESHOLD, 0)}) at epoch "
         f"{record['epochs_to_fit']}."
     )
-    if regime["label_corruption"] == 1 and regime["label_noise"] != "pair":
+    # Of the other kinds none is ever the true label, so that they do carry some.
+    blind = regime["label_noise"] in ("uniform", "exact")
+    if regime["label_corruption"] == 1 and blind:
         return (
             f"Memorized: the network reproduces {train} of training labels that carry "
             f"no information. {test} {first}"

@@ -24,7 +24,8 @@ TEXT_MODELS = ("bag", "cnn", "lstm", "transformer")
 WORDS = ("true", "shuffled", "shuffled_each", "unigram")
 OPTIMIZERS = ("sgd", "adam", "rmsprop", "adagrad")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-# A script's rate belongs to its own optimizer; the others start from Keras's default.
+# A script's rate belongs to its own optimizer; the others start from these, which
+# are Keras's but for Adagrad's, ten times that: its rates only fall.
 DEFAULT_RATES = {"adam": 0.001, "rmsprop": 0.001, "adagrad": 0.01}
 
 
@@ -259,6 +260,9 @@ def number(kind, low, high=math.inf, above=False):
     return read
 
 
+seed = number(int, 0, 2**32 - 1)  # what every generator of numbers takes
+
+
 def _augmentations(text):
     names = [name for name in text.split(",") if name]
     unknown = sorted(set(names) - set(AUGMENTATIONS))
@@ -392,7 +396,7 @@ def _parser(doc, script, defaults):
         default=0.0,
         type=number(float, 0, 0.99),
         metavar="R",
-        text="dropout rate before each dense layer",
+        text="dropout rate, before dense layers (in the MLP before all but the first)",
     )
     if defaults.hidden is not None:
         add(
@@ -439,7 +443,12 @@ def _parser(doc, script, defaults):
         default=None,
         type=number(float, 0, above=True),
         metavar="RATE",
-        shown=f"{defaults.lr} with {defaults.optimizer}; Keras's own with the others",
+        shown=f"{defaults.lr} with {defaults.optimizer}; "
+        + ", ".join(
+            f"{rate:g} with {name}"
+            for name, rate in DEFAULT_RATES.items()
+            if name != defaults.optimizer
+        ),
         text="learning rate of the first epoch",
     )
     add(
@@ -497,14 +506,14 @@ def _parser(doc, script, defaults):
     add(
         "--seed",
         default=0,
-        type=number(int, 0),
+        type=seed,
         metavar="S",
         text="weights, order, augmentation, dropout",
     )
     add(
         "--data-seed",
         default=0,
-        type=number(int, 0),
+        type=seed,
         metavar="S",
         text="corruption and subset",
     )

@@ -48,6 +48,11 @@ def run(build, feed, regime, options):
         if paths.json.exists() and not options.overwrite:
             record = records.read(paths.json)
             print(f"{options.name} is complete; --overwrite runs it again.")
+            if not paths.model.exists():  # as in a fresh clone
+                print(
+                    "Its record is here without its model: add --results-dir mine to "
+                    "train your own and keep that record."
+                )
             _print_verdict(record, paths)
             return record
         paths.json.unlink(missing_ok=True)
@@ -332,6 +337,7 @@ def _record(feed, regime, options, history):
         "script": options.script,
         "argv": options.argv,
         "regime": vars(regime),
+        "loss": "sparse_categorical_crossentropy",
         "input_shape": feed.input_shape,
         "num_classes": feed.num_classes,
         "train_examples": len(feed.y_train),
@@ -397,7 +403,7 @@ def save(build, weights, path):
 
 
 def _notice(regime):
-    if regime.label_corruption == 1:
+    if regime.label_corruption or regime.pixels != "true":
         for what, value in (
             (f"weight decay {regime.wd:g}", regime.wd),
             (f"dropout {regime.dropout:g}", regime.dropout),
@@ -407,15 +413,16 @@ def _notice(regime):
             if value:
                 return (
                     f"Note: with {what} this is not the paper's randomization test, "
-                    "which has no explicit regularizer; it is its appendix's variant."
+                    "which has no explicit regularizer; its appendix adds them to "
+                    "random labels."
                 )
     return ""
 
 
 def _print_verdict(record, paths):
     print(f"\n{records.verdict(record)}")
-    files = [str(path) for path in (paths.model, paths.csv, paths.json)]
-    print(f"Files: {'  '.join(files)}", flush=True)
+    files = [path for path in (paths.model, paths.csv, paths.json) if path.exists()]
+    print(f"Files: {'  '.join(map(str, files))}", flush=True)
 
 
 def _say(options, line):

@@ -595,14 +595,20 @@ def test_a_missing_model_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
-@pytest.mark.parametrize("content", ["empty", "garbage", "truncated"])
+@pytest.mark.parametrize("content", ["empty", "garbage", "truncated", "flipped"])
 def test_a_damaged_model_is_named_in_one_line(content, suffix, tmp_path):
+    if (content, suffix) == ("flipped", ".h5"):
+        pytest.skip("HDF5 has no checksums: it cannot tell")
     path = tmp_path / f"model{suffix}"
     mlp((4, 4, 1), 3, hidden=(7,)).save(path)
     whole = path.read_bytes()
-    path.write_bytes(
-        {"empty": b"", "garbage": b"x" * 5000, "truncated": whole[:-2000]}[content]
-    )
+    damaged = {
+        "empty": b"",
+        "garbage": b"x" * 5000,
+        "truncated": whole[:-2000],
+        "flipped": bytes(b ^ (i == len(whole) // 2) for i, b in enumerate(whole)),
+    }
+    path.write_bytes(damaged[content])
     with pytest.raises(MendableError, match=f"model{suffix}") as error:
         models.load(path)
     assert "\n" not in str(error.value)

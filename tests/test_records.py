@@ -313,6 +313,13 @@ def test_verdicts(run, sentence):
             "Memorized the noise: the network reproduces 100.0 % of the training labels"
             ", of which 100.0 % are wrong.",
         ),
+        # Of two classes every label turned round: all can be told from it.
+        (
+            record(
+                1.0, 0, fitted=9, noise=1, label_corruption=1, label_noise="exclusive"
+            ),
+            "Memorized the noise: ",
+        ),
         (record(0.9, 0.7, stopped="stop_at", stop_at=0.9), "--stop-at 0.9 asked for"),
         # Of two classes half again as much as chance would be 75 %.
         (record(1.0, 0.7, fitted=9) | {"num_classes": 2}, "Generalized: "),

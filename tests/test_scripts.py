@@ -17,7 +17,7 @@ import cifar10_alexnet
 import cifar10_inception
 import cifar10_mlp
 import cifar10_wide_resnet
-from common import cli, datasets, models, records, training
+from common import artefacts, cli, datasets, models, records, training
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = {
@@ -43,6 +43,33 @@ def folders(path):
 
 def paths_of(record, path):
     return records.paths(record["name"], path / "results", path / "models")
+
+
+# What a script does when it is told nothing (Zhang et al. 2017, appendix A; the
+# epochs and the batch are ours).
+
+
+@pytest.mark.parametrize(
+    "script, lr, epochs",
+    [
+        ("cifar10_mlp.py", 0.01, 100),
+        ("cifar10_alexnet.py", 0.01, 50),
+        ("cifar10_inception.py", 0.1, 50),
+    ],
+)
+def test_the_papers_settings_are_the_defaults(script, lr, epochs):
+    regime, _ = artefacts.parse(script)
+    assert (regime.dataset, regime.train_size) == ("cifar10", None)
+    assert (regime.optimizer, regime.lr, regime.momentum) == ("sgd", lr, 0.9)
+    assert (regime.lr_decay, regime.batch_size) == (0.95, 128)
+    assert (regime.epochs, regime.stop_at, regime.early_stopping) == (
+        epochs,
+        None,
+        None,
+    )
+    assert (regime.wd, regime.dropout, regime.augment) == (0, 0, ())
+    assert (regime.label_corruption, regime.pixels) == (0, "true")
+    assert (regime.label_noise, regime.precision) == ("uniform", "auto")
 
 
 # What a run leaves.
@@ -110,6 +137,13 @@ def test_a_complete_run_is_not_run_again(trained, monkeypatch, capsys):
     assert "is complete; --overwrite runs it again" in out
     assert records.verdict(record) in out and str(paths.model) in out
     assert [path.stat().st_mtime_ns for path in paths[:3]] == before
+    # A fresh clone has records and no models.
+    hidden = paths.model.with_suffix(".hidden")
+    paths.model.rename(hidden)
+    cifar10_mlp.main(list(record["argv"]))
+    out = capsys.readouterr().out
+    assert "--results-dir mine" in out and str(paths.model) not in out
+    hidden.rename(paths.model)
     overwritten = cifar10_mlp.main([*record["argv"], "--overwrite"])
     after = [path.stat().st_mtime_ns for path in paths[:3]]
     assert all(new > old for new, old in zip(after, before, strict=True))

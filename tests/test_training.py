@@ -205,6 +205,7 @@ def test_json_is_the_whole_record(noisy_run, digits):
     record = json.loads(noisy_run.paths.json.read_text())
     assert record == json.loads(json.dumps(noisy_run.record))  # what main returned
     assert set(record["regime"]) == {field.name for field in fields(Regime)}
+    assert record["loss"] == "sparse_categorical_crossentropy"
     expected = {
         "name": noisy_run.paths.json.stem,
         "script": "cifar10_mlp",
@@ -417,6 +418,9 @@ def test_regularized_random_labels_are_told_apart(tmp_path, capsys):
     train(tmp_path, f"{flags} --wd 5e-4")
     out = capsys.readouterr().out
     assert out.count("weight decay 0.0005 this is not the paper's randomization") == 1
+    for corrupted in ("--pixels gaussian", "--label-corruption 0.5"):
+        train(tmp_path, f"{flags} {corrupted} --wd 5e-4".replace("--random-labels", ""))
+        assert "this is not the paper's" in capsys.readouterr().out
 
 
 # Precision.
@@ -473,6 +477,5 @@ def test_auto_is_what_the_hardware_has(monkeypatch, gpus, tpu, flags, expected):
 def test_auto_is_recorded_as_what_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(hardware, "_cpuinfo", lambda key: "avx512_bf16")
     run = train(tmp_path, "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1")
-    assert run.record["regime"]["precision"] in ("auto", Regime().precision)
-    auto = run.record["regime"]["precision"] == "auto"
-    assert run.record["precision_in_force"] == ("bfloat16" if auto else "float32")
+    assert run.record["regime"]["precision"] == "auto"
+    assert run.record["precision_in_force"] == "bfloat16"

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -48,7 +49,7 @@ def load(path):
         if config != (modern := _modern(config)):
             return _load_with(modern, path)
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[0]
         raise MendableError(
             f"{path} cannot be opened as a saved Keras model: {reason}"
