@@ -4,6 +4,7 @@
   python report.py --results-dir demo       # the same of what `make demo` left
   python report.py --compare cifar10_mlp_seed0 cifar10_alexnet_seed0   # two runs
   python report.py --gallery                # images as the model is fed them
+  python report.py --dataset synthetic      # of `reproduce.py … --dataset synthetic`
 
 Every number comes from a record; what has none reads "not yet run". The paper's
 values stand beside ours, from common/paper.csv, with how sure each is.
@@ -11,6 +12,7 @@ values stand beside ours, from common/paper.csv, with how sure each is.
 
 import difflib
 import re
+import shlex
 from pathlib import Path
 
 from common import artefacts, cli, figures, page, tables
@@ -26,6 +28,7 @@ COMPARED = (  # of a record, what two runs are compared by
     "device",
     "seconds",
 )
+PANELS = ("figure_1a", "figure_1b", "figure_1c", "kernels")  # with points of the paper
 
 
 def parse(argv):
@@ -45,41 +48,56 @@ def parse(argv):
     )
     parser.add_argument(
         "--dataset",
-        default="cifar10",
         metavar="NAME",
-        help="of the gallery (default: cifar10)",
+        help="of the gallery (default: cifar10); and of the runs, as in reproduce.py: "
+        "their tables and figures go to report_NAME.html",
+    )
+    parser.add_argument(
+        "--flags", metavar="FLAGS", help="of the runs, as in reproduce.py"
     )
     parser.add_argument("--data-dir", metavar="DIR", help="where its data set lies")
     return parser.parse_args(argv)
 
 
-def collect(results):
+def collect(results, dataset=None, flags=None):
     """Reads the records and draws the figures.
 
     Args:
         results: `Path` of the folder.
+        dataset, flags: As in reproduce.py: the artefacts' runs on other data or with
+            more flags. The paper's values are of other runs, and left out.
 
     Returns:
         `(sections, absent, runs)`: list of `page.Section` of the artefacts with a
         record, names of the others, and every `tables.Run` by name.
     """
-    runs, papers = tables.load(results), tables.paper_by_run()
-    points = {
-        panel: tables.paper_of(panel)
-        for panel in ("figure_1a", "figure_1b", "figure_1c", "kernels")
-    }
+    more = [f"--dataset={dataset}"] * bool(dataset) + [f"--flags={flags}"] * bool(flags)
+    runs, papers = tables.load(results), {} if more else tables.paper_by_run()
+    points = {x: [] if more else tables.paper_of(x) for x in PANELS}
     sections, absent = [], []
-    for name, artefact in artefacts.ARTEFACTS.items():
+    for name, artefact in artefacts.all_varied(dataset, flags).items():
         if name == "table_1":
-            rows = tables.table_1(runs, papers)
+            rows = tables.table_1(runs, papers, artefact)
         else:
             rows = tables.rows(artefact, runs, papers)
         if not any(row.runs for row in rows):
             absent.append(name)
             continue
-        drawn = figures.draw(name, rows, points, results / "figures")
-        sections.append(page.Section(name, artefact.title, artefact.says, rows, drawn))
+        command = shlex.join(["python", "reproduce.py", name, *more])
+        title = artefact.title
+        if more:
+            title += f" ({' '.join(more)})"
+        prefix = f"{label(dataset, flags)}_" if more else ""
+        drawn = figures.draw(name, rows, points, results / "figures", prefix)
+        sections.append(
+            page.Section(f"{prefix}{name}", title, artefact.says, rows, drawn, command)
+        )
     return sections, absent, runs
+
+
+def label(dataset, flags):
+    """Returns the runs' data set and more flags as part of a file's name, or ""."""
+    return re.sub("[^A-Za-z0-9.]+", "-", f"{dataset or ''} {flags or ''}").strip("-")
 
 
 def table_1(rows):
@@ -90,8 +108,8 @@ def table_1(rows):
     """
     lines = [
         "| row | model | crop | weight decay | labels | train (paper) | test (paper) "
-        "| first fitted | seeds | command |",
-        "|--:|--|:-:|:-:|--|--:|--:|--:|--:|--|",
+        "| verdict | first fitted | seeds | command |",
+        "|--:|--|:-:|:-:|--|--:|--:|--|--:|--:|--|",
     ]
     for row in rows:
         cells = [*row.fields.values()]
@@ -99,6 +117,7 @@ def table_1(rows):
             ours = f"**{_spread(row, metric)}**" if row.runs else "not yet run"
             cells.append(f"{ours} ({_paper(row, metric)})")
         epochs = tables.epochs_to_fit(row)
+        cells.append(tables.verdict(row) if row.runs else "")
         cells += [f"epoch {epochs}" if epochs else "", len(row.runs) or ""]
         lines.append(_line([*cells, _command(row)]))
     return "\n".join(lines)
@@ -131,7 +150,8 @@ def _spread(row, metric):
 
 def _paper(row, metric):
     value = row.paper[metric].value
-    return f"{value:.1f}" if value == 100 else f"{value:.2f}"
+    text = f"{value:.1f}" if value == 100 else f"{value:.2f}"
+    return text + tables.unsure(row.paper[metric])
 
 
 def _command(row):
@@ -147,11 +167,12 @@ def readme(sections, absent):
         "[report.html](report.html) shows them with figures (open it in a browser: "
         "it needs no network). Accuracy in %, ours in bold: mean over the seeds (with "
         "the lowest and the highest where they differ), then the paper's value in "
-        "brackets. "
+        "brackets, with how sure it is where it is not printed; `within` is within "
+        f"{tables.TOLERANCE} points of every value that the paper gives. "
         "“> N” is a run of N epochs that never fitted.",
     ]
     for section in sections:
-        parts += [f"## {section.title}", section.says]
+        parts += [f"## {section.title}", f"What to look for: {section.says}"]
         if section.name == "table_1":
             parts.append(table_1(section.rows))
         elif section.name in tables.TABLES:
@@ -194,8 +215,7 @@ def compare(names, results):
     Raises:
         MendableError: If there is no such record.
     """
-    runs = {k: v for k, v in tables.load(results).items() if v.history}
-    pair = [_find(name, runs, results) for name in names]
+    pair = [_find(name, results) for name in names]
     regimes = [{"script": r.record["script"], **r.record["regime"]} for r in pair]
     facts = [
         run.record["final"] | {name: run.record.get(name) for name in COMPARED}
@@ -214,12 +234,18 @@ def compare(names, results):
     print(f"Wrote {path}")
 
 
-def _find(name, runs, results):
-    stem = Path(name).name.removesuffix(".json").removesuffix(".csv")
+def _find(name, results):
+    """The run of a record: its file, or its name in the folder of results."""
+    path = Path(name)
+    folder = path.parent if path.is_file() else results
+    stem = path.name.removesuffix(".json").removesuffix(".csv")
+    runs = {k: v for k, v in tables.load(folder).items() if v.history}
     if stem not in runs:
         near = difflib.get_close_matches(stem, runs, n=3, cutoff=0.3)
         hint = f" Close to it: {', '.join(near)}." if near else ""
-        raise cli.MendableError(f"{results} holds no record called {stem}.{hint}")
+        raise cli.MendableError(
+            f"{folder} holds no record of a training called {stem}.{hint}"
+        )
     return runs[stem]
 
 
@@ -236,14 +262,21 @@ def main(argv=None):
         from common import gallery  # here alone: it imports Keras
 
         path = results / "figures" / "gallery.png"
-        gallery.draw(arguments.dataset, arguments.data_dir, path)
+        gallery.draw(arguments.dataset or "cifar10", arguments.data_dir, path)
         print(f"Wrote {path}")
     results.mkdir(parents=True, exist_ok=True)
-    sections, absent, runs = collect(results)
+    other = label(arguments.dataset, arguments.flags)
+    sections, absent, runs = collect(results, arguments.dataset, arguments.flags)
+    if other:
+        mine = {run.name: run for s in sections for row in s.rows for run in row.runs}
+        path = results / f"report_{other}.html"
+        path.write_text(page.render(results, sections, [], mine))
+        print(f"Wrote {path} and figures/{other}_*")
+        return
     (results / "README.md").write_text(readme(sections, absent))
     (results / "report.html").write_text(page.render(results, sections, absent, runs))
-    if results.resolve() == ROOT / "results":
-        rows = [section.rows for section in sections if section.name == "table_1"]
+    rows = [section.rows for section in sections if section.name == "table_1"]
+    if rows and results.resolve() == ROOT / "results":
         refresh_readme(table_1(*rows), ROOT / "README.md")
     print(f"Wrote {results / 'report.html'}, {results / 'README.md'} and figures/")
 

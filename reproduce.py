@@ -38,7 +38,8 @@ TRAIN_SIZES = {
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    names = args.artefact or (list(artefacts.ARTEFACTS) if args.list else [])
+    known = artefacts.all_varied(args.dataset, args.flags)
+    names = args.artefact or (list(known) if args.list else [])
     if unknown := sorted({*args.artefact} - {*artefacts.ARTEFACTS}):
         raise cli.UsageError(
             f"unknown artefact {', '.join(unknown)!r}. "
@@ -48,6 +49,11 @@ def main(argv=None):
         raise cli.UsageError(
             f"no artefact was named. Name some of: {', '.join(artefacts.ARTEFACTS)}; "
             "or --list them."
+        )
+    if args.cluster and args.workers:
+        raise cli.UsageError(
+            "--workers is about this machine, and --cluster shares the runs out "
+            "itself: leave one of the two out."
         )
     if args.list:
         return _list(names, args)
@@ -65,7 +71,7 @@ def main(argv=None):
     try:
         failed = _run(missing, args) if missing else []
         if not args.shard:  # the other shards are not there yet
-            _draw(args.results_dir)
+            _draw(args)
     except KeyboardInterrupt:
         again = shlex.join(["python", "reproduce.py", *(argv or sys.argv[1:])])
         raise cli.Interrupted(
@@ -91,13 +97,10 @@ def jobs_of(names, args):
     rates, jobs = _rates({args.results_dir, ROOT / "results"}), {}
     for artefact in names:
         for run in artefacts.ARTEFACTS[artefact].runs.values():
-            if args.dataset:
-                run = _on(args.dataset, run)
             named = isinstance(run, tuple)  # by itself; it has its own seeds
             if args.only not in (run[0] if named else run):
                 continue
-            if args.flags:
-                run = _with(args.flags, run)
+            run = artefacts.varied(run, args.dataset, args.flags)
             for seed in range(1 if named else args.seeds):
                 job = _job(run, seed, rates, args)
                 jobs.setdefault(job.name, job)
@@ -111,44 +114,13 @@ def _job(run, seed, rates, args):
     if not isinstance(run, tuple):
         regime = artefacts.parse(command, seed)[0]
         epochs = regime.epochs
-        examples = regime.train_size or TRAIN_SIZES[regime.dataset]
-        if script.removesuffix(".py") in rates:
+        examples = regime.train_size or TRAIN_SIZES.get(regime.dataset)
+        if examples and script.removesuffix(".py") in rates:
             seconds = rates[script.removesuffix(".py")] * epochs * examples
     flags += ["--seed", str(seed)] if seed else []
     flags += ["--data-dir", args.data_dir] if args.data_dir else []
     command = (script, *flags)
     return runner.Job(name, command, args.results_dir, args.models_dir, epochs, seconds)
-
-
-def _on(dataset, run):
-    """The same run on another data set, which its name shows after the script's."""
-    command, name = run if isinstance(run, tuple) else (run, None)
-    script, flags = artefacts.split(command)
-    # A script that is told its part by a word names that first.
-    part = [flag for flag in flags[:1] if not flag.startswith("-")]
-    stem = "_".join([script.removesuffix(".py"), *part])
-    # Scripts are named <dataset>_<model>.py, but for those of several parts.
-    usual = artefacts.USUAL_DATASET.get(stem, script.split("_")[0])
-    given = usual
-    if "--dataset" in flags:
-        i = flags.index("--dataset")
-        given = flags[i + 1]
-        del flags[i : i + 2]
-    command = shlex.join([script, *flags, "--dataset", dataset])
-    if name is None:
-        return command
-    rest = name.removeprefix(stem).removeprefix(f"_{given}")
-    return command, f"{stem}{'' if dataset == usual else f'_{dataset}'}{rest}"
-
-
-def _with(flags, run):
-    """The same run with more flags, which its name shows like those it has."""
-    if isinstance(run, tuple):
-        raise cli.UsageError(
-            f"--flags {flags!r} cannot be added to {run[0]!r}, which names itself: "
-            "leave it out with --only."
-        )
-    return f"{run} {flags}"
 
 
 def _rates(folders):
@@ -185,12 +157,15 @@ def _run(jobs, args):
     return runner.local(jobs, min(workers, len(jobs)))
 
 
-def _draw(results):
-    command = [sys.executable, str(ROOT / "report.py"), "--results-dir", str(results)]
-    if code := subprocess.run(command).returncode:
+def _draw(args):
+    command = ["report.py", f"--results-dir={args.results_dir}"]
+    command += [f"--dataset={args.dataset}"] if args.dataset else []
+    command += [f"--flags={args.flags}"] if args.flags else []
+    run = subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]])
+    if run.returncode:
         raise cli.MendableError(
-            f"the runs are done, but report.py ended with exit code {code}. "
-            f"Type: python report.py --results-dir {results}"
+            f"the runs are done, but report.py ended with exit code {run.returncode}. "
+            f"Type: {shlex.join(['python', *command])}"
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import regime
+from common.cli import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -104,6 +105,10 @@ IMPLICIT = {
     "Adagrad": f"{SMALL} --optimizer adagrad",
     "early stopping": f"{SMALL} --early-stopping 10",
 }
+IMPLICIT_BATCH_NORM = {
+    "BatchNorm": f"{INCEPTION} --train-size 5000",
+    "no BatchNorm": f"{NO_BN} --train-size 5000",
+}
 # What stands in common/paper.csv first, under the same names; then what is smaller.
 _CONV = "--dataset cifar10 --features random_conv"
 KERNELS = {
@@ -111,8 +116,8 @@ KERNELS = {
     "MNIST, Gabor wavelets": ("--features gabor", "mnist_gabor"),
     "CIFAR-10, Gaussian kernel on pixels": ("--dataset cifar10", "cifar10"),
     "CIFAR-10, random convolutional net of 32000 filters": (
-        _CONV,
-        "cifar10_random_conv",
+        f"{_CONV} --ridge 0 0.1",
+        "cifar10_random_conv_ridge0-0.1",
     ),
     "MNIST, pixels, 10,000 images": ("--train-size 10000", "mnist_n10000"),
     "MNIST, Gabor, 10,000 images": (
@@ -143,6 +148,9 @@ USUAL_DATASET = {
     "expressivity_rademacher": "mnist",
     "expressivity_memorize": "mnist",
 }
+
+
+TEXT_DATASETS = ("imdb", "synthetic_text")
 
 
 class Artefact(NamedTuple):
@@ -251,10 +259,11 @@ ARTEFACTS = {
     ),
     "implicit": Artefact(
         "Implicit regularization",
-        "MLP 1x512 on 5,000 images: what the optimizer, the batch and the stopping "
-        "rule do by themselves.",
-        ("setting",),
-        {(setting,): command for setting, command in IMPLICIT.items()},
+        "On 5,000 images: what the optimizer, the batch, the stopping rule and "
+        "BatchNorm do by themselves.",
+        ("model", "setting"),
+        {("MLP 1x512", setting): command for setting, command in IMPLICIT.items()}
+        | {("Inception", setting): run for setting, run in IMPLICIT_BATCH_NORM.items()},
     ),
     "other_data": Artefact(
         "The same experiment on other data",
@@ -356,6 +365,94 @@ def split(command):
     """Returns `(script, flags)`: file name, and list of its flags."""
     script, *flags = shlex.split(command)
     return script, flags
+
+
+def suits(dataset, run):
+    """Whether a run reads what a data set has: text, or images."""
+    command = run[0] if isinstance(run, tuple) else run
+    return command.startswith("imdb_text.py") == (dataset in TEXT_DATASETS)
+
+
+def on(dataset, run):
+    """Returns the same run on another data set, which its name shows.
+
+    Args:
+        dataset: Name of a data set.
+        run: A value of `Artefact.runs`.
+
+    Raises:
+        UsageError: For images in place of text, or text in place of images.
+    """
+    command, name = run if isinstance(run, tuple) else (run, None)
+    script, flags = split(command)
+    if not suits(dataset, run):
+        kind = "text" if script == "imdb_text.py" else "images"
+        raise UsageError(
+            f"--dataset {dataset} cannot go with {script}, which reads {kind}: choose "
+            "another, or leave that run out with --only."
+        )
+    # A script that is told its part by a word names that first.
+    part = [flag for flag in flags[:1] if not flag.startswith("-")]
+    stem = "_".join([script.removesuffix(".py"), *part])
+    # Scripts are named <dataset>_<model>.py, but for those of several parts.
+    usual = USUAL_DATASET.get(stem, script.split("_")[0])
+    given = usual
+    if "--dataset" in flags:
+        i = flags.index("--dataset")
+        given = flags[i + 1]
+        del flags[i : i + 2]
+    command = shlex.join([script, *flags, "--dataset", dataset])
+    if name is None:
+        return command
+    rest = name.removeprefix(stem).removeprefix(f"_{given}")
+    return command, f"{stem}{'' if dataset == usual else f'_{dataset}'}{rest}"
+
+
+def with_flags(more, run):
+    """Returns the same run with more flags, which its name shows like those it has.
+
+    Args:
+        more: Flags, as typed.
+        run: A value of `Artefact.runs`.
+
+    Raises:
+        UsageError: If the script names itself, or they would move the record.
+    """
+    if isinstance(run, tuple):
+        raise UsageError(
+            f"--flags {more!r} cannot be added to {run[0]!r}, which names itself: "
+            "leave it out with --only."
+        )
+    given = {flag.partition("=")[0] for flag in shlex.split(more)}
+    if ours := sorted(given & {"--seed", "--results-dir", "--models-dir"}):
+        raise UsageError(
+            f"--flags {more!r}: {ours[0]} is not for the runs. Give reproduce.py "
+            "itself --seeds, --results-dir and --models-dir."
+        )
+    return f"{run} {more}"
+
+
+def varied(run, dataset=None, flags=None):
+    """Returns a run on another data set and with more flags, where they are given."""
+    run = on(dataset, run) if dataset else run
+    return with_flags(flags, run) if flags else run
+
+
+def all_varied(dataset=None, flags=None):
+    """Returns `ARTEFACTS` on another data set and with more flags.
+
+    Those that cannot be had so, or name their own data sets, are left out.
+    """
+    found = {}
+    for name, artefact in ARTEFACTS.items():
+        try:
+            if dataset and "data" in artefact.columns:
+                continue
+            runs = {k: varied(run, dataset, flags) for k, run in artefact.runs.items()}
+            found[name] = artefact._replace(runs=runs)
+        except UsageError:
+            continue
+    return found
 
 
 def name_of(run, seed=0):

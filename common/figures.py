@@ -45,7 +45,7 @@ LEVELS = {"true labels": 0.0, "random labels": 1.0}  # the others are their own 
 MEMORIZATION = {"AlexNet": (12, 13), "MLP 1x512": (18, 19)}
 
 
-def draw(name, rows, papers, folder):
+def draw(name, rows, papers, folder, prefix=""):
     """Draws an artefact's figures, of the rows that have records.
 
     Args:
@@ -53,6 +53,7 @@ def draw(name, rows, papers, folder):
         rows: Its `tables.Row`s.
         papers: Dict of artefact or panel -> `[(line, Paper)]` of common/paper.csv.
         folder: `Path` the files are written to.
+        prefix: Start of their names.
 
     Returns:
         List of `Drawn`; empty where no row has a record.
@@ -63,7 +64,7 @@ def draw(name, rows, papers, folder):
         for stem, caption, function in FIGURES.get(name, ()):
             sketch = function(rows, papers)
             if sketch:
-                drawn.append(sketch.save(folder, stem, caption))
+                drawn.append(sketch.save(folder, prefix + stem, caption))
     return drawn
 
 
@@ -121,7 +122,10 @@ def _curves(sketch, axis, row, column, scale, label, **line):
         sketch.value(axis, epochs[i], mean[i], f"{label}, epoch {i + 1}: {mean[i]:.4g}")
 
 
-def _chance(axis, height, where=0.99):
+def _chance(axis, rows, where=0.99, error=False):
+    """Draws the accuracy of guessing, or its error, in %."""
+    accuracy = 100 / rows[0].runs[0].record["num_classes"]
+    height = 100 - accuracy if error else accuracy
     axis.axhline(height, color="0.6", linewidth=0.7)
     side = "right" if where > 0.5 else "left"
     axis.text(where, height + 1.5, "chance", ha=side, color="0.5", fontsize=7,
@@ -145,11 +149,12 @@ def memorization(rows, papers):
                 _curves(sketch, axis, row, f"{key}_accuracy", 100,
                         f"{network}, {word}", linestyle=dashes,
                         linewidth=1.5)  # fmt: skip
-        _chance(axis, 10)
+        _chance(axis, rows)
         axis.set(xlabel="epochs", ylim=(0, 103))
         axis.text(0.5, 1.02, f"{kind} labels", ha="center", transform=axis.transAxes)
     sketch.axes[0, 0].set_ylabel("accuracy (%)")
-    sketch.axes[0, 1].legend(loc="center right")
+    drawn = [a for a in sketch.axes[0] if a.get_legend_handles_labels()[0]]
+    drawn[-1].legend(loc="center right")
     return sketch
 
 
@@ -222,6 +227,18 @@ def _against_corruption(sketch, axis, rows, measure, unit):
     axis.set(xlabel="label corruption p", xlim=(-0.04, 1.06))
 
 
+def _papers_points(sketch, axis, rows, measure, unit):
+    """Draws what follows from the accuracies that the paper gives at a level."""
+    for row in rows:
+        known = [row.paper.get(f"{part}_accuracy") for part in ("train", "test")]
+        if _level(row) is None or None in known:
+            continue
+        value = measure(*(paper.value for paper in known))
+        axis.plot(_level(row), value, "D", color=colour(row), **OPEN)
+        text = f"{row.fields['model']}, paper: {value:.2f} {unit}"
+        sketch.value(axis, _level(row), value, f"{text} ({known[1].certainty})")
+
+
 def epochs_by_level(rows):
     """Returns dict of corruption level -> `(Stat of epochs to fit, censored)`.
 
@@ -281,10 +298,12 @@ def relative_time(rows, papers):
     sketch = Sketch(1, 1, size=(3.6, 2.7))
     axis = sketch.axes[0, 0]
     _against_corruption(sketch, axis, rows, relative_by_level, "times p = 0")
-    ends = [paper.value for _, paper in papers["figure_1b"]]
-    axis.plot([1.03] * len(ends), ends, "D-", color="0.5", lw=0.8,
-              markerfacecolor="white", markersize=4, label="paper, about")  # fmt: skip
-    sketch.value(axis, 1.03, sum(ends) / len(ends), "paper: about 3.5 to 4 (recalled)")
+    if ends := [paper.value for _, paper in papers["figure_1b"]]:
+        axis.plot([1.03] * len(ends), ends, "D-", color="0.5", lw=0.8, markersize=4,
+                  markerfacecolor="white", label="paper, about")  # fmt: skip
+        text = f"paper: about {min(ends):g} to {max(ends):g}"
+        sure = papers["figure_1b"][0][1].certainty
+        sketch.value(axis, 1.03, sum(ends) / len(ends), f"{text} ({sure})")
     axis.set_ylabel("epochs to 99 %, relative to p = 0")
     axis.legend(loc="upper left")
     return sketch
@@ -301,7 +320,8 @@ def errors(rows, papers):
         axis.plot(1.03, paper.value, "D", color="0.5", **HOLLOW, label="paper")
         text = f"paper: {paper.value:g} % ({paper.certainty})"
         sketch.value(axis, 1.03, paper.value, text)
-    _chance(axis, 90, where=0.01)
+    _papers_points(sketch, axis, rows, lambda train, test: 100 - test, "% test error")
+    _chance(axis, rows, where=0.01, error=True)
     axis.set(ylabel="test error (%)", ylim=(0, 100))
     axis.legend(loc="lower right")
     return sketch
@@ -315,6 +335,7 @@ def convergence(rows, papers):
     left, right = sketch.axes[0]
     _against_corruption(sketch, left, rows, epochs_by_level, "epochs")
     _against_corruption(sketch, right, rows, generalization_by_level, "points")
+    _papers_points(sketch, right, rows, lambda train, test: train - test, "points")
     left.set(ylabel="epochs to 99 %", ylim=(0, None))
     right.set(ylabel="test error - training error (points)", ylim=(0, 100))
     left.legend(loc="upper left")
@@ -518,7 +539,10 @@ _EPOCHS = (
     "that a label is replaced. A hollow triangle is a run that had not fitted when it "
     "ended: the true value is larger. Bars: lowest to highest seed."
 )
-_GAP = " Right: the generalization error, test error less training error."
+_GAP = (
+    " Right: the generalization error, test error less training error. Hollow "
+    "diamonds: the paper's."
+)
 # Artefact -> its figures: (files, caption, function of rows and the paper's values).
 FIGURES = {
     "table_1": (
@@ -533,8 +557,8 @@ FIGURES = {
     "figure_1": (
         (
             "figure_1a",
-            _LOSSES + " Hollow markers, beside Inception: when a careful public run "
-            "reached 0.01 (not the paper's, one seed).",
+            _LOSSES + " Hollow markers, in Inception's panel: when a careful public "
+            "run reached 0.01 (not the paper's, one seed).",
             losses,
         ),
         (
@@ -545,7 +569,8 @@ FIGURES = {
         (
             "figure_1c",
             "Error on the test set, whose labels are never corrupted, against the "
-            "probability that a training label is replaced.",
+            "probability that a training label is replaced. Hollow diamonds: the "
+            "paper's.",
             errors,
         ),
         ("convergence", "Left: " + _EPOCHS + _GAP, convergence),
@@ -585,7 +610,7 @@ FIGURES = {
     ),
     "demo": (
         ("demo_curves", _LOSSES, losses),
-        ("demo_corruption", "Left: " + _EPOCHS + _GAP, convergence),
+        ("demo_corruption", "Left: " + _EPOCHS + _GAP.split(" Hollow")[0], convergence),
         ("demo_accuracies", _ACCURACIES, accuracies),
     ),
 }

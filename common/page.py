@@ -61,11 +61,12 @@ _TERMS = {
 class Section(NamedTuple):
     """An artefact that has at least one record."""
 
-    name: str  # key of `artefacts.ARTEFACTS`
+    name: str  # key of `artefacts.ARTEFACTS`, after its variation if it has one
     title: str
     says: str
     rows: list  # of `tables.Row`
     drawn: list  # of `sketch.Drawn`
+    command: str  # that makes it
 
 
 def render(results, sections, absent, runs):
@@ -145,11 +146,11 @@ paper's, in percentage points. The verdict is
 <span class="v within">within</span> where training and test accuracy, as far as the
 paper gives them, are within ±{tolerance} points of its own;
 <span class="v outside">outside</span> where one is not;
-<span class="v unfit">did not fit</span> where a run never reached 99 % of its training
-labels; <span class="v fitted">fitted</span> where it did and the paper gives no number;
-<span class="v none">not yet run</span> without a record. Beside a value of the paper
-stands how sure it is: {certainties}. Click a heading, or press Enter on it, to sort;
-hover over a figure, or tap it, for values.</p></details>
+<span class="v unfit">did not fit</span> where a run's network does not reproduce 99 %
+of its training labels; <span class="v fitted">fitted</span> where it does and the paper
+gives no number; <span class="v none">not yet run</span> without a record. Beside a
+value of the paper stands how sure it is: {certainties}. Click a heading, or press
+Enter on it, to sort; hover over a figure, or tap it, for values.</p></details>
 <details><summary>Terms</summary><dl>{terms}</dl></details>
 """
 
@@ -229,9 +230,7 @@ def _section(section, results):
             f"<details><summary>Not yet run: {len(waiting)} of {len(section.rows)} "
             f"runs</summary><ul>{lines}</ul></details>"
         )
-    parts.append(
-        f"<p>All of it: <code>python reproduce.py {section.name}</code></p></section>"
-    )
+    parts.append(f"<p>All of it: <code>{escape(section.command)}</code></p></section>")
     return "\n".join(parts)
 
 

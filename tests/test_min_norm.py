@@ -278,7 +278,7 @@ def test_wrong_usage(flags, reason, tmp_path, monkeypatch, capsys):
 def test_table_beside_the_paper(tmp_path):
     rows = [
         {"ridge": 0.0, "train_error": 0.0, "test_error": 0.2, "rkhs_norm": 9.0},
-        {"ridge": 0.1, "train_error": 0.01, "test_error": 0.18, "rkhs_norm": 5.0},
+        {"ridge": 0.1, "train_error": 0.01, "test_error": 0.164, "rkhs_norm": 5.0},
     ]
     run = tables.Run("x", {"rows": rows, "train_size": 50_000}, {})
     setting = "CIFAR-10, random convolutional net of 32000 filters"
@@ -288,7 +288,12 @@ def test_table_beside_the_paper(tmp_path):
     unknown = tables.Row({"setting": "ours"}, "", (), {})
     _, lines = tables.kernels([done, waiting, unknown])
     assert lines == [
-        [setting, "50000", "0.00", "20.00", "17", "9", ""],
-        [f"{setting}, with l2", "50000", "1.00", "18.00", "15", "5", ""],
-        ["MNIST, Gaussian kernel on pixels", "", "", "not yet run", "1.2", "", "220"],
+        [setting, "50000", "0.00", "20.00", "17", "+3.00", "outside", "9", ""],
+        [f"{setting}, with l2", "50000", "1.00", "16.40", "15", "+1.40", "within"]
+        + ["5", ""],
+        ["MNIST, Gaussian kernel on pixels", "", "", "not yet run", "1.2"]
+        + ["", "not yet run", "", "220"],
     ]
+    # Before it is run, a setting shows both of the paper's values.
+    _, lines = tables.kernels([done._replace(runs=())])
+    assert [line[4] for line in lines] == ["17", "15"]

@@ -110,6 +110,11 @@ def test_more_flags_for_every_run(tmp_path, capsys):
     assert all(" --epochs 2 --distribute --results-dir" in line for line in lines)
     with pytest.raises(cli.UsageError, match="min_norm.py.* names itself"):
         jobs_of("kernels", *more)
+    with pytest.raises(cli.UsageError, match="--seed is not for the runs.*--seeds"):
+        jobs_of("figure_2", "--flags=--seed=3")
+    # A name of somebody's own: nothing is known of its size.
+    (job, *_) = jobs_of("table_2", "--flags=--dataset flowers --image-size 150")
+    assert job.seconds is None and "flowers" in job.name
 
 
 def test_a_command_of_two_artefacts_is_one_run():
@@ -159,7 +164,9 @@ def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out.splitlines()
     # 50 epochs of 50,000 examples are 50 times the record.
     assert out[1] == "figure_2                       2     1   about 5.0 h"
-    assert out[2] == "implicit                       9     0   unknown"
+    # Two of 5,000 examples are five times the record.
+    shown = "implicit                      11     0   about 60 min; unknown for 9 of 11"
+    assert out[2] == shown
 
 
 def test_text_is_four_models_under_eight_conditions(capsys, tmp_path):
@@ -190,6 +197,9 @@ def test_sizes_for_the_estimates(dataset):
         ("demo --seeds 0", "expected an integer of at least 1"),
         ("demo --dataset cifar11", "invalid choice: 'cifar11'"),
         ("demo --worker 2", "unrecognized arguments"),
+        ("demo --workers 2 --cluster auto", "leave one of the two out"),
+        ("figure_2 --dataset imdb", "imdb cannot go with cifar10_inception.py"),
+        ("text --dataset mnist", "mnist cannot go with imdb_text.py, which reads text"),
     ],
 )
 def test_wrong_usage(argv, reason, monkeypatch, capsys):
