@@ -2,14 +2,15 @@
 
   python analyze.py saved_models/cifar10_mlp_seed0.h5 --examples 500   # a minute
   python analyze.py saved_models/*.h5                                  # compare all
-  python analyze.py other.h5 --dataset cifar10                         # made elsewhere
+  python analyze.py other.h5 --dataset cifar10 --inputs unit           # made elsewhere
 
-One line a model: on the terminal, in results/analysis.csv (results/analysis.json
-says how it was made), and in a figure. A model of this project is measured on the
-data of its record, with the labels it was trained on; any other Keras classifier (.h5
-or .keras) needs --dataset. NAME_init.h5 beside NAME.h5 (--save-init) adds distances
-from initialization. Definitions, formulas and sources: common/measures.py and
-common/curvature.py.
+One model a column on the terminal, a line in results/analysis.csv
+(results/analysis.json says how it was made), and in a figure. A model of this project
+is measured on the data of its record, with the labels it was trained on; any other
+Keras classifier (.h5 or .keras) of images, whole or their 28x28 centre, flat or not,
+needs --dataset and, where its pixels were not whitened, --inputs. NAME_init.h5 beside
+NAME.h5 (--save-init) adds distances from initialization. Definitions, formulas and
+sources: common/measures.py and common/curvature.py.
 """
 
 import math
@@ -36,7 +37,7 @@ from common import (
     models,
     records,
 )
-from common.pipelines import Feed, prepare
+from common.pipelines import SIZE, Feed, prepare
 from common.regime import Regime
 from common.sketch import BLUE, ORANGE, STYLE, save_png
 
@@ -72,6 +73,12 @@ def parse(argv):
         help="measure on this data, with true labels (default: the record's)",
     )
     parser.add_argument(
+        "--inputs",
+        choices=("whitened", "unit"),
+        help="pixels whitened image by image, or divided by 255 (default: as in the "
+        "model's record, else whitened)",
+    )
+    parser.add_argument(
         "--examples",
         type=int,
         default=1000,
@@ -99,14 +106,15 @@ def trained_on(path, arguments):
 
     `inputs` is `whitened`, or `unit` for pixels over 255; see `pipelines.prepare`.
     """
-    if arguments.dataset:
-        return Regime(dataset=arguments.dataset), "whitened"
     kept, folder = None, arguments.results_dir
     for record in folder.glob("*.json"):
         if path.stem == record.stem:
             kept = records.read(record).get("regime")
         elif path.stem.startswith(f"{record.stem}_"):  # one record, many models
             kept = records.read(record).get("models", {}).get(path.stem, kept)
+    inputs = arguments.inputs or (kept or {}).get("inputs", "whitened")
+    if arguments.dataset:
+        return Regime(dataset=arguments.dataset), inputs
     if kept is None:
         raise cli.MendableError(
             f"{path}: no record {folder / path.stem}.json, so it is not known what it "
@@ -118,12 +126,22 @@ def trained_on(path, arguments):
             "dense and convolutional layers, derivatives with respect to pixels. Leave "
             "it out."
         )
-    inputs = kept.get("inputs", "whitened")
     return Regime(**{k: v for k, v in kept.items() if hasattr(Regime, k)}), inputs
 
 
-def examples(regime, inputs, data_dir):
-    """Returns a `Feed` of the examples as the model was trained and tested on."""
+def examples(path, regime, inputs, shape, data_dir):
+    """Returns a `Feed` of the examples as the model was trained and tested on.
+
+    Args:
+        path: Of the model.
+        regime: `regime.Regime`.
+        inputs: As from `trained_on`.
+        shape: Of one input of the model.
+        data_dir: Where data sets lie, or None.
+
+    Raises:
+        MendableError: If images cannot be brought into that shape.
+    """
     data = datasets.load(regime.dataset, regime.train_size, regime.data_seed, data_dir)
     data = corruptions.corrupt(
         data,
@@ -132,23 +150,31 @@ def examples(regime, inputs, data_dir):
         regime.pixels,
         regime.data_seed,
     )
-    feed = Feed(data, 128, hold_out=bool(regime.early_stopping))
-    if inputs != "whitened":
-        feed.x_train = prepare(data.x_train, inputs)
-        feed.x_test = prepare(data.x_test, inputs)
-    return feed
+    side, _, channels = data.x_train.shape[1:]
+    for size in (SIZE, side):
+        shapes = [(size, size, channels), (size * size * channels,)]
+        if shape in shapes or (shape, channels) == ((size, size), 1):
+            break
+    else:
+        raise cli.MendableError(
+            f"{path} takes inputs of shape {shape}, but images of {data.name} are "
+            f"{side}x{side}x{channels}, whole or their {SIZE}x{SIZE} centre, flat or "
+            "not: choose another --dataset."
+        )
+
+    class Shaped(Feed):
+        def _prepared(self, images):
+            return prepare(images, inputs, size).reshape(len(images), *shape)
+
+    return Shaped(data, 128, hold_out=bool(regime.early_stopping))
 
 
 def analyze(path, arguments):
     """Measures one model; returns a `Measured`."""
     model, notes = models.logits_of(models.load(path))
     regime, inputs = trained_on(path, arguments)
-    feed = examples(regime, inputs, arguments.data_dir)
-    if model.input_shape[1:] != feed.input_shape:
-        raise cli.MendableError(
-            f"{path} takes inputs of shape {model.input_shape[1:]}, but those of "
-            f"{feed.data.name} are {feed.input_shape}: choose another --dataset."
-        )
+    shape = model.input_shape[1:]
+    feed = examples(path, regime, inputs, shape, arguments.data_dir)
     initial_path = path.with_name(f"{path.stem}_init.h5")
     initial = models.load(initial_path) if initial_path.exists() else None
     row = {

@@ -222,14 +222,15 @@ class _Batches(keras.utils.PyDataset):
         return self.feed.batch(self.first_step + step)
 
 
-def prepare(images, inputs="whitened"):
+def prepare(images, inputs="whitened", size=SIZE):
     """Returns the centre crops as the fixed model sees them, float32.
 
     Args:
         images: `(num_images, height, width, channels)`, uint8 or float.
         inputs: `whitened`, as in every training script, or `unit`: divided by 255.
+        size: Side of the crop, in pixels.
     """
-    images = augmentations.centre_crop(images, SIZE)
+    images = augmentations.centre_crop(images, size)
     if inputs == "unit":
         return images.astype(np.float32) / 255
     result = np.empty(images.shape, np.float32)

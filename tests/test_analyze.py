@@ -130,7 +130,39 @@ def test_without_a_record_the_data_must_be_named_before_any_work(
         analyze.main(["some_init.h5"])
 
 
+@pytest.mark.parametrize(
+    "shape, dataset, inputs",
+    [
+        ((32, 32, 3), "synthetic", "unit"),
+        ((3072,), "synthetic", "unit"),
+        ((28, 28), "mnist_5k", "unit"),
+        ((784,), "mnist_5k", "whitened"),
+    ],
+)
+def test_a_network_made_elsewhere(shape, dataset, inputs, tmp_path):
+    start = keras.Input(shape)
+    last = keras.layers.Dense(10, "softmax")(keras.layers.Flatten()(start))
+    model = keras.Model(start, last)
+    path = tmp_path / "other.h5"
+    model.save(path)
+    flags = f"--dataset {dataset} --inputs {inputs} --examples 10 --quiet"
+    row = analyze.main([str(path), *flags.split(), "--results-dir", str(tmp_path)])
+    data = datasets.load(dataset)
+    x = pipelines.whiten(data.x_test) if inputs == "whitened" else data.x_test / 255
+    kernel, bias = model.get_weights()
+    guess = (x.reshape(len(x), -1) @ kernel + bias).argmax(1)
+    assert row.test_accuracy[0] == pytest.approx(
+        (guess == data.y_test).mean(), abs=2e-3
+    )
+
+
 def test_data_of_another_shape_are_refused(folder, tmp_path):
+    start = keras.Input((3, 32, 32))  # channels first: as many pixels, other places
+    last = keras.layers.Dense(10)(keras.layers.Flatten()(start))
+    keras.Model(start, last).save(tmp_path / "first.h5")
+    flags = ["--results-dir", str(tmp_path), "--dataset", "synthetic", "--quiet"]
+    with pytest.raises(cli.MendableError, match="32x32x3, whole or their 28x28 centre"):
+        analyze.main([str(tmp_path / "first.h5"), *flags])
     path = next(folder.glob("cifar10_mlp*.h5"))
     flags = [str(path), "--results-dir", str(tmp_path), "--dataset", "synthetic"]
     with pytest.raises(cli.MendableError, match="another --dataset"):
