@@ -289,6 +289,7 @@ def _draw_model(axes, model, place, count):
 
 def main(argv=None):
     arguments = parse(argv)
+    hardware.require_tensorflow()
     paths = [path for path in arguments.models if not path.stem.endswith("_init")]
     if not paths:
         raise cli.UsageError("only *_init.h5 were given: name the trained models.")

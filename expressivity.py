@@ -30,7 +30,7 @@ import time
 import pandas as pd
 from tqdm import tqdm
 
-from common import cli, datasets, regime, stages, theory, theory_figures
+from common import cli, datasets, hardware, regime, stages, theory, theory_figures
 
 DEFAULTS = {  # of each part: what decides its name, with the seed
     "theorem": {
@@ -120,6 +120,7 @@ def _spell(value, between):
 def main(argv=None):
     """Returns dict of part -> record."""
     args, _ = parse(argv)
+    hardware.require_tensorflow()
     result = {}
     for part, (settings, name) in args.parts.items():
         measure = functools.partial(run, part, settings, args)

@@ -35,6 +35,7 @@ from common import (
     cli,
     corruptions,
     datasets,
+    hardware,
     pipelines,
     regime,
     stages,
@@ -117,6 +118,7 @@ def parse(argv):
 
 def main(argv=None):
     args, name = parse(argv)
+    hardware.require_tensorflow()
     record, paths = stages.run("mnist_l2norm", name, args, functools.partial(run, args))
     table = pd.read_csv(paths.csv)
     files = [draw(table, paths, kind, args) for kind in SHOWN]

@@ -16,8 +16,10 @@ import numpy as np
 import scipy.optimize
 import scipy.sparse.linalg
 import scipy.stats
-import tensorflow as tf
 from tqdm import tqdm
+
+if keras.backend.backend() == "tensorflow":  # the scripts refuse the others
+    import tensorflow as tf
 
 
 def cross_entropy(labels, logits):

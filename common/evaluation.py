@@ -29,6 +29,9 @@ class Share(keras.metrics.Mean):
         value = self.value(y_true[:, self.of], y_pred)
         super().update_state(keras.ops.cast(value, "float32"), weight)
 
+    def result(self):
+        return keras.ops.divide(self.total, self.count)  # NaN of no examples
+
 
 def evaluator(model, corrupted):
     """Returns the same network, compiled to be measured on `streaming.Feed.evaluation`.

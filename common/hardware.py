@@ -11,6 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from common.cli import UsageError
+
 
 def device():
     """Returns the device that trains, in words: `AMD EPYC, 2 cores`."""
@@ -101,6 +103,19 @@ def _gpus():
     lines = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
     pairs = [line.rsplit(",", 1) for line in lines if "," in line]
     return [(name, float(capability)) for name, capability in pairs]
+
+
+def require_tensorflow():
+    """Refuses another backend, for what is measured by TensorFlow's derivatives.
+
+    Raises:
+        UsageError: If Keras computes with another library.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise UsageError(
+            f"KERAS_BACKEND is {keras.backend.backend()}, and what is measured here "
+            "needs TensorFlow's derivatives: unset it, or set it to tensorflow."
+        )
 
 
 def available_memory():

@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from common import curvature, measures, pipelines
+
+if keras.backend.backend() == "tensorflow":  # the scripts refuse the others
+    import tensorflow as tf
 
 OPTIMIZERS = ("adam", "sgd", "rmsprop", "adagrad")  # elementwise updates only
 # Examples that a replica sees between two looks at the clock: about a second.

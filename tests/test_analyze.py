@@ -9,6 +9,7 @@ import analyze
 import cifar10_mlp
 import mnist_l2norm
 from common import cli, curvature, datasets, measures, models, pipelines, records
+from expressivity import main as theory
 
 FOLDERS = "--results-dir {0} --models-dir {0}"
 
@@ -154,6 +155,15 @@ def test_a_network_made_elsewhere(shape, dataset, inputs, tmp_path):
     assert row.test_accuracy[0] == pytest.approx(
         (guess == data.y_test).mean(), abs=2e-3
     )
+
+
+@pytest.mark.parametrize(
+    "main, flags", [(analyze.main, ["x.h5"]), (mnist_l2norm.main, []), (theory, [])]
+)
+def test_another_backend_is_refused(main, flags, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(cli.UsageError, match="KERAS_BACKEND is jax.*unset it"):
+        main(flags)
 
 
 def test_data_of_another_shape_are_refused(folder, tmp_path):

@@ -240,6 +240,16 @@ def test_measures_are_those_of_the_logits(data):
         assert row[name] == pytest.approx((right == of)[examples].mean())
 
 
+def test_a_share_of_no_examples_is_not_a_number():
+    share = evaluation.Share("flipped", lambda label, logits: label == 1, kept=False)
+    labels = np.array([[1, 1], [2, 2]], "float32")
+    share.update_state(labels, np.zeros((2, 3)), np.ones(2, "float32"))
+    assert np.isnan(float(share.result()))
+    labels = np.array([[1, 0], [2, 0]], "float32")
+    share.update_state(labels, np.zeros((2, 3)), np.ones(2, "float32"))
+    assert float(share.result()) == 0.5
+
+
 # What goes wrong.
 
 
