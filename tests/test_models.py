@@ -1,5 +1,8 @@
 """The networks against the paper's counts, plain loops, and sums by hand."""
 
+import shutil
+import zipfile
+
 import h5py
 import keras
 import numpy as np
@@ -621,6 +624,43 @@ def test_weights_without_an_architecture_are_refused(tmp_path):
         models.load(path)
     with h5py.File(path, "r") as file:  # it was a sound file
         assert file.keys()
+
+
+@pytest.mark.parametrize("kind", ["link", "external", "virtual", "text"])
+def test_weights_that_lie_elsewhere_are_refused(kind, tmp_path):
+    path, other = tmp_path / "model.h5", tmp_path / "other.h5"
+    mlp((4, 4, 1), 3, hidden=(7,)).save(path)
+    shutil.copy(path, other)
+    place = "model_weights/logits/logits/bias"
+    with h5py.File(path, "r+") as file:
+        bias = file[place]
+        del file[place]
+        if kind == "link":
+            file[place] = h5py.ExternalLink(str(other), place)
+        elif kind == "external":
+            raw = [(str(other), 0, h5py.h5f.UNLIMITED)]
+            file.create_dataset(place, bias.shape, bias.dtype, external=raw)
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout(bias.shape, bias.dtype)
+            layout[:] = h5py.VirtualSource(other, place, bias.shape)
+            file.create_virtual_dataset(place, layout)
+        else:
+            file[place] = ["one", "two", "three"]
+    with pytest.raises(MendableError, match="logits/bias is not numbers in this file"):
+        models.load(path)
+
+
+def test_a_keras_file_names_the_code_of_its_layers(tmp_path):
+    path, other = tmp_path / "model.keras", tmp_path / "other.keras"
+    mlp((4, 4, 1), 3, hidden=(7,)).save(path)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(other, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                content = content.replace(b'"keras.layers"', b'"elsewhere"')
+            new.writestr(name, content)
+    with pytest.raises(MendableError, match="layers .*elsewhere.Dense"):
+        models.load(other)
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])

@@ -35,18 +35,16 @@ def load(path):
         `keras.Model`, not compiled.
 
     Raises:
-        MendableError: If the file is missing, damaged, holds no model, or holds a
-            layer that is not known to be safe.
+        MendableError: If the file is missing, damaged, holds no model, holds a layer
+            that is not known to be safe, or takes its weights from elsewhere.
     """
     path = Path(path)
     if not path.exists():
         raise MendableError(f"{path} does not exist: train a model first.")
     try:
-        if path.suffix == ".keras":
-            return keras.models.load_model(path, compile=False, safe_mode=True)
         config = _config(path)
         _refuse_unknown_layers(config)
-        if config != (modern := _modern(config)):
+        if path.suffix != ".keras" and config != (modern := _modern(config)):
             return _load_with(modern, path)
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
@@ -89,13 +87,32 @@ def logits_of(model):
 
 
 def _config(path):
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as file:
+            with file.open("model.weights.h5") as inner, h5py.File(inner) as weights:
+                _refuse_what_lies_elsewhere(weights)
+            return json.loads(file.read("config.json"))
     with h5py.File(path, "r") as file:
         if "model_config" not in file.attrs:
             raise ValueError(
                 "it holds weights without an architecture; expected a whole model, "
                 "as model.save() writes it."
             )
+        _refuse_what_lies_elsewhere(file)
         return json.loads(file.attrs["model_config"])
+
+
+def _refuse_what_lies_elsewhere(group):
+    for name in group:
+        item = group.get(name)
+        linked = not isinstance(group.get(name, getlink=True), h5py.HardLink)
+        if not linked and isinstance(item, h5py.Group):
+            _refuse_what_lies_elsewhere(item)
+        elif linked or item.external or item.is_virtual or item.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{group.name.rstrip('/')}/{name} is not numbers in this file: it is a "
+                "link, lies in another file, or is of another kind."
+            )
 
 
 def _refuse_unknown_layers(config):
@@ -109,7 +126,12 @@ def _refuse_unknown_layers(config):
 
 
 def _class_names(config):
-    yield config["class_name"]
+    name, registered = config["class_name"], config.get("registered_name") or ""
+    module = config.get("module") or "keras"  # a .keras file says where its code is
+    if registered.startswith("rethinking>"):
+        yield registered
+    else:
+        yield name if module.split(".")[0] == "keras" else f"{module}.{name}"
     for layer in _layers(config):
         yield from _class_names(layer)
 
