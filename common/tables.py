@@ -12,6 +12,7 @@ TOLERANCE = 1.5  # points of accuracy: "as in the paper"
 FINAL = {"train_accuracy": "train_accuracy", "test_accuracy": "val_accuracy"}
 CERTAINTY = {  # how sure a value of common/paper.csv is
     "printed": "printed in the paper",
+    "companion": "reported by the authors' companion script, not in the paper",
     "arithmetic": "follows by arithmetic from what is printed",
     "recalled": "recalled, not cross-checked",
     "replication": "not the paper's: one seed of a careful public replication",

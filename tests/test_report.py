@@ -114,6 +114,16 @@ def test_commands_of_table_1_are_the_papers_rows(tmp_path):
         assert row.command == f"python {' '.join(words)}"
 
 
+def test_our_networks_have_the_papers_weights():
+    counts = {}
+    for row in table_1(ROOT / "results").values():
+        if "parameters" in row.paper:
+            counts[row.fields["model"]] = row.paper["parameters"].value
+        for run in row.runs:
+            assert run.record["parameters"] == counts[row.fields["model"]]
+    assert list(counts.values()) == [1649402, 1649402, 1387786, 1735178, 1209866]
+
+
 def test_every_value_of_the_paper_is_on_the_page_with_its_certainty(tmp_path, make_up):
     make_up(tmp_path, ROW_13)
     make_up(tmp_path, "cifar10_mlp.py --random-labels --wd 1e-4")
