@@ -293,7 +293,8 @@ def _levels(rows):
 
 def relative_time(rows, papers):
     """Draws the epochs to fit against label corruption, relative to p = 0."""
-    if len(_levels(rows)) < 2:
+    levels = [row for row in rows if _level(row) is not None]
+    if not any(len(relative_by_level(m)) > 1 for m in _by_model(levels).values()):
         return None
     sketch = Sketch(1, 1, size=(3.6, 2.7))
     axis = sketch.axes[0, 0]
