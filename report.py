@@ -84,14 +84,10 @@ def collect(results, dataset=None, flags=None):
             absent.append(name)
             continue
         command = shlex.join(["python", "reproduce.py", name, *more])
-        title = artefact.title
-        if more:
-            title += f" ({' '.join(more)})"
         prefix = f"{label(dataset, flags)}_" if more else ""
         drawn = figures.draw(name, rows, points, results / "figures", prefix)
-        sections.append(
-            page.Section(f"{prefix}{name}", title, artefact.says, rows, drawn, command)
-        )
+        name, title = f"{prefix}{name}", artefact.title
+        sections.append(page.Section(name, title, artefact.says, rows, drawn, command))
     return sections, absent, runs
 
 
@@ -270,7 +266,8 @@ def main(argv=None):
     if other:
         mine = {run.name: run for s in sections for row in s.rows for run in row.runs}
         path = results / f"report_{other}.html"
-        path.write_text(page.render(results, sections, [], mine))
+        words = " ".join(filter(None, (arguments.dataset, arguments.flags)))
+        path.write_text(page.render(results, sections, [], mine, words))
         print(f"Wrote {path} and figures/{other}_*")
         return
     (results / "README.md").write_text(readme(sections, absent))

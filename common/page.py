@@ -69,7 +69,7 @@ class Section(NamedTuple):
     command: str  # that makes it
 
 
-def render(results, sections, absent, runs):
+def render(results, sections, absent, runs, variation=""):
     """Returns the page.
 
     Args:
@@ -77,10 +77,15 @@ def render(results, sections, absent, runs):
         sections: List of `Section`.
         absent: Names of the artefacts without any record.
         runs: Dict of name -> `tables.Run`: every record there is.
+        variation: What is other in all runs than in the artefacts, in words.
     """
     here = Path(__file__)
     extra = _analysis(results) + _gallery(results)
-    body = [_opening(sections), *(_section(s, results) for s in sections), extra]
+    body = [
+        _opening(sections, variation),
+        *(_section(s, results) for s in sections),
+        extra,
+    ]
     body += [_every_run(runs, results), _absent(absent), _other_numbers()]
     links = [(s.name, s.title.split(":")[0]) for s in sections]
     links += [(i, t) for i, t in _MORE.items() if f'<section id="{i}"' in "".join(body)]
@@ -155,7 +160,7 @@ Enter on it, to sort; hover over a figure, or tap it, for values.</p></details>
 """
 
 
-def _opening(sections):
+def _opening(sections, variation):
     certainties = "; ".join(
         f"<i>{name}</i>, {text}" for name, text in tables.CERTAINTY.items()
     )
@@ -166,7 +171,12 @@ def _opening(sections):
     reading = _READING.format(
         tolerance=tables.TOLERANCE, certainties=certainties, terms=terms
     )
-    return _INTRODUCTION + _finding(sections) + reading
+    other = _VARIATION.format(escape(variation)) if variation else ""
+    return _INTRODUCTION + other + _finding(sections) + reading
+
+
+_VARIATION = """<p><b>Other runs than the paper's:</b> {}. Its values are left out.</p>
+"""
 
 
 def _finding(sections):

@@ -395,7 +395,7 @@ def test_other_data_have_a_page_of_their_own(tmp_path, make_up):
     report.main(["--results-dir", str(tmp_path), "--dataset", "synthetic"])
     text = (tmp_path / "report_synthetic.html").read_text()
     assert not (tmp_path / "report.html").exists()
-    assert "Table 1: CIFAR-10 (--dataset=synthetic)" in text and "62.50" in text
+    assert "runs than the paper's:</b> synthetic." in text and "62.50" in text
     assert "reproduce.py figure_1 --dataset=synthetic</code>" in text
     assert "76.07 <small>" not in text  # the paper's, of CIFAR-10
     assert "12.50" not in text
