@@ -13,7 +13,8 @@ import numpy as np
 from common import distribution, evaluation, hardware, records
 from common.cli import Interrupted, MendableError
 
-_EVALUATION_BATCH = 250
+# Twice as many are a tenth faster for the MLPs alone, at twice the memory.
+_EVALUATION_BATCH = 500
 
 
 def run(build, feed, regime, options):
