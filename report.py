@@ -129,7 +129,8 @@ def table(rows):
     for row in rows:
         cells = [*row.fields.values()]
         for metric in tables.FINAL:
-            paper = f" ({_paper(row, metric)})" if metric in row.paper else ""
+            known = metric in row.paper
+            paper = f" ({_paper(row, metric)})" if known else _outcome(row, metric)
             cells.append(f"**{_spread(row, metric)}**{paper}")
         cells += [tables.epochs_to_fit(row), len(row.runs), tables.verdict(row)]
         lines.append(_line([*cells, _command(row)]))
@@ -148,6 +149,14 @@ def _paper(row, metric):
     value = row.paper[metric].value
     text = f"{value:.1f}" if value == 100 else f"{value:.2f}"
     return text + tables.unsure(row.paper[metric])
+
+
+def _outcome(row, metric):
+    """What the paper says in words of a network's training, in brackets."""
+    if metric != "train_accuracy" or "outcome" not in row.paper:
+        return ""
+    outcome = row.paper["outcome"]
+    return f" (paper: {outcome.value}{tables.unsure(outcome)})"
 
 
 def _command(row):
