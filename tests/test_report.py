@@ -214,6 +214,12 @@ def test_both_accuracies_count_for_the_verdict(tmp_path, make_up):
         assert tables.verdict(rows_of("table_2", tmp_path)[0]) == expected
 
 
+def test_the_papers_words_stand_beside_the_number(tmp_path, make_up):
+    make_up(tmp_path, f"{ROW_13} --wd 5e-4", train=0.5, fit=None)
+    _, readme = pages(tmp_path)
+    assert "**50.00** (paper: failed to converge)" in readme
+
+
 def test_what_is_reported_has_to_fit(tmp_path, make_up):
     """Early stopping reports an epoch before the first that fitted."""
     make_up(tmp_path, ALEXNET, train=0.9, fit=4)
