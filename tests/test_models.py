@@ -1,5 +1,6 @@
 """The networks against the paper's counts, plain loops, and sums by hand."""
 
+import itertools
 import shutil
 import zipfile
 
@@ -597,11 +598,14 @@ def test_a_missing_model_is_named(tmp_path):
         models.load(tmp_path / "none.h5")
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".keras"])
-@pytest.mark.parametrize("content", ["empty", "garbage", "truncated", "flipped"])
+@pytest.mark.parametrize(
+    "content, suffix",
+    [
+        *itertools.product(["empty", "garbage", "truncated"], [".h5", ".keras"]),
+        ("flipped", ".keras"),  # HDF5 has no checksums: it cannot tell
+    ],
+)
 def test_a_damaged_model_is_named_in_one_line(content, suffix, tmp_path):
-    if (content, suffix) == ("flipped", ".h5"):
-        pytest.skip("HDF5 has no checksums: it cannot tell")
     path = tmp_path / f"model{suffix}"
     mlp((4, 4, 1), 3, hidden=(7,)).save(path)
     whole = path.read_bytes()
