@@ -71,7 +71,7 @@ def collect(results, dataset=None, flags=None):
         `(sections, absent, runs)`: list of `page.Section` of the artefacts with a
         record, names of the others, and every `tables.Run` by name.
     """
-    more = [f"--dataset={dataset}"] * bool(dataset) + [f"--flags={flags}"] * bool(flags)
+    more = artefacts.variation(dataset, flags)
     runs, papers = tables.load(results), {} if more else tables.paper_by_run()
     points = {x: [] if more else tables.paper_of(x) for x in PANELS}
     sections, absent = [], []

@@ -38,8 +38,9 @@ TRAIN_SIZES = {
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    known = artefacts.all_varied(args.dataset, args.flags)
-    names = args.artefact or (list(known) if args.list else [])
+    names = args.artefact
+    if args.list and not names:
+        names = list(artefacts.all_varied(args.dataset, args.flags))
     if unknown := sorted({*args.artefact} - {*artefacts.ARTEFACTS}):
         raise cli.UsageError(
             f"unknown artefact {', '.join(unknown)!r}. "
@@ -159,8 +160,7 @@ def _run(jobs, args):
 
 def _draw(args):
     command = ["report.py", f"--results-dir={args.results_dir}"]
-    command += [f"--dataset={args.dataset}"] if args.dataset else []
-    command += [f"--flags={args.flags}"] if args.flags else []
+    command += artefacts.variation(args.dataset, args.flags)
     run = subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]])
     if run.returncode:
         raise cli.MendableError(

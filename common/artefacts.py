@@ -148,8 +148,6 @@ USUAL_DATASET = {
     "expressivity_rademacher": "mnist",
     "expressivity_memorize": "mnist",
 }
-
-
 TEXT_DATASETS = ("imdb", "synthetic_text")
 
 
@@ -367,12 +365,6 @@ def split(command):
     return script, flags
 
 
-def suits(dataset, run):
-    """Whether a run reads what a data set has: text, or images."""
-    command = run[0] if isinstance(run, tuple) else run
-    return command.startswith("imdb_text.py") == (dataset in TEXT_DATASETS)
-
-
 def on(dataset, run):
     """Returns the same run on another data set, which its name shows.
 
@@ -385,7 +377,7 @@ def on(dataset, run):
     """
     command, name = run if isinstance(run, tuple) else (run, None)
     script, flags = split(command)
-    if not suits(dataset, run):
+    if (script == "imdb_text.py") != (dataset in TEXT_DATASETS):
         kind = "text" if script == "imdb_text.py" else "images"
         raise UsageError(
             f"--dataset {dataset} cannot go with {script}, which reads {kind}: choose "
@@ -436,6 +428,12 @@ def varied(run, dataset=None, flags=None):
     """Returns a run on another data set and with more flags, where they are given."""
     run = on(dataset, run) if dataset else run
     return with_flags(flags, run) if flags else run
+
+
+def variation(dataset=None, flags=None):
+    """Returns the flags of reproduce.py and report.py that say so, as a list."""
+    given = {"--dataset": dataset, "--flags": flags}
+    return [f"{flag}={value}" for flag, value in given.items() if value]
 
 
 def all_varied(dataset=None, flags=None):
