@@ -4,8 +4,8 @@
   python analyze.py saved_models/*.h5                                  # compare all
   python analyze.py other.h5 --dataset cifar10 --inputs unit           # made elsewhere
 
-One model a column on the terminal, a line in results/analysis.csv
-(results/analysis.json says how it was made), and in a figure. A model of this project
+One line a model on the terminal, all measures in results/analysis.csv
+(results/analysis.json says how it was made), and a figure. A model of this project
 is measured on the data of its record, with the labels it was trained on; any other
 Keras classifier (.h5 or .keras) of images, whole or their 28x28 centre, flat or not,
 needs --dataset and, where its pixels were not whitened, --inputs. NAME_init.h5 beside
@@ -41,16 +41,17 @@ from common.pipelines import SIZE, Feed, prepare
 from common.regime import Regime
 from common.sketch import BLUE, ORANGE, STYLE, save_png
 
-SHOWN = (  # columns of the terminal; the CSV has all
-    "train_accuracy",
-    "test_accuracy",
-    "frobenius",
-    "log10_product_spectral",
-    "margin_10",
-    "eigenvalue_1",
-    "trace",
-    "jacobian_norm",
-)
+SHOWN = {  # on the terminal, and their headings there; the CSV has all
+    "model": "model",
+    "train_accuracy": "train",
+    "test_accuracy": "test",
+    "frobenius": "norm",
+    "log10_product_spectral": "log10 spectral",
+    "margin_10": "margin",
+    "eigenvalue_1": "eigenvalue",
+    "trace": "trace",
+    "jacobian_norm": "Jacobian",
+}
 
 
 class Measured(NamedTuple):
@@ -169,10 +170,9 @@ def examples(path, regime, inputs, shape, data_dir):
     return Shaped(data, 128, hold_out=bool(regime.early_stopping))
 
 
-def analyze(path, arguments):
-    """Measures one model; returns a `Measured`."""
-    model, notes = models.logits_of(models.load(path))
-    regime, inputs = trained_on(path, arguments)
+def analyze(path, model, regime, inputs, arguments):
+    """Measures one model, on what `trained_on` says; returns a `Measured`."""
+    model, notes = models.logits_of(model)
     shape = model.input_shape[1:]
     feed = examples(path, regime, inputs, shape, arguments.data_dir)
     initial_path = path.with_name(f"{path.stem}_init.h5")
@@ -293,17 +293,16 @@ def main(argv=None):
     paths = [path for path in arguments.models if not path.stem.endswith("_init")]
     if not paths:
         raise cli.UsageError("only *_init.h5 were given: name the trained models.")
-    for path in paths:  # before the first of them takes minutes
-        models.load(path)
-        trained_on(path, arguments)
+    # All of them, before the first takes minutes.
+    loaded = [(p, models.load(p), *trained_on(p, arguments)) for p in paths]
     file, measured, git = (
         arguments.results_dir / "analysis.csv",
         [],
         records.git_state(),
     )
     arguments.results_dir.mkdir(parents=True, exist_ok=True)
-    for path in tqdm(paths, "models", disable=arguments.quiet or len(paths) == 1):
-        measured.append(analyze(path, arguments))
+    for model in tqdm(loaded, "models", disable=arguments.quiet or len(loaded) == 1):
+        measured.append(analyze(*model, arguments))
         table = pd.DataFrame([model.row for model in measured])
         with records.replacing(file) as temporary:  # Ctrl-C keeps what is measured
             table.to_csv(temporary, index=False)
@@ -312,8 +311,8 @@ def main(argv=None):
     record = {"script": "analyze", "argv": sys.argv[1:] if argv is None else argv}
     record |= hardware.environment() | {"git": git, "finished": records.now()}
     records.write_json(file.with_suffix(".json"), record)
-    shown = table.set_index("model")[list(SHOWN)].T
-    print(shown.to_string(float_format="{:.4g}".format))
+    shown = table[list(SHOWN)].rename(columns=SHOWN)
+    print(shown.to_string(index=False, float_format="{:.4g}".format))
     for note in sorted(set(filter(None, table.notes))):
         print(f"Note: {note}.")
     print(f"Files: {file}  {picture}")

@@ -37,9 +37,9 @@ from matplotlib.figure import Figure
 from common import (
     cli,
     datasets,
-    hardware,
     interpolation,
     least_squares,
+    machine,
     records,
     regime,
     stages,
@@ -72,7 +72,7 @@ def parse(argv):
     add("--held-out", type=integer, metavar="N", help=text)
     corruption = number(float, 0, 1)
     text = "replace each training label with probability P"
-    add("--label-corruption", type=corruption, default=0.0, metavar="P", help=text)
+    add("--label-corruption", type=corruption, metavar="P", help=text)
     add("--random-labels", action="store_true", help="--label-corruption 1")
     add("--label-noise", default="uniform", choices=regime.LABEL_NOISE)
     text = "on pixels: distance of SGD to the closed form, from zero and elsewhere"
@@ -89,9 +89,10 @@ def parse(argv):
 
 def _complete(args, parser):
     """Fills in what depends on other flags; refuses what contradicts itself."""
-    if args.random_labels and args.label_corruption not in (0.0, 1.0):
+    if args.label_corruption is None:
+        args.label_corruption = float(args.random_labels)
+    elif args.random_labels and args.label_corruption != 1:
         parser.error("--random-labels means --label-corruption 1: leave one out.")
-    args.label_corruption = max(args.label_corruption, float(args.random_labels))
     random = args.features == "random_conv"
     if random and args.kernel == "gaussian":
         parser.error("--features random_conv has the linear kernel only.")
@@ -167,7 +168,7 @@ def run(args, paths, done):
         "rows": rows,
         **more,
         "verdict": interpolation.verdict(rows, args, len(data.y_train)),
-        "peak_memory_gb": round(hardware.peak_memory() / 1e9, 2),
+        "peak_memory_gb": round(machine.peak_memory() / 1e9, 2),
     }
 
 

@@ -20,7 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import artefacts, cli, cluster, datasets, records, reviews, runner
+from common import artefacts, cli, cluster, datasets, machine, records, reviews, runner
 
 ROOT = Path(__file__).resolve().parent
 TRAIN_SIZES = {
@@ -95,7 +95,7 @@ def jobs_of(names, args):
         args: The command line, with `seeds`, `dataset`, `flags`, `only`,
             `results_dir`, `models_dir` and `data_dir`.
     """
-    rates, jobs = _rates({args.results_dir, ROOT / "results"}), {}
+    (rates, _), jobs = _rates(args), {}
     for artefact in names:
         for run in artefacts.ARTEFACTS[artefact].runs.values():
             named = isinstance(run, tuple)  # by itself; it has its own seeds
@@ -124,15 +124,25 @@ def _job(run, seed, rates, args):
     return runner.Job(name, command, args.results_dir, args.models_dir, epochs, seconds)
 
 
-def _rates(folders):
-    """{script: seconds that its records took an epoch and example}, their median."""
+def _rates(args):
+    """Seconds that a script's records took an epoch and example, their median.
+
+    Returns:
+        `({script: seconds}, [script])`, those of this machine where there are some;
+        for the scripts of the list there are only those of others.
+    """
+    ours = tuple(name for name, _ in machine.gpus()) or f"{machine.processor()}, "
     found = {}
-    for path in {path for folder in folders for path in folder.glob("*.json")}:
-        record = records.read(path)
-        if "train_examples" in record:
-            passes = record["epochs"] * record["train_examples"]
-            found.setdefault(record["script"], []).append(record["seconds"] / passes)
-    return {script: statistics.median(rates) for script, rates in found.items()}
+    for folder in {args.results_dir, ROOT / "results"}:
+        for path in folder.glob("*.json"):
+            record = records.read(path)
+            if "train_examples" in record:
+                passes = record["epochs"] * record["train_examples"]
+                here = record["device"].startswith(ours)
+                places = found.setdefault(record["script"], {True: [], False: []})
+                places[here].append(record["seconds"] / passes)
+    rates = {k: statistics.median(v[True] or v[False]) for k, v in found.items()}
+    return rates, sorted(script for script, v in found.items() if not v[True])
 
 
 def _list(names, args):
@@ -148,13 +158,15 @@ def _list(names, args):
         rows.append((name, str(len(jobs)), str(len(jobs) - len(left)), time))
     for name, runs, done, time in rows:
         print(f"{name:27}{runs:>5}{done:>6}   {time}".rstrip())
-    print("\nTime: one run after the other, at the speed of a script's own records.")
+    print("\nTime: one run after the other, at the speed of records of this machine.")
+    if elsewhere := _rates(args)[1]:
+        print(f"Other machines' where it has none: {', '.join(elsewhere)}.")
 
 
 def _run(jobs, args):
     if args.cluster:
         return cluster.run(jobs, args.cluster, args.cpus_per_run, args.gpus_per_run)
-    workers = args.workers or len(runner.gpus()) or min(len(runner.cores()), 8)
+    workers = args.workers or len(runner.gpus()) or min(len(machine.cores()), 8)
     return runner.local(jobs, min(workers, len(jobs)))
 
 

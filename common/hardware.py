@@ -1,16 +1,13 @@
-"""Which machine is this: device, precision, and what exact resume depends on."""
+"""What Keras computes with: device, precision, and what exact resume depends on."""
 
 import os
 import platform
-import resource
-import shutil
-import subprocess
 from importlib import metadata
-from pathlib import Path
 
 import keras
 import numpy as np
 
+from common import machine
 from common.cli import UsageError
 
 
@@ -21,9 +18,8 @@ def device():
         return ", ".join(name for name, _ in gpus)
     if _devices("tpu"):
         return "TPU"
-    count = _cores()
-    name = _cpuinfo("model name") or platform.processor()
-    return f"{name}, {count} core{'s' if count > 1 else ''}"
+    count = len(machine.cores())
+    return f"{machine.processor()}, {count} core{'s' if count > 1 else ''}"
 
 
 def precision_in_force(precision):
@@ -45,7 +41,7 @@ def precision_in_force(precision):
     elif _devices("tpu"):
         native = True
     else:
-        flags = set(_cpuinfo("flags").split())
+        flags = set(machine.cpuinfo("flags").split())
         native = keras.backend.backend() == "tensorflow" and bool(
             flags & {"avx512_bf16", "amx_bf16"}
         )
@@ -57,11 +53,12 @@ def environment():
     versions = {"python": platform.python_version(), "numpy": np.__version__}
     for package in ("keras", keras.backend.backend()):
         versions[package] = metadata.version(_distribution(package))
+    cores = str(len(machine.cores()))
     return {
         "backend": keras.backend.backend(),
         "versions": versions,
         "device": device(),
-        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or str(_cores()),
+        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or cores,
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
     }
 
@@ -70,20 +67,6 @@ def _distribution(package):
     """`import tensorflow` may come from tensorflow-cpu, -macos …"""
     names = metadata.packages_distributions().get(package, [package])
     return package if package in names else names[0]
-
-
-def _cores():
-    if hasattr(os, "sched_getaffinity"):  # what a container or taskset leaves us
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
-
-
-def _cpuinfo(key):
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return ""
-    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith(key)), "")
 
 
 def _devices(kind):
@@ -97,12 +80,7 @@ def _gpus():
     """[(name, compute capability)] of the GPUs that the backend uses."""
     if not _devices("gpu"):
         return []
-    if not shutil.which("nvidia-smi"):
-        return [("GPU", 0.0)]
-    query = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
-    lines = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
-    pairs = [line.rsplit(",", 1) for line in lines if "," in line]
-    return [(name, float(capability)) for name, capability in pairs]
+    return machine.gpus() or [("GPU", 0.0)]
 
 
 def require_tensorflow():
@@ -116,18 +94,3 @@ def require_tensorflow():
             f"KERAS_BACKEND is {keras.backend.backend()}, and what is measured here "
             "needs TensorFlow's derivatives: unset it, or set it to tensorflow."
         )
-
-
-def available_memory():
-    """Returns the bytes of memory that programs can still have (on Linux), or all."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(x.split()[1]) * 1024 for x in lines if "MemAvailable" in x)
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def peak_memory():
-    """Returns the largest resident size of this process so far, in bytes."""
-    unit = 1 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

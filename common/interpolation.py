@@ -13,9 +13,9 @@ from common import (
     corruptions,
     datasets,
     features,
-    hardware,
     kernels,
     least_squares,
+    machine,
 )
 from common.cli import MendableError, UsageError
 
@@ -111,7 +111,7 @@ def check(data, args):
             f"to interpolate {size} images: use {-(-size // 8)} filters or more, a "
             "smaller --train-size, or --ridge without 0."
         )
-    free = hardware.available_memory()
+    free = machine.available_memory()
     if need(size) > free:
         fits = [n for n in range(0, size, 100) if need(n) <= free]
         raise MendableError(

@@ -171,14 +171,14 @@ def parse(doc, file, argv=None, **defaults):
     for name in ("lr", "momentum"):
         if chosen[name] is None:
             chosen[name] = getattr(base, name)
-    if given["random_labels"]:
-        if chosen["label_corruption"] not in (0.0, 1.0):
-            parser.error(
-                "--random-labels means --label-corruption 1, but "
-                f"--label-corruption {chosen['label_corruption']} was given too: "
-                "leave one out."
-            )
-        chosen["label_corruption"] = 1.0
+    if chosen["label_corruption"] is None:
+        chosen["label_corruption"] = float(given["random_labels"])
+    elif given["random_labels"] and chosen["label_corruption"] != 1:
+        parser.error(
+            "--random-labels means --label-corruption 1, but "
+            f"--label-corruption {chosen['label_corruption']} was given too: "
+            "leave one out."
+        )
     regime = replace(defaults, **chosen)
     _refuse_contradictions(parser, regime, defaults)
     _refuse_half_a_cluster(parser, given)
@@ -348,9 +348,10 @@ def _parser(doc, script, defaults):
     )
     add(
         "--label-corruption",
-        default=0.0,
+        default=None,
         type=number(float, 0, 1),
         metavar="P",
+        shown="0",
         text="replace each training label, with probability P, as --label-noise says",
     )
     group.add_argument(

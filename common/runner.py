@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from common import records
+from common import machine, records
 
 ROOT = Path(__file__).resolve().parents[1]
 GRACE = 30  # seconds that an interrupted run has to end by itself
@@ -108,13 +108,6 @@ def local(jobs, workers):
 # Processes.
 
 
-def cores():
-    """Numbers of the cores that this process may use, as a list."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count()))
-
-
 def gpus():
     """Names of the NVIDIA GPUs that this process may use, as a list of strings."""
     if "CUDA_VISIBLE_DEVICES" in os.environ:
@@ -125,7 +118,7 @@ def gpus():
 
 def _share(worker, workers):
     """(cores, GPUs or None) of a worker; they are shared where there are too few."""
-    ours, devices = cores(), gpus()
+    ours, devices = machine.cores(), gpus()
     first = worker * len(ours) // workers
     last = max(first + 1, (worker + 1) * len(ours) // workers)
     if not devices:

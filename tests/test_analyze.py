@@ -24,11 +24,14 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_a_row_is_what_the_functions_say(folder):
+def test_a_row_is_what_the_functions_say(folder, capsys):
     path = next(folder.glob("cifar10_mlp*.h5"))
     flags = [str(path), "--results-dir", str(folder), "--examples", "50", "--quiet"]
     table = analyze.main([*flags, "--per-layer"])
     row = table.iloc[0]
+    lines = capsys.readouterr().out.splitlines()
+    (said,) = (line for line in lines if line.split()[:1] == [path.stem])
+    assert f"{row.trace:.4g}" in said and f"{row.test_accuracy:.4g}" in said
     saved = pd.read_csv(folder / "analysis.csv").iloc[0]
     assert saved.trace == pytest.approx(row.trace)
     assert (folder / "figures" / "analysis.png").stat().st_size > 10_000

@@ -21,6 +21,7 @@ LIGHT = [
     "common.charts",
     "common.figures",
     "common.imagenet",
+    "common.machine",
     "common.sketch",
     "common.page",
     "common.tables",

@@ -13,9 +13,9 @@ from common import (
     corruptions,
     datasets,
     features,
-    hardware,
     interpolation,
     least_squares,
+    machine,
     models,
     records,
     tables,
@@ -216,7 +216,7 @@ def ends_with(flags, folder, monkeypatch, capsys):
 
 def test_too_large_is_refused_with_what_fits(tmp_path, monkeypatch, capsys):
     free = 0.95e9
-    monkeypatch.setattr(hardware, "available_memory", lambda: free)
+    monkeypatch.setattr(machine, "available_memory", lambda: free)
     flags = "--dataset mnist_5k"
     code, said = ends_with(flags, tmp_path, monkeypatch, capsys)
     assert code == 1 and "4000 images need" in said and "0.9 GB are free" in said
@@ -263,6 +263,7 @@ def test_names_tell_settings_apart():
         ("--sgd --features gabor", "linear model of pixels"),
         ("--sgd --dataset mnist_5k --train-size 784", "fewer images than pixels"),
         ("--random-labels --label-corruption 0.5", "leave one out"),
+        ("--random-labels --label-corruption 0", "leave one out"),
         ("--bandwidth 0", "more than 0"),
         ("--ridge -1", "expected"),
         ("--features wavelet", "invalid choice"),

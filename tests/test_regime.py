@@ -334,6 +334,7 @@ def test_false_never_means_true(capsys):
         ("--no-batch-norm", "this model has no BatchNorm"),
         ("--batch-norm", "this model has no BatchNorm"),
         ("--random-labels --label-corruption 0.5", "leave one out"),
+        ("--random-labels --label-corruption 0", "leave one out"),
         ("--momentum 0.9 --optimizer adam", "belongs to sgd and rmsprop"),
         ("--optimizer adagrad --momentum 0.5", "belongs to sgd and rmsprop"),
         ("--mistyped 3", "unrecognized arguments: --mistyped"),

@@ -13,7 +13,7 @@ import pytest
 from processes import alive, events, family, wait_for
 
 import reproduce
-from common import artefacts, cli, datasets, records, reviews
+from common import artefacts, cli, datasets, machine, records, reviews
 
 ROOT = Path(__file__).parents[1]
 FAKE = str(ROOT / "tests" / "fake_run.py")
@@ -157,9 +157,11 @@ def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch):
     ]
     assert "figure_2                       2     0   unknown\n" in out
     record = {"script": "cifar10_inception", "seconds": 360.0, "epochs": 5}
-    record["train_examples"] = 10_000
+    record |= {"train_examples": 10_000, "device": "Abacus, 2 cores"}
     done = artefacts.name_of("cifar10_inception.py")
     (tmp_path / f"{done}.json").write_text(json.dumps(record))
+    monkeypatch.setattr(machine, "gpus", lambda: [])
+    monkeypatch.setattr(machine, "processor", lambda: "Abacus")
     reproduce.main([*argv, "figure_2", "implicit"])
     out = capsys.readouterr().out.splitlines()
     # 50 epochs of 50,000 examples are 50 times the record.
@@ -167,6 +169,16 @@ def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch):
     # Two of 5,000 examples are five times the record.
     shown = "implicit                      11     0   about 60 min; unknown for 9 of 11"
     assert out[2] == shown
+    assert "cifar10_inception" not in out[-1]
+    monkeypatch.setattr(machine, "processor", lambda: "Abacus II")
+    reproduce.main([*argv, "figure_2"])
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == "Other machines' where it has none: cifar10_inception."
+    faster = {**record, "seconds": 36.0, "device": "Abacus II, 1 core"}
+    (tmp_path / "cifar10_inception_seed9.json").write_text(json.dumps(faster))
+    reproduce.main([*argv, "figure_2"])  # this machine's alone count
+    out = capsys.readouterr().out.splitlines()
+    assert out[1] == "figure_2                       2     1   about 30 min"
 
 
 def test_text_is_four_models_under_eight_conditions(capsys, tmp_path):

@@ -12,7 +12,16 @@ import pytest
 import tensorflow as tf
 
 import cifar10_mlp
-from common import corruptions, datasets, hardware, models, pipelines, records, training
+from common import (
+    corruptions,
+    datasets,
+    hardware,
+    machine,
+    models,
+    pipelines,
+    records,
+    training,
+)
 from common.regime import Options, Regime
 
 HEADER = (
@@ -469,13 +478,13 @@ def _layers(path):
 def test_auto_is_what_the_hardware_has(monkeypatch, gpus, tpu, flags, expected):
     monkeypatch.setattr(hardware, "_gpus", lambda: gpus)
     monkeypatch.setattr(hardware, "_devices", lambda kind: [kind] * tpu)
-    monkeypatch.setattr(hardware, "_cpuinfo", lambda key: flags)
+    monkeypatch.setattr(machine, "cpuinfo", lambda key: flags)
     assert hardware.precision_in_force("auto") == expected
     assert hardware.precision_in_force("float16") == "float16"
 
 
 def test_auto_is_recorded_as_what_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr(hardware, "_cpuinfo", lambda key: "avx512_bf16")
+    monkeypatch.setattr(machine, "cpuinfo", lambda key: "avx512_bf16")
     run = train(tmp_path, "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1")
     assert run.record["regime"]["precision"] == "auto"
     assert run.record["precision_in_force"] == "bfloat16"

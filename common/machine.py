@@ -1,0 +1,54 @@
+"""What this machine has, as the system tells it (imports no Keras)."""
+
+import os
+import platform
+import resource
+import shutil
+import subprocess
+from pathlib import Path
+
+
+def cores():
+    """Returns the numbers of the cores that this process may use, as a list."""
+    if hasattr(os, "sched_getaffinity"):  # what a container or taskset leaves us
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count()))
+
+
+def processor():
+    """Returns the processor's name, as `AMD EPYC`."""
+    return cpuinfo("model name") or platform.processor()
+
+
+def cpuinfo(key):
+    """Returns the first value of a key of /proc/cpuinfo; "" where there is none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return ""
+    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith(key)), "")
+
+
+def gpus():
+    """Returns `[(name, compute capability)]` of the machine's NVIDIA GPUs."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    query = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
+    lines = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
+    pairs = [line.rsplit(",", 1) for line in lines if "," in line]
+    return [(name, float(capability)) for name, capability in pairs]
+
+
+def available_memory():
+    """Returns the bytes of memory that programs can still have (on Linux), or all."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(x.split()[1]) * 1024 for x in lines if "MemAvailable" in x)
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def peak_memory():
+    """Returns the largest resident size of this process so far, in bytes."""
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
