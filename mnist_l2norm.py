@@ -9,8 +9,8 @@ class-balanced subset until the training accuracy is 100 % (stop `accuracy`), an
 until the training loss is at its target (stop `loss`). A seed decides everything of a
 replica: images, random labels, initial weights and order; with true and with random
 labels only the labels differ, and smaller sets are part of the larger. Pixels are
-divided by 255 as in the experiment this repeats; --inputs whitened is what the other
-scripts do. Norms are of kernels, without biases; `product_of_norms` is that of squared
+divided by 255 as in the script this one grew from; --inputs whitened is what the others
+do. Norms are of kernels, without biases; `product_of_norms` is that of squared
 Frobenius norms (Neyshabur et al. 2017), and `..._per_margin` is over the squared 10 %
 margin. Curvature is of the training loss.
 

@@ -15,7 +15,7 @@ import re
 import shlex
 from pathlib import Path
 
-from common import artefacts, cli, figures, page, tables
+from common import artefacts, cli, datasets, figures, page, reviews, tables
 
 ROOT = Path(__file__).resolve().parent
 COMPARED = (  # of a record, what two runs are compared by
@@ -48,6 +48,7 @@ def parse(argv):
     )
     parser.add_argument(
         "--dataset",
+        choices=(*datasets.NAMES, *reviews.NAMES),
         metavar="NAME",
         help="of the gallery (default: cifar10); and of the runs, as in reproduce.py: "
         "their tables and figures go to report_NAME.html",
@@ -270,12 +271,19 @@ def main(argv=None):
         gallery.draw(arguments.dataset or "cifar10", arguments.data_dir, path)
         print(f"Wrote {path}")
     results.mkdir(parents=True, exist_ok=True)
-    other = label(arguments.dataset, arguments.flags)
-    sections, absent, runs = collect(results, arguments.dataset, arguments.flags)
+    more = artefacts.variation(arguments.dataset, arguments.flags)
+    flags = arguments.flags if more else None
+    other = label(arguments.dataset, flags)
+    sections, absent, runs = collect(results, arguments.dataset, flags)
     if other:
+        if not sections:
+            raise cli.MendableError(
+                f"{results} holds no record of such a run. This makes some: "
+                + shlex.join(["python", "reproduce.py", "ARTEFACT", *more])
+            )
         mine = {run.name: run for s in sections for row in s.rows for run in row.runs}
         path = results / f"report_{other}.html"
-        words = " ".join(filter(None, (arguments.dataset, arguments.flags)))
+        words = " ".join(filter(None, (arguments.dataset, flags)))
         path.write_text(page.render(results, sections, [], mine, words))
         print(f"Wrote {path} and figures/{other}_*")
         return

@@ -13,6 +13,7 @@ common/artefacts.py; what each run prints is in .logs/ of the results folder.
 """
 
 import argparse
+import re
 import shlex
 import signal
 import statistics
@@ -56,6 +57,11 @@ def main(argv=None):
             "--workers is about this machine, and --cluster shares the runs out "
             "itself: leave one of the two out."
         )
+    if args.cluster and args.data_dir and not Path(args.data_dir).is_absolute():
+        raise cli.UsageError(
+            f"--data-dir {args.data_dir}: with --cluster, expected a full path, the "
+            "same on every machine."
+        )
     if args.list:
         return _list(names, args)
     jobs = jobs_of(names, args)
@@ -69,10 +75,12 @@ def main(argv=None):
         return None
     print(f"{len(jobs) - len(missing)} of {len(jobs)} runs are done already.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as gently as Ctrl-C
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # a terminal closed; no nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         failed = _run(missing, args) if missing else []
-        if not args.shard:  # the other shards are not there yet
-            _draw(args)
+        # The other shards are not there yet.
+        undrawn = None if args.shard else _draw(args)
     except KeyboardInterrupt:
         again = shlex.join(["python", "reproduce.py", *(argv or sys.argv[1:])])
         raise cli.Interrupted(
@@ -84,6 +92,8 @@ def main(argv=None):
             f"{', '.join(job.name for job in failed)}. Their last words are above; "
             "mend the cause and type the same command again."
         )
+    if undrawn:
+        raise cli.MendableError(undrawn)
     return None
 
 
@@ -92,8 +102,12 @@ def jobs_of(names, args):
 
     Args:
         names: Names of artefacts.
-        args: The command line, with `seeds`, `dataset`, `flags`, `only`,
+        args: The command line, with `list`, `seeds`, `dataset`, `flags`, `only`,
             `results_dir`, `models_dir` and `data_dir`.
+
+    Raises:
+        UsageError: If a run cannot be had on that data set or with those flags (but
+            a list goes without it), or if `only` leaves none.
     """
     (rates, _), jobs = _rates(args), {}
     for artefact in names:
@@ -101,10 +115,20 @@ def jobs_of(names, args):
             named = isinstance(run, tuple)  # by itself; it has its own seeds
             if args.only not in (run[0] if named else run):
                 continue
-            run = artefacts.varied(run, args.dataset, args.flags)
+            try:
+                run = artefacts.varied(run, args.dataset, args.flags)
+            except cli.UsageError:
+                if args.list:
+                    continue
+                raise
             for seed in range(1 if named else args.seeds):
                 job = _job(run, seed, rates, args)
                 jobs.setdefault(job.name, job)
+    if not jobs and not args.list:
+        raise cli.UsageError(
+            f"--only {args.only}: no command of {', '.join(names)} holds that. "
+            "--dry-run without it prints them."
+        )
     return list(jobs.values())
 
 
@@ -171,14 +195,16 @@ def _run(jobs, args):
 
 
 def _draw(args):
+    """Runs report.py; returns what went wrong, or None."""
     command = ["report.py", f"--results-dir={args.results_dir}"]
     command += artefacts.variation(args.dataset, args.flags)
     run = subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]])
-    if run.returncode:
-        raise cli.MendableError(
-            f"the runs are done, but report.py ended with exit code {run.returncode}. "
-            f"Type: {shlex.join(['python', *command])}"
-        )
+    if not run.returncode:
+        return None
+    return (
+        f"the runs are done, but report.py ended with exit code {run.returncode}. "
+        f"Type: {shlex.join(['python', *command])}"
+    )
 
 
 def _shard(text):
@@ -188,6 +214,15 @@ def _shard(text):
             f"received {text!r}, expected i/n with i from 1 to n, as in 2/8"
         )
     return int(part), int(parts)
+
+
+def _gpus(text):
+    number = float(text) if re.fullmatch(r"\d*\.?\d+", text) else -1.0
+    if not (0 <= number <= 1 or number.is_integer() and number > 0):
+        raise argparse.ArgumentTypeError(
+            f"received {text!r}, expected a number from 0 to 1, or a whole one"
+        )
+    return number
 
 
 def _count(text):
@@ -224,7 +259,7 @@ def _parser():
     text = "on a cluster: cores a run gets (default: 1)"
     add("--cpus-per-run", type=_count, default=1, metavar="N", help=text)
     text = "on a cluster: GPUs a run gets, 0.5 to share one (default: 0)"
-    add("--gpus-per-run", type=float, default=0, metavar="G", help=text)
+    add("--gpus-per-run", type=_gpus, default=0, metavar="G", help=text)
     text = "CSV and JSON (default: results)"
     add("--results-dir", type=Path, default="results", metavar="DIR", help=text)
     text = ".h5 files and checkpoints (default: saved_models)"

@@ -6,7 +6,9 @@ a command that stands in two artefacts is one run with one record.
 """
 
 import ast
+import contextlib
 import functools
+import io
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -203,8 +205,9 @@ ARTEFACTS = {
     ),
     "figure_1": Artefact(
         "Figure 1: fitting random labels and random pixels",
-        "(a) Training reaches zero loss under every corruption. (b) More corrupted "
-        "labels take longer, by a small factor. (c) The test error rises to chance.",
+        "Whether (a) training reaches zero loss under every corruption, as in the "
+        "paper; (b) more corrupted labels take longer, by a small factor; (c) the test "
+        "error rises to chance.",
         ("model", "corruption"),
         _crossed({"Inception": INCEPTION, "AlexNet": ALEXNET}, CONDITIONS)
         | _crossed(
@@ -373,10 +376,16 @@ def on(dataset, run):
         run: A value of `Artefact.runs`.
 
     Raises:
-        UsageError: For images in place of text, or text in place of images.
+        UsageError: For images in place of text, or text in place of images; and for
+            the kernels, whose settings are of one data set each.
     """
     command, name = run if isinstance(run, tuple) else (run, None)
     script, flags = split(command)
+    if script == "min_norm.py":
+        raise UsageError(
+            f"--dataset {dataset} cannot go with the kernels, whose settings are of "
+            f"one data set each: type python min_norm.py --dataset {dataset}."
+        )
     if (script == "imdb_text.py") != (dataset in TEXT_DATASETS):
         kind = "text" if script == "imdb_text.py" else "images"
         raise UsageError(
@@ -408,7 +417,8 @@ def with_flags(more, run):
         run: A value of `Artefact.runs`.
 
     Raises:
-        UsageError: If the script names itself, or they would move the record.
+        UsageError: If the script names itself or does not have them, or if they would
+            move the record.
     """
     if isinstance(run, tuple):
         raise UsageError(
@@ -421,6 +431,15 @@ def with_flags(more, run):
             f"--flags {more!r}: {ours[0]} is not for the runs. Give reproduce.py "
             "itself --seeds, --results-dir and --models-dir."
         )
+    try:
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            parse(f"{run} {more}")
+    except SystemExit:
+        *_, why = said.getvalue().strip().splitlines()
+        raise UsageError(
+            f"--flags {more!r} cannot be added to {run!r} ({why}): leave it out with "
+            "--only."
+        ) from None
     return f"{run} {more}"
 
 
@@ -431,7 +450,15 @@ def varied(run, dataset=None, flags=None):
 
 
 def variation(dataset=None, flags=None):
-    """Returns the flags of reproduce.py and report.py that say so, as a list."""
+    """Returns the flags of reproduce.py and report.py that say so, as a list.
+
+    Empty where flags change nothing that is measured, as `--distribute`: the runs are
+    then those of the artefact itself.
+    """
+    words = [word for word in shlex.split(flags or "") if word.startswith("--")]
+    names = {word[2:].partition("=")[0].removeprefix("no-") for word in words}
+    if names <= {option.replace("_", "-") for option in regime.Options._fields}:
+        flags = None
     given = {"--dataset": dataset, "--flags": flags}
     return [f"{flag}={value}" for flag, value in given.items() if value]
 
@@ -439,17 +466,19 @@ def variation(dataset=None, flags=None):
 def all_varied(dataset=None, flags=None):
     """Returns `ARTEFACTS` on another data set and with more flags.
 
-    Those that cannot be had so, or name their own data sets, are left out.
+    Runs that cannot be had so are left out, and artefacts of which none is left.
     """
     found = {}
     for name, artefact in ARTEFACTS.items():
-        try:
+        runs = {}
+        for key, run in artefact.runs.items():
             if dataset and "data" in artefact.columns:
-                continue
-            runs = {k: varied(run, dataset, flags) for k, run in artefact.runs.items()}
+                i = artefact.columns.index("data")
+                key = (*key[:i], dataset, *key[i + 1 :])
+            with contextlib.suppress(UsageError):
+                runs.setdefault(key, varied(run, dataset, flags))
+        if runs:
             found[name] = artefact._replace(runs=runs)
-        except UsageError:
-            continue
     return found
 
 
@@ -463,10 +492,15 @@ def name_of(run, seed=0):
     return run[1] if isinstance(run, tuple) else parse(run, seed)[1].name
 
 
-def parse(command, seed=0):
-    """Returns the `(Regime, Options)` of a training command, as its script reads it."""
+def parse(command, seed=None):
+    """Returns the `(Regime, Options)` of a training command, as its script reads it.
+
+    Args:
+        command: `SCRIPT FLAGS`.
+        seed: Integer, in place of the command's own.
+    """
     script, flags = split(command)
-    flags = [*flags, "--seed", str(seed)]
+    flags += [] if seed is None else ["--seed", str(seed)]
     return regime.parse("", script, flags, **_defaults(script))
 
 

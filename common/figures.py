@@ -1,5 +1,7 @@
 """The figures of every artefact, drawn from records alone (imports no Keras)."""
 
+from typing import NamedTuple
+
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
@@ -41,6 +43,16 @@ LINES = {
     "random pixels": {"linestyle": ":", "marker": "^"},
 }
 LEVELS = {"true labels": 0.0, "random labels": 1.0}  # the others are their own number
+
+
+class Level(NamedTuple):
+    """What the seeds of one corruption level measured."""
+
+    value: tables.Stat  # of all seeds; where some did not fit, the last epoch of those
+    unfit: int = 0  # seeds that never fitted: the true value is larger
+    fitted: tuple = ()  # beside unfit ones, the values of the seeds that did
+
+
 # The picture at the top of README: network -> rows of Table 1, true and random.
 MEMORIZATION = {"AlexNet": (12, 13), "MLP 1x512": (18, 19)}
 
@@ -102,12 +114,23 @@ def _seeds(rows):
 
 
 def _curves(sketch, axis, row, column, scale, label, **line):
-    """Draws a column against epochs: mean over seeds, and band from min to max."""
-    histories = [run.history[column] for run in row.runs if column in run.history]
+    """Draws a column against epochs: mean over seeds, and band from min to max.
+
+    Seeds of different length are drawn one by one.
+    """
+    runs = [run for run in row.runs if column in run.history]
+    histories = [run.history[column] for run in runs]
     if not histories:
         return
-    length = min(map(len, histories))
-    values = scale * np.array([values[:length] for values in histories])
+    if len({*map(len, histories)}) > 1:  # a mean would end where the first seed stopped
+        for run in runs:
+            alone = row._replace(runs=(run,))
+            _curves(sketch, axis, alone, column, scale, label, **line)
+            if run is not runs[0]:
+                axis.lines[-1].set_label("_once in the legend")
+        return
+    values = scale * np.array(histories)
+    length = values.shape[1]
     epochs = np.arange(1, length + 1)
     mean = values.mean(0)
     line = {"color": colour(row), "label": label, "linewidth": 1.2} | line
@@ -177,7 +200,8 @@ def losses(rows, papers):
         axis.text(0.5, 1.02, f"{model} ({_seeds(chosen)})", ha="center",
                   transform=axis.transAxes)  # fmt: skip
         for line, value in papers["figure_1a"] if model == "Inception" else ():
-            marker = LINES[line["setting"]].get("marker", "D")
+            labels = {"true labels": "D", "random labels": "v"}  # others: as the line
+            marker = LINES[line["setting"]].get("marker", labels.get(line["setting"]))
             axis.plot(value.value, 0.01, marker, color=COLOURS[model], **HOLLOW)
             text = f"{line['setting']}, another public run: {value.value} epochs"
             sketch.value(axis, value.value, 0.01, text)
@@ -199,7 +223,7 @@ def _against_corruption(sketch, axis, rows, measure, unit):
     Args:
         sketch, axis: The figure and its panel.
         rows: `tables.Row`s.
-        measure: Function from a model's rows to dict of level -> `(Stat, censored)`.
+        measure: Function from a model's rows to dict of p -> `Level`.
         unit: Text behind a value shown on hover.
     """
     for model, chosen in _by_model([r for r in rows if _level(r) is not None]).items():
@@ -207,7 +231,7 @@ def _against_corruption(sketch, axis, rows, measure, unit):
         if not values:
             continue
         ink = colour(chosen[0])
-        fitted = {p: value for p, (value, censored) in values.items() if not censored}
+        fitted = {p: level.value for p, level in values.items() if not level.unfit}
         means = [value.mean for value in fitted.values()]
         # Two points are no curve: nothing is known of what lies between.
         dashes = "-" if len(values) > 2 else "none"
@@ -215,14 +239,17 @@ def _against_corruption(sketch, axis, rows, measure, unit):
                   markersize=3.5, linewidth=1.2, label=model)  # fmt: skip
         for p, value in fitted.items():
             axis.plot([p, p], [value.low, value.high], color=ink, linewidth=2)
-        for p, (value, censored) in values.items():
+        for p, (value, unfit, others) in values.items():
             shown = f"{model}, p = {p:g}: {tables.spread(value)} {unit}"
-            if censored:
+            if unfit:
+                for other in others:
+                    axis.plot(p, other, "o", color=ink, markersize=2)
                 axis.plot(p, value.mean, "^", color=ink, **HOLLOW)
                 axis.annotate(f"> {value.mean:.3g}", (p, value.mean), (0, 5),
                               textcoords="offset points", ha="center",
                               fontsize=6, color=ink)  # fmt: skip
-                shown = f"{model}, p = {p:g}: not fitted, > {value.mean:.3g} {unit}"
+                seeds = f"{unfit} of {unfit + len(others)} seeds not fitted"
+                shown = f"{model}, p = {p:g}: {seeds}, > {value.mean:.3g} {unit}"
             sketch.value(axis, p, value.mean, shown)
     axis.set(xlabel="label corruption p", xlim=(-0.04, 1.06))
 
@@ -240,7 +267,7 @@ def _papers_points(sketch, axis, rows, measure, unit):
 
 
 def epochs_by_level(rows):
-    """Returns dict of corruption level -> `(Stat of epochs to fit, censored)`.
+    """Returns dict of corruption level -> `Level` of the epochs to fit.
 
     A level with a seed that never fitted is censored: its number is the last epoch
     of the longest such run, and the true value is larger.
@@ -248,10 +275,16 @@ def epochs_by_level(rows):
     values = {}
     for row in rows:
         epochs = [run.record["epochs_to_fit"] for run in row.runs]
-        ends = [run.record["epochs"] for run in row.runs]
-        unfit = [e for e, first in zip(ends, epochs, strict=True) if first is None]
+        fitted = tuple(first for first in epochs if first is not None)
+        unfit = [
+            run.record["epochs"]
+            for run in row.runs
+            if run.record["epochs_to_fit"] is None
+        ]
         values[_level(row)] = (
-            (tables.stat([max(unfit)]), True) if unfit else (tables.stat(epochs), False)
+            Level(tables.stat([max(unfit)]), len(unfit), fitted)
+            if unfit
+            else Level(tables.stat(fitted))
         )
     return values
 
@@ -259,24 +292,26 @@ def epochs_by_level(rows):
 def relative_by_level(rows):
     """Returns `epochs_by_level` relative to p = 0; empty where that has not fitted."""
     values = epochs_by_level(rows)
-    base, censored = values.get(0.0, (None, True))
-    if censored:
+    if 0.0 not in values or values[0.0].unfit:
         return {}
-    return {
-        p: (tables.Stat(*(part / base.mean for part in v[:3]), v.n), unfit)
-        for p, (v, unfit) in values.items()
-    }
+    base = values[0.0].value.mean
+
+    def relative(level):
+        value = tables.Stat(*(part / base for part in level.value[:3]), level.value.n)
+        return Level(value, level.unfit, tuple(part / base for part in level.fitted))
+
+    return {p: relative(level) for p, level in values.items()}
 
 
 def _final_by_level(rows, measure):
     return {
-        _level(row): (tables.stat([measure(r.record["final"]) for r in row.runs]), 0)
+        _level(row): Level(tables.stat([measure(r.record["final"]) for r in row.runs]))
         for row in rows
     }
 
 
 def error_by_level(rows):
-    """Returns dict of level -> `(Stat of the test error in %, False)`."""
+    """Returns dict of level -> `Level` of the test error in %."""
     return _final_by_level(rows, lambda final: 100 * (1 - final["val_accuracy"]))
 
 
@@ -388,9 +423,11 @@ def epochs_by_input(rows, papers):
         axis.plot([], [], "o", color=colour(chosen[0]), markersize=4, label=model)
         for row in chosen:
             at = kinds.index(_condition(row)) + 0.13 * (shift - 1)
-            (value, censored), *_ = epochs_by_level([row]).values()
-            marker = {"marker": ">"} | HOLLOW if censored else {"marker": "o"}
+            (value, unfit, others), *_ = epochs_by_level([row]).values()
+            marker = {"marker": ">"} | HOLLOW if unfit else {"marker": "o"}
             axis.plot([value.low, value.high], [at, at], color=colour(row), lw=1)
+            for other in others:
+                axis.plot(other, at, "o", color=colour(row), markersize=2)
             axis.plot(value.mean, at, color=colour(row), **{"markersize": 4} | marker)
             text = f"{model}, {_condition(row)}: {tables.epochs_to_fit(row)} epochs"
             sketch.value(axis, value.mean, at, text)
@@ -533,12 +570,18 @@ _ACCURACIES = (
 )
 _LOSSES = (
     "Training loss (cross-entropy of the fixed model after each epoch, log scale) "
-    "under each condition. Lines: mean over seeds; bands: lowest to highest seed."
+    "under each condition. Lines: mean over seeds; bands: lowest to highest seed. "
+    "Seeds that stopped at different epochs have a line each."
+)
+_PUBLIC_RUN = (
+    " Hollow markers, in Inception's panel: when a careful public run reached 0.01 "
+    "(not the paper's, one seed), a diamond for true and a triangle for random labels."
 )
 _EPOCHS = (
     "Epochs until 99 % of the training labels are reproduced, against the probability "
     "that a label is replaced. A hollow triangle is a run that had not fitted when it "
-    "ended: the true value is larger. Bars: lowest to highest seed."
+    "ended: the true value is larger; small dots below it are the seeds that fitted. "
+    "Bars: lowest to highest seed."
 )
 _GAP = (
     " Right: the generalization error, test error less training error. Hollow "
@@ -558,8 +601,7 @@ FIGURES = {
     "figure_1": (
         (
             "figure_1a",
-            _LOSSES + " Hollow markers, in Inception's panel: when a careful public "
-            "run reached 0.01 (not the paper's, one seed).",
+            _LOSSES + _PUBLIC_RUN,
             losses,
         ),
         (
@@ -588,7 +630,7 @@ FIGURES = {
         ("random_label_regularizers", _ACCURACIES, accuracies),
     ),
     "inputs": (
-        ("inputs_curves", _LOSSES, losses),
+        ("inputs_curves", _LOSSES + _PUBLIC_RUN, losses),
         (
             "inputs_epochs",
             "Epochs until 99 % of the training labels are reproduced, for each kind "

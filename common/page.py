@@ -141,9 +141,10 @@ same network again with the same settings. What it now learns can only be memori
 epochs. So the size of a network, or a training error of zero, cannot explain why it
 works on new images when the labels are true. This page repeats their experiments.</p>
 """
-_READING = """<p><b>What to look at.</b> Training accuracy is near 100 % whatever the
-labels or pixels were; test accuracy says whether anything was learnt that holds for
-new images; “first fitted” says how many epochs memorizing took.</p>
+_READING = """<p><b>What to look at.</b> Training accuracy says what a network can
+reproduce: in the paper about 100 % whatever the labels or pixels were. Test accuracy
+says whether anything was learnt that holds for new images; “first fitted” says how many
+epochs memorizing took.</p>
 <details><summary>How to read the tables and figures</summary>
 <p>A number is the mean over <i>n</i> seeds, with the lowest and the highest in
 brackets where they differ; with one seed it is that run's. “Δ” is ours less the
@@ -188,8 +189,9 @@ def _finding(sections):
             plain = "yes" not in row.fields.values()  # no regularizer
             if row.runs and row.trains and plain and isinstance(labels, str):
                 kind = labels.removesuffix(" labels")
-                models.setdefault(row.fields.get("model"), {})[kind] = row
-        for model, kinds in models.items():
+                place = row.fields.get("model"), row.fields.get("data")
+                models.setdefault(place, {})[kind] = row
+        for (model, _), kinds in models.items():
             if {"true", "random"} <= kinds.keys():
                 true, random = kinds["true"], kinds["random"]
                 return _FINDING.format(
@@ -223,9 +225,9 @@ def _section(section, results):
         drawn = "".join(inline(figure) for figure in section.drawn)
         parts.append(f'<div class="figures">{drawn}</div>')
     trained = [row for row in section.rows if row.trains]
-    # What the paper has a number for stays in the table; the rest is folded away.
+    # What the paper has a number for stays in the table too.
     shown = [row for row in trained if row.runs or row.paper]
-    waiting = [row for row in section.rows if not row.runs and not row.paper]
+    waiting = [row for row in section.rows if not row.runs]
     if any(row.runs for row in shown):
         parts.append(_results_table(shown, section.title))
     if section.name in tables.TABLES:

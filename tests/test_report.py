@@ -255,17 +255,17 @@ def test_epochs_to_fit_relative_to_no_corruption(tmp_path, make_up):
     make_up(tmp_path, ROW_13, 1, 1.0, 0.1, fit=30, epochs=50)
     rows = [row for row in rows_of("figure_1", tmp_path) if row.runs]
     assert figures.epochs_by_level(rows) == {
-        0.0: (Stat(4, 4, 4, 1), False),
-        0.5: (Stat(10, 9, 11, 2), False),
-        1.0: (Stat(50, 50, 50, 1), True),  # the last epoch, never a made-up number
+        0.0: (Stat(4, 4, 4, 1), 0, ()),
+        0.5: (Stat(10, 9, 11, 2), 0, ()),
+        1.0: (Stat(50, 50, 50, 1), 1, (30,)),  # the last epoch, no made-up number
     }
     assert figures.relative_by_level(rows) == {
-        0.0: (Stat(1, 1, 1, 1), False),
-        0.5: (Stat(2.5, 2.25, 2.75, 2), False),
-        1.0: (Stat(12.5, 12.5, 12.5, 1), True),
+        0.0: (Stat(1, 1, 1, 1), 0, ()),
+        0.5: (Stat(2.5, 2.25, 2.75, 2), 0, ()),
+        1.0: (Stat(12.5, 12.5, 12.5, 1), 1, (7.5,)),
     }
     text, _ = pages(tmp_path)
-    assert "AlexNet, p = 1: not fitted, &gt; 12.5 times p = 0" in text
+    assert "AlexNet, p = 1: 1 of 2 seeds not fitted, &gt; 12.5 times p = 0" in text
 
 
 def test_nothing_is_relative_to_a_base_that_has_not_fitted(tmp_path, make_up):
@@ -410,6 +410,65 @@ def test_other_data_have_a_page_of_their_own(tmp_path, make_up):
     )
     text = (tmp_path / "report_dataset-synthetic-momentum-0.html").read_text()
     assert "12.50" in text and "62.50" not in text
+
+
+def test_an_artefact_that_names_its_data_on_other_data(tmp_path, make_up):
+    make_up(tmp_path, "cifar10_mlp.py --dataset synthetic --random-labels", test=0.125)
+    report.main(["--results-dir", str(tmp_path), "--dataset", "synthetic"])
+    text = (tmp_path / "report_synthetic.html").read_text()
+    section = text.split('<section id="synthetic_other_data">')[1].split("</section>")[
+        0
+    ]
+    assert "<span>synthetic</span>" in section and "12.50" in section
+    assert "MNIST" not in section
+
+
+def test_a_page_of_nothing_is_not_written(tmp_path):
+    with pytest.raises(cli.MendableError, match="no record.*--dataset=synthetic"):
+        report.main(["--results-dir", str(tmp_path), "--dataset", "synthetic"])
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_flags_that_change_no_result_are_the_artefact_itself(tmp_path, make_up):
+    make_up(tmp_path, ROW_13)
+    report.main(["--results-dir", str(tmp_path), "--flags=--quiet"])
+    assert "9.86" in (tmp_path / "report.html").read_text()
+
+
+def test_a_flag_that_not_every_script_has(tmp_path, make_up):
+    make_up(tmp_path, "cifar10_mlp.py --hidden 64", test=0.125)
+    report.main(["--results-dir", str(tmp_path), "--flags=--hidden 64"])
+    assert "12.50" in (tmp_path / "report_hidden-64.html").read_text()
+
+
+def test_the_finding_is_of_one_data_set(tmp_path, make_up):
+    make_up(tmp_path, "cifar10_mlp.py --dataset mnist", test=0.96)
+    make_up(tmp_path, "cifar10_mlp.py --dataset fashion_mnist", test=0.84)
+    make_up(tmp_path, "cifar10_mlp.py --dataset mnist --random-labels", test=0.11)
+    text, _ = pages(tmp_path)
+    finding = text.split('<p class="finding">')[1].split("</p>")[0]
+    assert "on mnist<" in finding and "96.00" in finding and "11.00" in finding
+
+
+def test_seeds_of_different_length_have_a_line_each(tmp_path, make_up):
+    for seed, epochs in enumerate((3, 9, 5)):
+        make_up(tmp_path, f"{ALEXNET} --stop-at 0.99", seed, epochs=epochs)
+    command = f"{ALEXNET} --stop-at 0.99"
+    artefact = artefacts.ARTEFACTS["figure_1"]._replace(
+        runs={("AlexNet", "true labels"): command}
+    )
+    (row,) = tables.rows(artefact, tables.load(tmp_path), {})
+    drawing = figures.losses([row], {"figure_1a": []})
+    ends = [line.get_xdata()[-1] for line in drawing.axes[0, 0].lines]
+    assert ends == [3, 9, 5]
+    _, labels = drawing.axes[0, 0].get_legend_handles_labels()
+    assert labels == ["true labels"]
+
+
+def test_all_that_is_not_run_is_counted(tmp_path, make_up):
+    make_up(tmp_path, ROW_13)
+    text, readme = pages(tmp_path)
+    assert "Not yet run: 49 of 50 runs" in text and "Not yet run: 49 of 50" in readme
 
 
 def test_a_report_without_table_1(tmp_path, make_up, monkeypatch):

@@ -110,11 +110,46 @@ def test_more_flags_for_every_run(tmp_path, capsys):
     assert all(" --epochs 2 --distribute --results-dir" in line for line in lines)
     with pytest.raises(cli.UsageError, match="min_norm.py.* names itself"):
         jobs_of("kernels", *more)
+    with pytest.raises(cli.UsageError, match="min_norm.py --dataset synthetic"):
+        jobs_of("kernels", "--dataset", "synthetic")
+    with pytest.raises(cli.UsageError, match="'cifar10_inception.py.*unrecognized arg"):
+        jobs_of("table_1", "--flags=--hidden 64")
+    # Both MLPs become the same one, with weight decay, without, and on random labels.
+    assert len(jobs_of("table_1", "--flags=--hidden 64", "--only", "cifar10_mlp")) == 3
+    capsys.readouterr()
+    reproduce.main(["--list", "--flags=--hidden 64"])  # what can be had
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["table_1", "3"] in [line[:2] for line in lines]
+    assert "figure_2" not in [line[0] for line in lines if line]
     with pytest.raises(cli.UsageError, match="--seed is not for the runs.*--seeds"):
         jobs_of("figure_2", "--flags=--seed=3")
     # A name of somebody's own: nothing is known of its size.
     (job, *_) = jobs_of("table_2", "--flags=--dataset flowers --image-size 150")
     assert job.seconds is None and "flowers" in job.name
+
+
+def test_what_changes_no_result_is_no_variation():
+    assert artefacts.variation(None, "--distribute --no-resume") == []
+    assert artefacts.variation(None, "--distribute h:1 --epochs 2") != []
+    assert artefacts.variation("mnist", "--quiet") == ["--dataset=mnist"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ("table_1 --only cifar_mlp", "--only cifar_mlp: no command of table_1"),
+        ("table_1 --cluster auto --data-dir data", "expected a full path"),
+        ("table_1 --cluster auto --gpus-per-run 1.5", "or a whole one"),
+        ("table_1 --cluster auto --gpus-per-run=-1", "or a whole one"),
+        ("table_1 --cluster auto --gpus-per-run nan", "or a whole one"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(flags, reason, capsys, monkeypatch, tmp_path):
+    argv = ["reproduce.py", *flags.split(), "--results-dir", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", argv)
+    with pytest.raises(SystemExit) as exit_:
+        cli.run(reproduce.main)
+    assert exit_.value.code == 2 and reason in capsys.readouterr().err
 
 
 def test_a_command_of_two_artefacts_is_one_run():
@@ -248,6 +283,8 @@ def start(tmp_path):
             command,
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
+            # Under nohup the tests would hand on that it is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -284,7 +321,7 @@ def test_a_failure_is_told_and_the_rest_go_on(start, tmp_path):
     assert sorted(starts) == ["a", "b", "b", "c"]
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_it_stops_gently_and_says_how_to_go_on(start, tmp_path, kind):
     journal = tmp_path / "journal"
     long = "--epochs", "400", "--sleep", "0.05"
