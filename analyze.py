@@ -118,8 +118,8 @@ def trained_on(path, arguments):
         return Regime(dataset=arguments.dataset), inputs
     if kept is None:
         raise cli.MendableError(
-            f"{path}: no record {folder / path.stem}.json, so it is not known what it "
-            "was trained on: name the data with --dataset."
+            f"{path}: no record in {folder} says what it was trained on. Name the "
+            "folder of its record with --results-dir, or the data with --dataset."
         )
     if kept.get("words"):
         raise cli.MendableError(
@@ -175,6 +175,11 @@ def analyze(path, model, regime, inputs, arguments):
     model, notes = models.logits_of(model)
     shape = model.input_shape[1:]
     feed = examples(path, regime, inputs, shape, arguments.data_dir)
+    if model.output_shape[-1] != feed.num_classes:
+        raise cli.MendableError(
+            f"{path} tells {model.output_shape[-1]} classes apart, and "
+            f"{feed.data.name} has {feed.num_classes}: choose another --dataset."
+        )
     initial_path = path.with_name(f"{path.stem}_init.h5")
     initial = models.load(initial_path) if initial_path.exists() else None
     row = {
@@ -242,7 +247,8 @@ def draw(measured, path):
     """
     rows = {}
     for model in measured:
-        network = re.sub("_(labels[0-9.]+|true|random)(?=_)", "", model.row["model"])
+        labels = r"_labels[0-9.]+(?=_)|(?<=\d)_(true|random)(?=_(accuracy|loss)_)"
+        network = re.sub(labels, "", model.row["model"])
         rows.setdefault(network, []).append(model)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 1.8 * len(rows) + 0.3))
@@ -293,8 +299,16 @@ def main(argv=None):
     paths = [path for path in arguments.models if not path.stem.endswith("_init")]
     if not paths:
         raise cli.UsageError("only *_init.h5 were given: name the trained models.")
-    # All of them, before the first takes minutes.
-    loaded = [(p, models.load(p), *trained_on(p, arguments)) for p in paths]
+    loaded = []
+    for path in paths:  # all of them, before the first takes minutes
+        try:
+            loaded.append((path, models.load(path), *trained_on(path, arguments)))
+        except cli.MendableError as error:
+            if len(paths) == 1:
+                raise
+            print(f"Left out: {error}", file=sys.stderr)
+    if not loaded:
+        raise cli.MendableError("none of the models can be measured; why is above.")
     file, measured, git = (
         arguments.results_dir / "analysis.csv",
         [],
@@ -316,6 +330,8 @@ def main(argv=None):
     for note in sorted(set(filter(None, table.notes))):
         print(f"Note: {note}.")
     print(f"Files: {file}  {picture}")
+    if left_out := len(paths) - len(loaded):
+        raise cli.MendableError(f"{left_out} of {len(paths)} models were left out.")
     return table
 
 

@@ -37,6 +37,7 @@ from matplotlib.figure import Figure
 from common import (
     cli,
     datasets,
+    hardware,
     interpolation,
     least_squares,
     machine,
@@ -152,6 +153,8 @@ def main(argv=None):
 
 def run(args, paths, done):
     """Solves what is not `done`; returns the CSV's rows and the record's fields."""
+    if args.sgd:
+        hardware.require_tensorflow()
     data = interpolation.load(args)
     if args.sgd:
         rows, more = least_squares.sgd_path(data, args.seed, args.quiet, paths.model)
@@ -183,7 +186,7 @@ def draw(table, paths, args):
     paths_of = [c for c in ("filters", "bandwidth", "ridge") if table[c].nunique() > 1]
     if not paths_of:
         return []
-    lines = "ridge" if paths_of[0] == "filters" else None
+    lines = "ridge" if paths_of[0] == "filters" or "ridge" in paths_of[1:] else None
     shown = (paths_of[0], "rkhs_norm")
     return [_draw(table, paths, x, "test_error", lines) for x in shown]
 

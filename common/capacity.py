@@ -1,9 +1,10 @@
 """How many random labels a network can be trained to reproduce.
 
 Training stops somewhere: what it finds is a lower bound of what the weights could do.
-Two choices bring it closer. Inputs are principal components of unit variance, a change
-of coordinates that leaves every class of networks with a dense first layer as it is,
-and that gradient descent needs; and every labelling has several starts.
+Two choices bring it closer. Inputs are principal components of unit variance: which of
+them are kept is part of the question, and scaling them leaves every class of networks
+with a dense first layer as it is, but gradient descent needs it. And every labelling
+has several starts.
 """
 
 import logging

@@ -21,6 +21,8 @@ import keras
 import numpy as np
 import scipy.sparse.linalg
 
+from common.models.layers import ShiftedReLU
+
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 PASSED = (
     keras.layers.Activation,
@@ -440,7 +442,10 @@ def _convolution(layer, kernel):
 
 
 class _PathScale(keras.layers.Layer):
-    """Multiplies by constants along the last axis, in any mode."""
+    """Multiplies by constants along the last axis, in any mode.
+
+    An axis of one unit becomes as many as there are constants.
+    """
 
     def __init__(self, scale, **arguments):
         super().__init__(**arguments)
@@ -455,6 +460,10 @@ def _path_layer(layer, p):
     scale = None
     if isinstance(layer, keras.layers.BatchNormalization):
         scale = np.abs(_scale(layer)) ** p
+    elif isinstance(layer, keras.layers.Rescaling):
+        scale = np.abs(layer.scale) ** p
+    elif isinstance(layer, ShiftedReLU):
+        scale = np.ones(layer.units)  # its thresholds are biases
     elif isinstance(layer, PASSED) or "Normalization" in type(layer).__name__:
         scale = 1.0
     if scale is not None:

@@ -162,13 +162,13 @@ class Signs:
     def verdict(self, table):
         last = table[table.n == table.n.max()]
         said = [
-            f"{row['class']} {row.estimate:.2f} (gap {_bound(row.gap_bound)})"
+            f"{row['class']} {row.estimate:.2f} ({_bound(row)})"
             for _, row in last.iterrows()
         ]
         return (
-            f"Rademacher complexity on {last.n.iloc[0]:,} examples, and the largest "
-            f"gap between test and training error by it: {', '.join(said)}. "
-            "Estimates of trained networks are lower bounds."
+            f"Rademacher complexity on {last.n.iloc[0]:,} examples, and the bound on "
+            f"the gap between test and training error by it: {', '.join(said)}. Of "
+            "trained networks both are estimated from below."
         )
 
 
@@ -235,8 +235,11 @@ def class_name(width):
     return f"width {width}" if width else "linear"
 
 
-def _bound(gap):
-    return f"<= {gap:.2f}" if gap < 1 else "vacuous"
+def _bound(row):
+    if row.gap_bound >= 1:
+        return "vacuous"
+    closed = row["class"] == class_name(None)
+    return f"{'gap at most' if closed else 'bound at least'} {row.gap_bound:.2f}"
 
 
 def _images(settings, data_dir, count):

@@ -99,10 +99,11 @@ def test_true_and_random_labels_share_a_row_of_the_figure(folder, monkeypatch):
     one = analyze.Measured(row, np.ones(5), density, np.arange(9.0), np.arange(9.0))
     names = ("a_labels1_wd0.1_seed0", "a_wd0.1_seed0", "a_labels0.5_wd0.1_seed0")
     names += ("mnist_l2norm_128_true_loss_seed0", "mnist_l2norm_128_random_loss_seed0")
-    names += ("a_labels1_wd0.1_seed1",)
+    # Random pixels are another experiment.
+    names += ("a_labels1_wd0.1_seed1", "a_random_wd0.1_seed1")
     models = [one._replace(row=row | {"model": name}) for name in names]
     analyze.draw(models, folder / "figures" / "together.png")
-    assert [grid[0] for grid in grids] == [1, 3]
+    assert [grid[0] for grid in grids] == [1, 4]
 
 
 def test_one_record_of_many_models(folder):
@@ -128,10 +129,32 @@ def test_without_a_record_the_data_must_be_named_before_any_work(
     path = next(folder.glob("cifar10_mlp*.h5"))
     stranger = tmp_path / "stranger.h5"
     stranger.write_bytes(path.read_bytes())
-    with pytest.raises(cli.MendableError, match="stranger.*--dataset"):
-        analyze.main([str(path), str(stranger), "--results-dir", str(folder)])
+    with pytest.raises(cli.MendableError, match="stranger.*--results-dir.*--dataset"):
+        analyze.main([str(stranger), "--results-dir", str(folder)])
     with pytest.raises(cli.UsageError, match="_init"):
         analyze.main(["some_init.h5"])
+
+
+def test_what_cannot_be_measured_is_left_out_and_told(folder, tmp_path, capsys):
+    path = next(folder.glob("cifar10_mlp*.h5"))
+    stranger = tmp_path / "stranger.h5"
+    stranger.write_bytes(path.read_bytes())
+    flags = ["--results-dir", str(folder), "--examples", "20", "--quiet"]
+    with pytest.raises(cli.MendableError, match="1 of 2 models were left out"):
+        analyze.main([str(stranger), str(path), *flags])
+    assert "Left out:" in (said := capsys.readouterr().err) and str(stranger) in said
+    assert list(pd.read_csv(folder / "analysis.csv").model) == [path.stem]
+    with pytest.raises(cli.MendableError, match="none of the models"):
+        analyze.main([str(stranger), str(stranger), *flags])
+
+
+def test_the_classes_are_those_of_the_data(tmp_path):
+    start = keras.Input((28, 28, 1))
+    last = keras.layers.Dense(3)(keras.layers.Flatten()(start))
+    path = tmp_path / "three.h5"
+    keras.Model(start, last).save(path)
+    with pytest.raises(cli.MendableError, match="3 classes.*mnist_5k has 10"):
+        analyze.main([str(path), "--dataset", "mnist_5k"])
 
 
 @pytest.mark.parametrize(

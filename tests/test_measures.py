@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from common import measures
+from common import measures, theorem
+from common.models.interpolant import interpolant
 
 
 def build(inputs_shape, *layers):
@@ -138,6 +139,28 @@ def test_path_norm_of_branches_and_normalization():
     paths = (kernel * scale)[:, :, None] * np.asarray(last.kernel)
     for p in (1, 2):
         exact = (np.abs(paths) ** p).sum() ** (1 / p)
+        assert measures.path_norm(model, p) == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_path_norm_of_the_network_of_theorem_1(depth):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((5, 4)), rng.standard_normal((5, 2))
+    solution = theorem.construct(x, y, 0)
+    model = interpolant((4,), solution, depth)
+    ways = depth - 1  # the second layer gets z by two units, and passes a sum by two
+    for p in (1, 2):
+        into, out = ((np.abs(w) ** p).sum() for w in (solution[0], solution.weights))
+        exact = (into * ways * out) ** (1 / p)
+        assert measures.path_norm(model, p) == pytest.approx(exact)
+
+
+def test_path_norm_with_rescaled_pixels():
+    start = keras.Input((3,))
+    dense = keras.layers.Dense(2)
+    model = keras.Model(start, dense(keras.layers.Rescaling(1 / 4, -1.0)(start)))
+    for p in (1, 2):
+        exact = np.linalg.norm(np.asarray(dense.kernel).ravel(), p) / 4
         assert measures.path_norm(model, p) == pytest.approx(exact, rel=1e-6)
 
 
