@@ -17,6 +17,8 @@ from common.regime import parse
 
 def main(argv=None):
     regime, options = parse(__doc__, __file__, argv, lr=0.01, epochs=100, hidden=(512,))
+    if record := training.finished(options):
+        return record
     data = datasets.load(
         regime.dataset, regime.train_size, regime.data_seed, options.data_dir
     )

@@ -20,6 +20,8 @@ def main(argv=None):
     regime, options = parse(
         __doc__, __file__, argv, lr=0.1, epochs=50, depth=28, width=1
     )
+    if record := training.finished(options):
+        return record
     data = datasets.load(
         regime.dataset, regime.train_size, regime.data_seed, options.data_dir
     )

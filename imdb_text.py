@@ -31,6 +31,8 @@ def main(argv=None):
         epochs=30,
         precision="float32",
     )
+    if record := training.finished(options):
+        return record
     data = reviews.load(
         regime.dataset, regime.train_size, regime.data_seed, options.data_dir
     )

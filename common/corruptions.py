@@ -188,7 +188,9 @@ def random_pixels(images, seed):
     result = np.empty_like(flat)
     for start in range(0, len(flat), 1000):  # bounds the memory of the sort keys
         block = flat[start : start + 1000]
-        order = rng.random(block.shape[:2], dtype=np.float32).argsort(axis=1)
+        keys = rng.random(block.shape[:2], dtype=np.float32)
+        # Some keys are equal, and other sorts order those as the processor likes.
+        order = keys.argsort(axis=1, kind="stable")
         result[start : start + 1000] = np.take_along_axis(block, order[..., None], 1)
     return result.reshape(images.shape)
 

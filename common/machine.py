@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ def cores():
 
 def processor():
     """Returns the processor's name, as `AMD EPYC`."""
-    return cpuinfo("model name") or platform.processor()
+    return cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 def cpuinfo(key):
@@ -30,13 +31,15 @@ def cpuinfo(key):
 
 
 def gpus():
-    """Returns `[(name, compute capability)]` of the machine's NVIDIA GPUs."""
+    """Returns `[(name, compute capability)]` of the NVIDIA GPUs that may be used."""
     if not shutil.which("nvidia-smi"):
         return []
     query = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
+    if chosen := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        query.append(f"--id={chosen}")
     lines = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
-    pairs = [line.rsplit(",", 1) for line in lines if "," in line]
-    return [(name, float(capability)) for name, capability in pairs]
+    found = [re.fullmatch(r"(.+), ([\d.]+|\[N/A\])", line) for line in lines]
+    return [(x[1], float(x[2].replace("[N/A]", "0"))) for x in found if x]
 
 
 def available_memory():

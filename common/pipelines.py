@@ -68,7 +68,7 @@ class _Feed:
         self.data, self.seed = data, seed
         kept, held_out = np.arange(len(data.x_train)), None
         if hold_out:
-            kept, held_out = split(len(kept), data, seed=0)
+            kept, held_out = split(len(kept), data)
         self.y_train = data.y_train[kept]
         self.y_train_true = data.y_train_true[kept]
         self._kept = kept  # in `data`, of the examples trained on
@@ -239,8 +239,8 @@ def prepare(images, inputs="whitened", size=SIZE):
     return result
 
 
-def split(num_examples, data, seed):
-    """A seeded tenth to hold out; the same for every model seed."""
+def split(num_examples, data):
+    """A random tenth to hold out; the same for every seed."""
     count = int(num_examples * HELD_OUT)
     if count < data.num_classes:
         raise UsageError(
@@ -248,13 +248,19 @@ def split(num_examples, data, seed):
             f"{num_examples} examples is {count}, fewer than the {data.num_classes} "
             f"classes: use --train-size {data.num_classes * 10} or more."
         )
-    order = np.random.default_rng([seed, 0, _SPLIT]).permutation(num_examples)
+    order = np.random.default_rng([0, 0, _SPLIT]).permutation(num_examples)
     return np.sort(order[count:]), np.sort(order[:count])
 
 
 def _part_of(num_examples):
-    """The largest equal part of a full batch that fits in memory."""
+    """The largest equal part of a full batch, of at most 1,024 examples."""
     for size in range(min(num_examples, _LARGEST_FULL_BATCH_STEP), 31, -1):
         if num_examples % size == 0:
             return size
-    return num_examples  # no such divisor: all at once
+    if num_examples > 10 * _LARGEST_FULL_BATCH_STEP:
+        raise UsageError(
+            f"--batch-size full: {num_examples} examples have no equal parts of 32 to "
+            f"{_LARGEST_FULL_BATCH_STEP}, and all at once they may not fit in memory. "
+            "Choose another --train-size, such as a multiple of 1000."
+        )
+    return num_examples

@@ -19,18 +19,7 @@ from common.cli import MendableError
 
 FIT_THRESHOLD = 0.99  # of the training labels, on the fixed model: "fitted"
 
-COLUMNS = (
-    "epoch",
-    "learning_rate",
-    "loss",
-    "accuracy",
-    "train_cross_entropy",
-    "train_accuracy",
-    "val_cross_entropy",
-    "val_accuracy",
-)
 CORRUPTION_COLUMNS = ("kept_accuracy", "flipped_accuracy", "flipped_true_accuracy")
-HELD_OUT_COLUMNS = ("held_out_cross_entropy", "held_out_accuracy")
 
 
 class Paths(NamedTuple):
@@ -131,11 +120,13 @@ def only_one(run_paths, name):
         ) from None
     run_paths.json.with_suffix(".probe").unlink(missing_ok=True)
     try:
-        with FileLock(run_paths.lock, timeout=0):
+        # Both folders: a run of the same name may share one of them only.
+        beside = run_paths.json.with_name(f".{name}.lock")
+        with FileLock(run_paths.lock, timeout=0), FileLock(beside, timeout=0):
             yield
-    except Timeout:
+    except Timeout as error:
         raise MendableError(
-            f"{name} is being run by another process (it holds {run_paths.lock}). "
+            f"{name} is being run by another process (it holds {error.lock_file}). "
             "Wait for it, or choose another --seed."
         ) from None
 

@@ -26,7 +26,7 @@ OPTIMIZERS = ("sgd", "adam", "rmsprop", "adagrad")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 # A script's rate belongs to its own optimizer; the others start from these, which
 # are Keras's but for Adagrad's, ten times that: its rates only fall.
-DEFAULT_RATES = {"adam": 0.001, "rmsprop": 0.001, "adagrad": 0.01}
+DEFAULT_RATES = {"sgd": 0.01, "adam": 0.001, "rmsprop": 0.001, "adagrad": 0.01}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Regime:
     wd: float = 0.0
     dropout: float = 0.0
     augment: tuple = ()
-    batch_norm: bool | None = None  # None: the model has no BatchNorm
+    batch_norm: bool | None = None  # None: the model has no such choice
     hidden: tuple | None = None  # None: the model has no such choice
     depth: int | None = None
     width: int | None = None
@@ -90,7 +90,9 @@ class Options(NamedTuple):
         """The command line that continues this run, for a shell."""
         restarting = ("--overwrite", "--no-resume")
         flags = [flag for flag in self.argv if flag not in restarting]
-        return shlex.join(["python", f"{self.script}.py", *flags])
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        first = [f"KERAS_BACKEND={backend}"] * (backend != "tensorflow")
+        return shlex.join([*first, "python", f"{self.script}.py", *flags])
 
 
 # Field -> how it shows in a run's name, in this order; the seed comes last.
@@ -196,8 +198,13 @@ def _refuse_contradictions(parser, regime, defaults):
         )
     if regime.batch_norm is not None and defaults.batch_norm is None:
         parser.error(
-            "--batch-norm, --no-batch-norm: this model has no BatchNorm. "
-            "It is a choice of the Inception scripts."
+            "--batch-norm, --no-batch-norm: this script has no such choice; "
+            "those of Inception have it."
+        )
+    if regime.batch_size == "full" and regime.precision == "float16":
+        parser.error(
+            "--batch-size full cannot go with --precision float16, which leaves out "
+            "parts of the batch that overflow: choose another precision."
         )
     if regime.momentum and regime.optimizer not in ("sgd", "rmsprop"):
         parser.error(
@@ -219,7 +226,7 @@ def _with_optimizer(defaults, optimizer):
     """The script's defaults under another optimizer: its own rate and momentum."""
     if optimizer == defaults.optimizer:
         return defaults
-    lr = DEFAULT_RATES.get(optimizer, Regime.lr)
+    lr = DEFAULT_RATES[optimizer]
     momentum = Regime.momentum if optimizer == "sgd" else 0.0
     return replace(defaults, optimizer=optimizer, lr=lr, momentum=momentum)
 
@@ -320,8 +327,7 @@ def _parser(doc, script, defaults):
     group = parser.add_argument_group("what is measured (decides the run's name)")
 
     def add(*flags, default, text, shown=None, **more):
-        if "%" not in text:
-            text += f" (default: {default if shown is None else shown})"
+        text += f" (default: {default if shown is None else shown})"
         group.add_argument(*flags, default=default, help=text, **more)
 
     is_text = defaults.words is not None
@@ -397,7 +403,8 @@ def _parser(doc, script, defaults):
         default=0.0,
         type=number(float, 0, 0.99),
         metavar="R",
-        text="dropout rate, before dense layers (in the MLP before all but the first)",
+        text="dropout rate, before dense layers (in the MLP before all but the first; "
+        "in a Wide ResNet between convolutions)",
     )
     if defaults.hidden is not None:
         add(
@@ -562,7 +569,7 @@ def _parser(doc, script, defaults):
         default=None,
         metavar="DIR",
         shown="off",
-        text="write TensorBoard logs",
+        text="write TensorBoard logs (pip install tensorboard)",
     )
     group.add_argument(
         "--quiet", action="store_true", help="no progress bar, only the verdict"

@@ -57,12 +57,13 @@ def run(script, name, args, measure):
     with records.only_one(paths, name):
         if paths.json.exists() and not args.overwrite:
             print(f"{name} is complete; --overwrite runs it again.")
+            print("To make your own and keep that record, add --results-dir mine.")
             return records.read(paths.json), paths
         started, git = records.now(), records.git_state()
         partial = paths.checkpoint.with_suffix(".json")
-        if args.overwrite:
+        if paths.json.exists():  # else finished parts are those of an unfinished run
             partial.unlink(missing_ok=True)
-        paths.json.unlink(missing_ok=True)
+            paths.json.unlink()
         done = Finished(partial)
         kept = list(done)
         try:

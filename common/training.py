@@ -1,6 +1,7 @@
 """Compile, fit, measure, save: one run from a built model to its record."""
 
 import contextlib
+import importlib.util
 import json
 import sys
 import time
@@ -17,11 +18,33 @@ from common.cli import Interrupted, MendableError
 _EVALUATION_BATCH = 500
 
 
+def finished(options):
+    """Returns the record of a complete run, and says so; else None.
+
+    Asked by a script before it loads any data, which a reader of records may not have.
+
+    Args:
+        options: `regime.Options`.
+    """
+    paths = records.paths(options.name, options.results_dir, options.models_dir)
+    if options.overwrite or not paths.json.exists():
+        return None
+    record = records.read(paths.json)
+    print(f"{options.name} is complete; --overwrite runs it again.")
+    if not paths.model.exists():  # as in a fresh clone
+        print(
+            "Its record is here without its model: add --results-dir mine to "
+            "train your own and keep that record."
+        )
+    _print_verdict(record, paths)
+    return record
+
+
 def run(build, feed, regime, options):
     """Trains one model and leaves its CSV, JSON and .h5.
 
-    An interrupted run continues from its checkpoint and ends bit for bit as if
-    it had never been interrupted. A complete run is not run again.
+    An interrupted run continues from its checkpoint and ends, on a CPU, bit for bit as
+    if it had never been interrupted. A complete run is not run again.
 
     Args:
         build: Function without arguments that returns the untrained
@@ -36,9 +59,11 @@ def run(build, feed, regime, options):
 
     Raises:
         MendableError: If another process runs the same name, a folder cannot be
-            written or a checkpoint is damaged.
+            written, a checkpoint is damaged or does not belong here, or a package for
+            `--tensorboard` is missing.
         Interrupted: After Ctrl-C.
     """
+    _require_tensorboard(options)
     paths = records.paths(options.name, options.results_dir, options.models_dir)
     if not options.chief:
         if options.overwrite or not paths.json.exists():
@@ -46,17 +71,11 @@ def run(build, feed, regime, options):
                 _fit(build, feed, regime, options, paths)
         return None
     with records.only_one(paths, options.name):
-        if paths.json.exists() and not options.overwrite:
-            record = records.read(paths.json)
-            print(f"{options.name} is complete; --overwrite runs it again.")
-            if not paths.model.exists():  # as in a fresh clone
-                print(
-                    "Its record is here without its model: add --results-dir mine to "
-                    "train your own and keep that record."
-                )
-            _print_verdict(record, paths)
+        if record := finished(options):
             return record
-        paths.json.unlink(missing_ok=True)
+        if paths.json.exists():  # else a checkpoint is that of an unfinished run
+            paths.checkpoint.unlink(missing_ok=True)
+            paths.json.unlink()
         for path in paths:  # what a killed run was writing
             for part in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
                 part.unlink(missing_ok=True)
@@ -110,7 +129,7 @@ def _fit(build, feed, regime, options, paths):
         save(build, [np.array(w) for w in model.get_weights()], paths.init)
     compile_model(model, feed, regime)
     history = _History(model, feed, regime, options, paths)
-    if options.resume and not options.overwrite:
+    if options.resume:
         history.restore()
     elif options.chief:
         paths.checkpoint.unlink(missing_ok=True)
@@ -160,6 +179,7 @@ class _History(keras.callbacks.Callback):
         self.best_epoch, self.best_weights = None, []
         self.train_seconds, self.saved_epochs = [], 0
         self.environment = hardware.environment()
+        self.policy = keras.config.dtype_policy().name
         self.git = records.git_state()  # now: the code may be edited while it runs
         self.inexact = False
 
@@ -264,6 +284,7 @@ class _History(keras.callbacks.Callback):
             "stopped_because": self.stopped_because,
             "best_epoch": self.best_epoch,
             "environment": self.environment,
+            "policy": self.policy,
             "inexact": self.inexact,
             "data": self._data_hash(),
         }
@@ -306,6 +327,12 @@ class _History(keras.callbacks.Callback):
                 f"the checkpoint {path} belongs to other settings or other data of the "
                 "same name: start over with --no-resume."
             )
+        if meta.get("policy", self.policy) != self.policy:
+            raise MendableError(
+                f"the checkpoint {path} was trained in {meta['policy']}, and on this "
+                f"machine --precision {self.regime.precision} means {self.policy}: "
+                "continue where it began, or start over with --no-resume."
+            )
         for variable, value in zip(self.variables, values, strict=True):
             variable.assign(value)
         self.rows, self.train_seconds = meta["rows"], meta["train_seconds"]
@@ -338,7 +365,7 @@ def _record(feed, regime, options, history):
         "script": options.script,
         "argv": options.argv,
         "regime": vars(regime),
-        "loss": "sparse_categorical_crossentropy",
+        "loss": history.built.loss.name,
         "input_shape": feed.input_shape,
         "num_classes": feed.num_classes,
         "train_examples": len(feed.y_train),
@@ -401,6 +428,16 @@ def save(build, weights, path):
             model.save(temporary, include_optimizer=False)
     finally:
         absl.logging.set_verbosity(level)
+
+
+def _require_tensorboard(options):
+    needed = ("tensorboard", "tensorflow") if options.tensorboard else ()
+    missing = [name for name in needed if not importlib.util.find_spec(name)]
+    if missing:
+        raise MendableError(
+            f"--tensorboard needs {' and '.join(missing)}, not installed here: "
+            f"pip install {' '.join(missing)}"
+        )
 
 
 def _notice(regime):

@@ -6,7 +6,7 @@ import sys
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 
 from common import cli
 from common.augmentations import NAMES
@@ -142,12 +142,14 @@ def test_options_are_never_in_the_name():
     assert options[12:] == ("A:6380", (1, 2)) and not options.chief and without.chief
 
 
-def test_the_command_starts_the_run_again():
+def test_the_command_starts_the_run_again(monkeypatch):
     flags = ("--wd", "5e-4", "--seed", "2")
     _, options = read(*flags)
     assert options.command == "python cifar10_alexnet.py --wd 5e-4 --seed 2"
     _, *again = options.command.split()
     assert read(*again[1:])[1] == options
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert options.command.startswith("KERAS_BACKEND=jax python cifar10_alexnet.py")
 
 
 @st.composite
@@ -237,6 +239,7 @@ def test_two_regimes_have_one_name_only_if_they_are_equal(draws):
 def test_flags_to_regime_and_back(draws):
     defaults = draws.draw(SCRIPTS)
     regime = draws.draw(regimes(defaults))
+    assume((regime.batch_size, regime.precision) != ("full", "float16"))
     back, options = parse(DOC, "script.py", flags_of(regime), **vars(defaults))
     assert back == regime
     assert options.name == run_name("script", regime, defaults)
@@ -310,7 +313,8 @@ def test_no_augmentation_can_be_spelled_out():
 @pytest.mark.parametrize("optimizer, rate", DEFAULT_RATES.items())
 def test_other_optimizers_have_their_own_rate_and_no_momentum(optimizer, rate):
     regime, _ = read("--optimizer", optimizer)
-    assert (regime.lr, regime.momentum) == (rate, 0)
+    momentum = 0.9 if optimizer == "sgd" else 0
+    assert (regime.lr, regime.momentum) == (rate, momentum)
     assert read("--optimizer", optimizer, "--lr", "0.5")[0].lr == 0.5
 
 
@@ -331,10 +335,11 @@ def test_false_never_means_true(capsys):
     [
         ("--random-crop --pixels shuffled", "no window is left to draw"),
         ("--pixels gaussian --augment crop,flip", "cannot go with --pixels gaussian"),
-        ("--no-batch-norm", "this model has no BatchNorm"),
-        ("--batch-norm", "this model has no BatchNorm"),
+        ("--no-batch-norm", "this script has no such choice"),
+        ("--batch-norm", "this script has no such choice"),
         ("--random-labels --label-corruption 0.5", "leave one out"),
         ("--random-labels --label-corruption 0", "leave one out"),
+        ("--batch-size full --precision float16", "choose another precision"),
         ("--momentum 0.9 --optimizer adam", "belongs to sgd and rmsprop"),
         ("--optimizer adagrad --momentum 0.5", "belongs to sgd and rmsprop"),
         ("--mistyped 3", "unrecognized arguments: --mistyped"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import cifar10_mlp
-from common import cli, datasets, models, pipelines, records, training
+from common import cli, datasets, hardware, models, pipelines, records, training
 from common.regime import Options, Regime, parse
 
 ROOT = Path(__file__).parents[1]
@@ -138,9 +138,10 @@ def records_rows(checkpoint):
         # 67 steps are 67 executions: the third epoch is cut after 9 of them.
         ("--train-size 134 --batch-size 2 --optimizer adam --epochs 4", 143, 2),
         ("--train-size 100 --checkpoint-every 2 --epochs 5", 4, 2),
-        ("--train-size 1100 --batch-size full --precision float16 --epochs 4", 3, 2),
+        ("--train-size 1100 --batch-size full --epochs 4", 3, 2),
+        ("--train-size 200 --precision float16 --epochs 4", 3, 2),
     ],
-    ids=["within-epoch", "sparse-checkpoints", "full-batch-float16"],
+    ids=["within-epoch", "sparse-checkpoints", "full-batch", "float16"],
 )
 def test_ctrl_c_and_typed_again(tmp_path, monkeypatch, flags, execution, kept):
     flags = f"--dataset mnist_5k --hidden 8 --dropout 0.2 --quiet {flags}"
@@ -214,12 +215,42 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys):
     assert "Continuing after epoch 1." in capsys.readouterr().out
 
 
-def test_ctrl_c_before_training(monkeypatch, capsys):
+def test_an_overwriting_run_goes_on_too(tmp_path, monkeypatch):
+    flags = "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 3 --quiet"
+    run(flags, tmp_path)
+    paths = paths_of(flags, tmp_path)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 3)
+        with pytest.raises(cli.Interrupted):
+            run(f"{flags} --overwrite", tmp_path)
+    assert not paths.json.exists()  # the old record is gone from the start
+    assert run(f"{flags} --overwrite", tmp_path)["resumed_at"] == [2]
+    assert run(f"{flags} --overwrite", tmp_path)["resumed_at"] == []
+
+
+def test_a_finished_run_needs_no_data(tmp_path, monkeypatch, capsys):
+    flags = "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1 --quiet"
+    record = run(flags, tmp_path)
+    monkeypatch.setattr(datasets, "load", None)
+    assert run(flags, tmp_path) == record
+    assert "is complete" in capsys.readouterr().out
+
+
+def test_a_name_is_run_once_in_either_folder(tmp_path):
+    flags = "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1 --quiet"
+    paths = paths_of(flags, tmp_path)
+    with records.only_one(paths, paths.json.stem):
+        elsewhere = [*arguments(flags, tmp_path), "--models-dir", f"{tmp_path}/other"]
+        with pytest.raises(cli.MendableError, match="being run by another process"):
+            cifar10_mlp.main(elsewhere)
+
+
+def test_ctrl_c_before_training(tmp_path, monkeypatch, capsys):
     def interrupt(*args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(datasets, "load", interrupt)
-    monkeypatch.setattr(sys, "argv", ["cifar10_mlp.py"])
+    monkeypatch.setattr(sys, "argv", ["cifar10_mlp.py", f"--results-dir={tmp_path}"])
     with pytest.raises(SystemExit) as exit_:
         cli.run(cifar10_mlp.main)
     assert exit_.value.code == 130
@@ -313,3 +344,12 @@ def test_killed_after_the_last_checkpoint(folder, tmp_path, monkeypatch):
 
 def _fail(*args, **kwargs):
     raise AssertionError("was called")
+
+
+def test_a_checkpoint_of_another_precision_is_refused(folder, monkeypatch):
+    other = (
+        "bfloat16" if hardware.precision_in_force("auto") == "float32" else "float32"
+    )
+    monkeypatch.setattr(hardware, "precision_in_force", lambda precision: other)
+    with pytest.raises(cli.MendableError, match="continue where it began"):
+        run(SMALL, folder)

@@ -337,7 +337,7 @@ def test_damaged_record(tmp_path):
         ("--dataset mnist_5k --random-crop", "28 pixels wide"),
         ("--dataset mnist_5k --train-size 90 --early-stopping 3", "--train-size 100"),
         ("--dataset mnist_5k --train-size 4001", "4000 training examples"),
-        ("--no-batch-norm", "this model has no BatchNorm"),
+        ("--no-batch-norm", "this script has no such choice"),
         ("--optimizer adam --momentum 0.9", "no meaning for --optimizer adam"),
     ],
 )

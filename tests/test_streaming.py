@@ -217,7 +217,7 @@ def test_measures_are_those_of_the_logits(data):
         found = model.predict_on_batch(images_of(feed, split)).astype(float)
         return found - np.log(np.exp(found).sum(1, keepdims=True))
 
-    kept, held_out = pipelines.split(40, data, seed=0)
+    kept, held_out = pipelines.split(40, data)
     for split, given in (
         ("train", data.y_train[kept]),
         ("val", data.y_test),

@@ -1,8 +1,11 @@
 """Training against arithmetic done by hand: NumPy, float64, no Keras."""
 
 import csv
+import importlib.util
 import json
+import types
 from dataclasses import fields
+from pathlib import Path
 from typing import NamedTuple
 
 import h5py
@@ -22,7 +25,10 @@ from common import (
     records,
     training,
 )
+from common.cli import MendableError
 from common.regime import Options, Regime
+
+ROOT = Path(__file__).parents[1]
 
 HEADER = (
     "epoch,learning_rate,loss,accuracy,train_cross_entropy,train_accuracy,"
@@ -461,6 +467,36 @@ def test_every_precision_trains_and_saves_float32(tmp_path, precision):
 
 def _layers(path):
     return models.load(path).layers
+
+
+def test_tensorboard_is_asked_for_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "tensorflow")
+    with pytest.raises(MendableError, match="pip install tensorboard"):
+        train(tmp_path, f"--dataset mnist_5k --epochs 1 --tensorboard {tmp_path}")
+
+
+def test_the_papers_random_labels_are_fitted_in_the_records():
+    names = sorted((ROOT / "results").glob("cifar10_mlp_labels1_seed*.json"))
+    assert len(names) >= 3
+    for path in names:
+        assert records.read(path)["final"]["train_accuracy"] >= 0.99
+
+
+def test_gpus_are_those_that_may_be_used(monkeypatch):
+    asked = []
+
+    def nvidia_smi(query, **_):
+        asked.append(query)
+        lines = "NVIDIA A100, 8.0\nTesla K80, [N/A]\nNo devices were found\n"
+        return types.SimpleNamespace(stdout=lines)
+
+    monkeypatch.setattr(machine.shutil, "which", lambda name: name)
+    monkeypatch.setattr(machine.subprocess, "run", nvidia_smi)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert machine.gpus() == [("NVIDIA A100", 8.0), ("Tesla K80", 0.0)]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    machine.gpus()
+    assert asked[0][-1] == "--id=3,5" and "--id" not in " ".join(asked[1])
 
 
 @pytest.mark.parametrize(
