@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from common.corruptions import (
+    _PIXELS,
     corrupt,
     corrupt_labels,
     corrupt_words,
@@ -164,6 +165,22 @@ def test_shuffled_is_one_permutation_for_train_and_test(data):
     assert abs(np.corrcoef(index[:-1], index[1:])[0, 1]) < 0.25
     other = corrupt(data, pixels="shuffled", seed=1)
     assert (other.x_train[0] != everything[0]).any()
+
+
+def test_random_pixels_are_the_same_on_every_processor():
+    # Equal keys stay in order, as Python sorts them; NumPy's usual sort has no such
+    # promise, and takes other ways on other processors.
+    positions = np.arange(784, dtype=np.int32).reshape(28, 28, 1)
+    images = np.repeat(positions[None], 1000, axis=0)
+    orders = random_pixels(images, seed=0).reshape(1000, 784)
+    rng = np.random.default_rng([0, _PIXELS])
+    keys = rng.random((1000, 784), dtype=np.float32)
+    tied = [i for i, row in enumerate(keys) if len(set(row.tolist())) < 784]
+    assert len(tied) > 5
+    for i in tied:
+        assert orders[i].tolist() == sorted(
+            range(784), key=keys[i].tolist().__getitem__
+        )
 
 
 @pytest.mark.parametrize("kind", ["shuffled", "random"])
