@@ -170,9 +170,10 @@ def examples(path, regime, inputs, shape, data_dir):
     return Shaped(data, 128, hold_out=bool(regime.early_stopping))
 
 
-def analyze(path, model, regime, inputs, arguments):
+def analyze(path, arguments):
     """Measures one model, on what `trained_on` says; returns a `Measured`."""
-    model, notes = models.logits_of(model)
+    model, notes = models.logits_of(models.load(path))
+    regime, inputs = trained_on(path, arguments)
     shape = model.input_shape[1:]
     feed = examples(path, regime, inputs, shape, arguments.data_dir)
     if model.output_shape[-1] != feed.num_classes:
@@ -299,27 +300,22 @@ def main(argv=None):
     paths = [path for path in arguments.models if not path.stem.endswith("_init")]
     if not paths:
         raise cli.UsageError("only *_init.h5 were given: name the trained models.")
-    loaded = []
-    for path in paths:  # all of them, before the first takes minutes
+    file, git = arguments.results_dir / "analysis.csv", records.git_state()
+    measured = []
+    arguments.results_dir.mkdir(parents=True, exist_ok=True)
+    for path in tqdm(paths, "models", disable=arguments.quiet or len(paths) == 1):
         try:
-            loaded.append((path, models.load(path), *trained_on(path, arguments)))
+            measured.append(analyze(path, arguments))
         except cli.MendableError as error:
             if len(paths) == 1:
                 raise
-            print(f"Left out: {error}", file=sys.stderr)
-    if not loaded:
-        raise cli.MendableError("none of the models can be measured; why is above.")
-    file, measured, git = (
-        arguments.results_dir / "analysis.csv",
-        [],
-        records.git_state(),
-    )
-    arguments.results_dir.mkdir(parents=True, exist_ok=True)
-    for model in tqdm(loaded, "models", disable=arguments.quiet or len(loaded) == 1):
-        measured.append(analyze(*model, arguments))
+            tqdm.write(f"Left out: {error}", file=sys.stderr)
+            continue
         table = pd.DataFrame([model.row for model in measured])
         with records.replacing(file) as temporary:  # Ctrl-C keeps what is measured
             table.to_csv(temporary, index=False)
+    if not measured:
+        raise cli.MendableError("none of the models can be measured; why is above.")
     picture = arguments.results_dir / "figures" / "analysis.png"
     draw(measured, picture)
     record = {"script": "analyze", "argv": sys.argv[1:] if argv is None else argv}
@@ -330,7 +326,7 @@ def main(argv=None):
     for note in sorted(set(filter(None, table.notes))):
         print(f"Note: {note}.")
     print(f"Files: {file}  {picture}")
-    if left_out := len(paths) - len(loaded):
+    if left_out := len(paths) - len(measured):
         raise cli.MendableError(f"{left_out} of {len(paths)} models were left out.")
     return table
 

@@ -34,6 +34,8 @@ def main(argv=None):
         batch_size=256,
         epochs=100,
     )
+    if options.process == (0, 1) and (record := training.finished(options)):
+        return record
     distribution.start(options, regime.batch_size)
     data = imagenet.load(
         regime.dataset, regime.train_size, regime.data_seed, options.data_dir

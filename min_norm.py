@@ -145,6 +145,8 @@ def _name(args):
 
 def main(argv=None):
     args, name = parse(argv)
+    if args.sgd:
+        hardware.require_tensorflow()
     record, paths = stages.run("min_norm", name, args, functools.partial(run, args))
     drawn = draw(pd.read_csv(paths.csv), paths, args)
     stages.show(record, (*drawn, paths.csv, paths.json))
@@ -153,8 +155,6 @@ def main(argv=None):
 
 def run(args, paths, done):
     """Solves what is not `done`; returns the CSV's rows and the record's fields."""
-    if args.sgd:
-        hardware.require_tensorflow()
     data = interpolation.load(args)
     if args.sgd:
         rows, more = least_squares.sgd_path(data, args.seed, args.quiet, paths.model)

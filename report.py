@@ -272,10 +272,12 @@ def main(argv=None):
         print(f"Wrote {path}")
     results.mkdir(parents=True, exist_ok=True)
     more = artefacts.variation(arguments.dataset, arguments.flags)
-    flags = arguments.flags if more else None
+    flags = arguments.flags if artefacts.variation(None, arguments.flags) else None
     other = label(arguments.dataset, flags)
     sections, absent, runs = collect(results, arguments.dataset, flags)
     if other:
+        if not sections and arguments.gallery:
+            return
         if not sections:
             raise cli.MendableError(
                 f"{results} holds no record of such a run. This makes some: "

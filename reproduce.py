@@ -82,7 +82,7 @@ def main(argv=None):
         # The other shards are not there yet.
         undrawn = None if args.shard else _draw(args)
     except KeyboardInterrupt:
-        again = shlex.join(["python", "reproduce.py", *(argv or sys.argv[1:])])
+        again = cli.again("reproduce", argv or sys.argv[1:])
         raise cli.Interrupted(
             f"stopped; every run keeps its finished epochs. To go on, type: {again}"
         ) from None
@@ -97,19 +97,20 @@ def main(argv=None):
     return None
 
 
-def jobs_of(names, args):
+def jobs_of(names, args, rates=None):
     """Returns the `runner.Job`s of some artefacts, each once, in their order.
 
     Args:
         names: Names of artefacts.
         args: The command line, with `list`, `seeds`, `dataset`, `flags`, `only`,
             `results_dir`, `models_dir` and `data_dir`.
+        rates: First of what `_rates` returns, where it is known.
 
     Raises:
         UsageError: If a run cannot be had on that data set or with those flags (but
             a list goes without it), or if `only` leaves none.
     """
-    (rates, _), jobs = _rates(args), {}
+    rates, jobs = _rates(args)[0] if rates is None else rates, {}
     for artefact in names:
         for run in artefacts.ARTEFACTS[artefact].runs.values():
             named = isinstance(run, tuple)  # by itself; it has its own seeds
@@ -171,8 +172,9 @@ def _rates(args):
 
 def _list(names, args):
     rows = [("artefact", "runs", "done", "time left")]
+    rates, elsewhere = _rates(args)
     for name in names:
-        jobs = jobs_of([name], args)
+        jobs = jobs_of([name], args, rates)
         left = [job for job in jobs if not job.paths.json.exists()]
         known = [job.seconds for job in left if job.seconds is not None]
         time = f"about {runner.duration(sum(known))}" if known else "unknown"
@@ -183,7 +185,7 @@ def _list(names, args):
     for name, runs, done, time in rows:
         print(f"{name:27}{runs:>5}{done:>6}   {time}".rstrip())
     print("\nTime: one run after the other, at the speed of records of this machine.")
-    if elsewhere := _rates(args)[1]:
+    if elsewhere:
         print(f"Other machines' where it has none: {', '.join(elsewhere)}.")
 
 

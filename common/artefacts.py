@@ -426,6 +426,8 @@ def with_flags(more, run):
             "leave it out with --only."
         )
     given = {flag.partition("=")[0] for flag in shlex.split(more)}
+    if given & {"-h", "--help"}:
+        raise UsageError(f"--flags {more!r}: type python {split(run)[0]} --help.")
     if ours := sorted(given & {"--seed", "--results-dir", "--models-dir"}):
         raise UsageError(
             f"--flags {more!r}: {ours[0]} is not for the runs. Give reproduce.py "
@@ -435,7 +437,7 @@ def with_flags(more, run):
         with contextlib.redirect_stderr(io.StringIO()) as said:
             parse(f"{run} {more}")
     except SystemExit:
-        *_, why = said.getvalue().strip().splitlines()
+        why = said.getvalue().strip().rpartition("\n")[2]
         raise UsageError(
             f"--flags {more!r} cannot be added to {run!r} ({why}): leave it out with "
             "--only."

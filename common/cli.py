@@ -1,6 +1,9 @@
 """How a script begins and ends: `--help`, exit codes, one-line errors (no Keras)."""
 
 import argparse
+import contextlib
+import os
+import shlex
 import sys
 
 
@@ -29,6 +32,14 @@ def parser(script, doc):
     )
 
 
+def again(script, argv):
+    """Returns the command line that continues a run, for a shell."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    first = [f"KERAS_BACKEND={backend}"] * (backend != "tensorflow")
+    flags = [flag for flag in argv if flag not in ("--overwrite", "--no-resume")]
+    return shlex.join([*first, "python", f"{script}.py", *flags])
+
+
 def run(main, leave=sys.exit):
     """Calls `main()` and turns what a person can mend into one line and a code.
 
@@ -50,5 +61,6 @@ def run(main, leave=sys.exit):
 
 
 def _say(line, code):
-    print(line, file=sys.stderr)
+    with contextlib.suppress(OSError):  # of a terminal that was closed
+        print(line, file=sys.stderr)
     return code

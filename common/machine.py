@@ -30,13 +30,22 @@ def cpuinfo(key):
     return next((x.split(":", 1)[1].strip() for x in lines if x.startswith(key)), "")
 
 
+def chosen_gpus():
+    """Returns the names in CUDA_VISIBLE_DEVICES as a list; None where it is unset."""
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:
+        return None
+    names = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
+    return [name for name in names if name not in ("", "-1")]
+
+
 def gpus():
     """Returns `[(name, compute capability)]` of the NVIDIA GPUs that may be used."""
-    if not shutil.which("nvidia-smi"):
+    chosen = chosen_gpus()
+    if chosen == [] or not shutil.which("nvidia-smi"):
         return []
     query = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
-    if chosen := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        query.append(f"--id={chosen}")
+    if chosen:
+        query.append(f"--id={','.join(chosen)}")
     lines = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
     found = [re.fullmatch(r"(.+), ([\d.]+|\[N/A\])", line) for line in lines]
     return [(x[1], float(x[2].replace("[N/A]", "0"))) for x in found if x]

@@ -253,7 +253,7 @@ def split(num_examples, data):
 
 
 def _part_of(num_examples):
-    """The largest equal part of a full batch, of at most 1,024 examples."""
+    """The largest equal part of a full batch, of 32 to 1,024 examples, or all of it."""
     for size in range(min(num_examples, _LARGEST_FULL_BATCH_STEP), 31, -1):
         if num_examples % size == 0:
             return size

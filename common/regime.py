@@ -8,7 +8,6 @@ regime that differ from the script's defaults.
 import argparse
 import math
 import os
-import shlex
 import sys
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
@@ -88,11 +87,7 @@ class Options(NamedTuple):
     @property
     def command(self):
         """The command line that continues this run, for a shell."""
-        restarting = ("--overwrite", "--no-resume")
-        flags = [flag for flag in self.argv if flag not in restarting]
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        first = [f"KERAS_BACKEND={backend}"] * (backend != "tensorflow")
-        return shlex.join([*first, "python", f"{self.script}.py", *flags])
+        return cli.again(self.script, self.argv)
 
 
 # Field -> how it shows in a run's name, in this order; the seed comes last.

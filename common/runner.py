@@ -5,6 +5,7 @@ checkpoint when it is started again. So a sweep may be killed at any moment: wha
 a record is not run again, and what was under way loses its current epoch at most.
 """
 
+import contextlib
 import csv
 import ctypes
 import glob
@@ -88,7 +89,8 @@ def local(jobs, workers):
             progress.show()
             time.sleep(0.1)
     except KeyboardInterrupt:
-        progress.say(f"Stopping {len(running)} runs ...")
+        with contextlib.suppress(OSError):  # of a terminal that was closed
+            progress.say(f"Stopping {len(running)} runs ...")
         for _, process in running.values():
             process.send_signal(signal.SIGINT)
         deadline = time.monotonic() + GRACE
@@ -110,9 +112,9 @@ def local(jobs, workers):
 
 def gpus():
     """Names of the NVIDIA GPUs that this process may use, as a list of strings."""
-    if "CUDA_VISIBLE_DEVICES" in os.environ:
-        chosen = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
-        return [name for name in chosen if name not in ("", "-1")]
+    chosen = machine.chosen_gpus()
+    if chosen is not None:
+        return chosen
     return [str(i) for i in range(len(glob.glob("/dev/nvidia[0-9]*")))]
 
 

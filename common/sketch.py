@@ -47,6 +47,7 @@ class Sketch:
         self.figure = Figure(figsize=size)
         self.axes = self.figure.subplots(*grid, squeeze=False, **shared)
         self.points = []
+        self.note = ""  # what its caption says of this drawing only
 
     def value(self, axis, x, y, text):
         """Makes `text` appear when the point `(x, y)` of a panel is hovered over."""
@@ -60,7 +61,7 @@ class Sketch:
         text = io.StringIO()
         FigureCanvasSVG(self.figure).print_svg(text, metadata={"Date": None})
         (folder / f"{stem}.svg").write_text(text.getvalue())
-        return Drawn(stem, caption, text.getvalue(), self._placed())
+        return Drawn(stem, caption + self.note, text.getvalue(), self._placed())
 
     def _placed(self):
         scale = 72 / self.figure.dpi  # an SVG counts in points

@@ -5,8 +5,6 @@ in one process. A finished part is kept when the script is stopped; the record i
 written last, so that its presence means complete.
 """
 
-import shlex
-
 from common import cli, hardware, records
 
 
@@ -57,7 +55,8 @@ def run(script, name, args, measure):
     with records.only_one(paths, name):
         if paths.json.exists() and not args.overwrite:
             print(f"{name} is complete; --overwrite runs it again.")
-            print("To make your own and keep that record, add --results-dir mine.")
+            if str(args.results_dir) == "results":  # which has ours
+                print("To make your own and keep that record, add --results-dir mine.")
             return records.read(paths.json), paths
         started, git = records.now(), records.git_state()
         partial = paths.checkpoint.with_suffix(".json")
@@ -69,11 +68,10 @@ def run(script, name, args, measure):
         try:
             rows, fields = measure(paths, done)
         except KeyboardInterrupt:
-            argv = [word for word in args.argv if word != "--overwrite"]
             raise cli.Interrupted(
                 f"stopped; finished parts are kept ({len(done)} by now), of the "
                 "unfinished one nothing is. To go on, type: "
-                + shlex.join(["python", f"{script}.py", *argv])
+                + cli.again(script, args.argv)
             ) from None
         record = {
             "name": name,

@@ -16,6 +16,7 @@ from common.cli import Interrupted, MendableError
 
 # Twice as many are a tenth faster for the MLPs alone, at twice the memory.
 _EVALUATION_BATCH = 500
+_DAMAGE = (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile)
 
 
 def finished(options):
@@ -67,7 +68,7 @@ def run(build, feed, regime, options):
     paths = records.paths(options.name, options.results_dir, options.models_dir)
     if not options.chief:
         if options.overwrite or not paths.json.exists():
-            with _precision(regime):
+            with _precision(regime, options, paths):
                 _fit(build, feed, regime, options, paths)
         return None
     with records.only_one(paths, options.name):
@@ -81,7 +82,7 @@ def run(build, feed, regime, options):
                 part.unlink(missing_ok=True)
         _say(options, _notice(regime))
         started = records.now()
-        with _precision(regime) as precision:
+        with _precision(regime, options, paths) as precision:
             history = _fit(build, feed, regime, options, paths)
             save(build, history.final_weights(), paths.model)
         record = _record(feed, regime, options, history)
@@ -96,9 +97,15 @@ def run(build, feed, regime, options):
 
 
 @contextlib.contextmanager
-def _precision(regime):
-    """Sets the dtype policy of a run; yields the precision that is in force."""
+def _precision(regime, options, paths):
+    """Sets the dtype policy of a run; yields the precision that is in force.
+
+    That of a checkpoint where `auto` would now mean another.
+    """
     precision = hardware.precision_in_force(regime.precision)
+    if options.resume and paths.checkpoint.exists():
+        with contextlib.suppress(*_DAMAGE), np.load(paths.checkpoint) as file:
+            precision = json.loads(str(file["meta"])).get("precision", precision)
     policy = keras.config.dtype_policy()
     try:
         keras.config.set_dtype_policy(
@@ -179,7 +186,7 @@ class _History(keras.callbacks.Callback):
         self.best_epoch, self.best_weights = None, []
         self.train_seconds, self.saved_epochs = [], 0
         self.environment = hardware.environment()
-        self.policy = keras.config.dtype_policy().name
+        self.precision = keras.config.dtype_policy().name.removeprefix("mixed_")
         self.git = records.git_state()  # now: the code may be edited while it runs
         self.inexact = False
 
@@ -284,7 +291,7 @@ class _History(keras.callbacks.Callback):
             "stopped_because": self.stopped_because,
             "best_epoch": self.best_epoch,
             "environment": self.environment,
-            "policy": self.policy,
+            "precision": self.precision,
             "inexact": self.inexact,
             "data": self._data_hash(),
         }
@@ -317,7 +324,7 @@ class _History(keras.callbacks.Callback):
                 values = [file[f"variable_{i}"] for i in range(len(self.variables))]
                 best = [n for n in file.files if n.startswith("best_")]
                 self.best_weights = [file[f"best_{i}"] for i in range(len(best))]
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise MendableError(
                 f"the checkpoint {path} is damaged ({error}): delete it, or start "
                 "over with --no-resume."
@@ -326,12 +333,6 @@ class _History(keras.callbacks.Callback):
             raise MendableError(
                 f"the checkpoint {path} belongs to other settings or other data of the "
                 "same name: start over with --no-resume."
-            )
-        if meta.get("policy", self.policy) != self.policy:
-            raise MendableError(
-                f"the checkpoint {path} was trained in {meta['policy']}, and on this "
-                f"machine --precision {self.regime.precision} means {self.policy}: "
-                "continue where it began, or start over with --no-resume."
             )
         for variable, value in zip(self.variables, values, strict=True):
             variable.assign(value)

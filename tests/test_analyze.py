@@ -122,10 +122,7 @@ def test_one_record_of_many_models(folder):
     assert row.jacobian_norm == pytest.approx(measured.jacobian_norm, rel=1e-4)
 
 
-def test_without_a_record_the_data_must_be_named_before_any_work(
-    folder, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(analyze, "analyze", None)
+def test_without_a_record_the_data_must_be_named(folder, tmp_path):
     path = next(folder.glob("cifar10_mlp*.h5"))
     stranger = tmp_path / "stranger.h5"
     stranger.write_bytes(path.read_bytes())
@@ -137,15 +134,23 @@ def test_without_a_record_the_data_must_be_named_before_any_work(
 
 def test_what_cannot_be_measured_is_left_out_and_told(folder, tmp_path, capsys):
     path = next(folder.glob("cifar10_mlp*.h5"))
-    stranger = tmp_path / "stranger.h5"
+    stranger, colour = tmp_path / "stranger.h5", tmp_path / "colour.h5"
     stranger.write_bytes(path.read_bytes())
+    start = keras.Input((28, 28, 3))
+    last = keras.layers.Dense(10)(keras.layers.Flatten()(start))
+    keras.Model(start, last).save(colour)
     flags = ["--results-dir", str(folder), "--examples", "20", "--quiet"]
     with pytest.raises(cli.MendableError, match="1 of 2 models were left out"):
         analyze.main([str(stranger), str(path), *flags])
-    assert "Left out:" in (said := capsys.readouterr().err) and str(stranger) in said
+    said = capsys.readouterr()
+    assert "Left out:" in said.err and str(stranger) in said.err
     assert list(pd.read_csv(folder / "analysis.csv").model) == [path.stem]
+    flags = ["--dataset", "mnist_5k", *flags]
+    with pytest.raises(cli.MendableError, match="1 of 2 models were left out"):
+        analyze.main([str(colour), str(path), *flags])
+    assert "28x28x1" in capsys.readouterr().err
     with pytest.raises(cli.MendableError, match="none of the models"):
-        analyze.main([str(stranger), str(stranger), *flags])
+        analyze.main([str(colour), str(colour), *flags])
 
 
 def test_the_classes_are_those_of_the_data(tmp_path):

@@ -145,6 +145,7 @@ def test_options_are_never_in_the_name():
 def test_the_command_starts_the_run_again(monkeypatch):
     flags = ("--wd", "5e-4", "--seed", "2")
     _, options = read(*flags)
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
     assert options.command == "python cifar10_alexnet.py --wd 5e-4 --seed 2"
     _, *again = options.command.split()
     assert read(*again[1:])[1] == options

@@ -346,10 +346,11 @@ def _fail(*args, **kwargs):
     raise AssertionError("was called")
 
 
-def test_a_checkpoint_of_another_precision_is_refused(folder, monkeypatch):
+def test_a_run_keeps_its_precision_on_another_machine(folder, tmp_path, monkeypatch):
+    run(SMALL, tmp_path / "whole")
     other = (
         "bfloat16" if hardware.precision_in_force("auto") == "float32" else "float32"
     )
     monkeypatch.setattr(hardware, "precision_in_force", lambda precision: other)
-    with pytest.raises(cli.MendableError, match="continue where it began"):
-        run(SMALL, folder)
+    assert run(SMALL, folder)["precision_in_force"] != other
+    assert_same_end(paths_of(SMALL, folder), paths_of(SMALL, tmp_path / "whole"))

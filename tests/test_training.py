@@ -470,7 +470,12 @@ def _layers(path):
 
 
 def test_tensorboard_is_asked_for_before_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "tensorflow")
+    find = importlib.util.find_spec
+
+    def without(name, *package):
+        return None if name == "tensorboard" else find(name, *package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
     with pytest.raises(MendableError, match="pip install tensorboard"):
         train(tmp_path, f"--dataset mnist_5k --epochs 1 --tensorboard {tmp_path}")
 
@@ -497,6 +502,8 @@ def test_gpus_are_those_that_may_be_used(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     machine.gpus()
     assert asked[0][-1] == "--id=3,5" and "--id" not in " ".join(asked[1])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert machine.gpus() == []
 
 
 @pytest.mark.parametrize(
