@@ -271,14 +271,14 @@ def main(argv=None):
         gallery.draw(arguments.dataset or "cifar10", arguments.data_dir, path)
         print(f"Wrote {path}")
     results.mkdir(parents=True, exist_ok=True)
-    more = artefacts.variation(arguments.dataset, arguments.flags)
     flags = arguments.flags if artefacts.variation(None, arguments.flags) else None
     other = label(arguments.dataset, flags)
     sections, absent, runs = collect(results, arguments.dataset, flags)
     if other:
-        if not sections and arguments.gallery:
-            return
         if not sections:
+            if arguments.gallery:
+                return
+            more = artefacts.variation(arguments.dataset, flags)
             raise cli.MendableError(
                 f"{results} holds no record of such a run. This makes some: "
                 + shlex.join(["python", "reproduce.py", "ARTEFACT", *more])

@@ -158,7 +158,7 @@ def _rates(args):
     """
     ours = tuple(name for name, _ in machine.gpus()) or f"{machine.processor()}, "
     found = {}
-    for folder in {args.results_dir, ROOT / "results"}:
+    for folder in {args.results_dir.resolve(), ROOT / "results"}:
         for path in folder.glob("*.json"):
             record = records.read(path)
             if "train_examples" in record:

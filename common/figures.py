@@ -275,13 +275,9 @@ def epochs_by_level(rows):
     """
     values = {}
     for row in rows:
-        epochs = [run.record["epochs_to_fit"] for run in row.runs]
-        fitted = tuple(first for first in epochs if first is not None)
-        unfit = [
-            run.record["epochs"]
-            for run in row.runs
-            if run.record["epochs_to_fit"] is None
-        ]
+        ends = [(run.record["epochs_to_fit"], run.record["epochs"]) for run in row.runs]
+        fitted = tuple(first for first, _ in ends if first is not None)
+        unfit = [last for first, last in ends if first is None]
         values[_level(row)] = (
             Level(tables.stat([max(unfit)]), len(unfit), fitted)
             if unfit
