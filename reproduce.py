@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 
 from common import artefacts, cli, cluster, datasets, machine, records, reviews, runner
+from common.regime import number
 
 ROOT = Path(__file__).resolve().parent
 TRAIN_SIZES = {
@@ -159,7 +160,7 @@ def _rates(args):
     ours = tuple(name for name, _ in machine.gpus()) or f"{machine.processor()}, "
     found = {}
     for folder in {args.results_dir.resolve(), ROOT / "results"}:
-        for path in folder.glob("*.json"):
+        for path in folder.glob("[!.]*.json"):
             record = records.read(path)
             if "train_examples" in record:
                 passes = record["epochs"] * record["train_examples"]
@@ -219,23 +220,16 @@ def _shard(text):
 
 
 def _gpus(text):
-    number = float(text) if re.fullmatch(r"\d*\.?\d+", text) else -1.0
-    if not (0 <= number <= 1 or number.is_integer() and number > 0):
+    value = float(text) if re.fullmatch(r"\d*\.?\d+", text) else -1.0
+    if not (0 <= value <= 1 or value.is_integer() and value > 0):
         raise argparse.ArgumentTypeError(
             f"received {text!r}, expected a number from 0 to 1, or a whole one"
         )
-    return number
-
-
-def _count(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(
-            f"received {text!r}, expected an integer of at least 1"
-        )
-    return int(text)
+    return value
 
 
 def _parser():
+    count = number(int, 1)
     parser = cli.parser("reproduce", __doc__)
     known = ", ".join(artefacts.ARTEFACTS)
     parser.add_argument("artefact", nargs="*", help=f"some of: {known}")
@@ -243,7 +237,7 @@ def _parser():
     add("--list", action="store_true", help="show what is done and what is left")
     add("--dry-run", action="store_true", help="print the commands of missing runs")
     text = "seeds 0 to N-1 of every run (default: 1)"
-    add("--seeds", type=_count, default=1, metavar="N", help=text)
+    add("--seeds", type=count, default=1, metavar="N", help=text)
     text = "this data set in place of every run's own"
     known = (*datasets.NAMES, *reviews.NAMES)
     add("--dataset", choices=known, metavar="NAME", help=text)
@@ -255,11 +249,11 @@ def _parser():
     add("--shard", type=_shard, metavar="i/n", help=text)
     add = parser.add_argument_group("where").add_argument
     text = "runs at a time (default: one for each GPU, else for each core, at most 8)"
-    add("--workers", type=_count, metavar="N", help=text)
+    add("--workers", type=count, metavar="N", help=text)
     text = "a Ray cluster's host:port, or auto on one of its machines"
     add("--cluster", metavar="ADDRESS", help=text)
     text = "on a cluster: cores a run gets (default: 1)"
-    add("--cpus-per-run", type=_count, default=1, metavar="N", help=text)
+    add("--cpus-per-run", type=count, default=1, metavar="N", help=text)
     text = "on a cluster: GPUs a run gets, 0.5 to share one (default: 0)"
     add("--gpus-per-run", type=_gpus, default=0, metavar="G", help=text)
     text = "CSV and JSON (default: results)"

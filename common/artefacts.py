@@ -111,7 +111,7 @@ IMPLICIT_BATCH_NORM = {
     "BatchNorm": f"{INCEPTION} --train-size 5000",
     "no BatchNorm": f"{NO_BN} --train-size 5000",
 }
-# What stands in common/paper.csv first, under the same names; then what is smaller.
+# What common/paper.csv has, under its names, then smaller: flags, the end of the name.
 _CONV = "--dataset cifar10 --features random_conv"
 KERNELS = {
     "MNIST, Gaussian kernel on pixels": ("", "mnist"),
@@ -144,7 +144,7 @@ KERNELS = {
     ),
     "SGD on a linear model": ("--sgd", "sgd_mnist"),
 }
-# Of scripts of several parts, which are not named after a data set.
+# expressivity.py's parts: the data set that each uses and does not name.
 USUAL_DATASET = {
     "expressivity_theorem": "cifar10",
     "expressivity_rademacher": "mnist",

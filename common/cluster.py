@@ -12,7 +12,6 @@ from pathlib import Path
 from common import records, runner
 from common.cli import MendableError
 
-ROOT = Path(__file__).resolve().parents[1]
 RETRIES = 5  # of a run whose worker or node dies; each continues the one before
 
 
@@ -68,19 +67,12 @@ def run(jobs, address, cpus, gpus):
             max_retries=RETRIES,
             retry_exceptions=[ChildProcessError],
         )(_on_worker)
-        # Where our own files are is the driver's business, in absolute terms.
-        absolute = [
-            job._replace(
-                results_dir=job.results_dir.resolve(),
-                models_dir=job.models_dir.resolve(),
-            )
-            for job in jobs
-        ]
-        begun = time.time()
-        tasks = {
-            task.options(name=a.name).remote(a, home, cpus): job
-            for a, job in zip(absolute, jobs, strict=True)
-        }
+        begun, tasks = time.time(), {}
+        for job in jobs:
+            # Where our own files are is the driver's business, in absolute terms.
+            folders = job.results_dir.resolve(), job.models_dir.resolve()
+            there = job._replace(results_dir=folders[0], models_dir=folders[1])
+            tasks[task.options(name=job.name).remote(there, home, cpus)] = job
         progress, failed = runner.Progress(jobs, int(sum(fits))), []
         while tasks:
             for ref in ray.wait(list(tasks), timeout=0.5)[0]:
@@ -114,14 +106,14 @@ def _connect(address):
     if address != "auto":
         _knock(address)  # Ray itself would try for minutes
     # Only the code travels, whatever else lies in the folder.
-    others = [p for p in ROOT.iterdir() if p.suffix != ".py" and p.name != "common"]
-    others = [f"/{path.name}" for path in others]
+    files = [path for path in runner.ROOT.iterdir() if path.suffix != ".py"]
+    others = [f"/{path.name}" for path in files if path.name != "common"]
     try:
         ray.init(
             address=address,
             log_to_driver=False,
             logging_level="ERROR",
-            runtime_env={"working_dir": str(ROOT), "excludes": others},
+            runtime_env={"working_dir": str(runner.ROOT), "excludes": others},
         )
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as e:
         raise MendableError(

@@ -45,7 +45,7 @@ def corrupt(data, label_corruption=0.0, label_noise="uniform", pixels="true", se
     x_train = augmentations.centre_crop(data.x_train)
     if pixels == "shuffled":
         x_test = augmentations.centre_crop(data.x_test)
-        order = _order(seed, _num_pixels(x_train))
+        order = _order(seed, x_train[0, ..., 0].size)
         return data._replace(
             x_train=permute_pixels(x_train, order),
             x_test=permute_pixels(x_test, order),
@@ -244,7 +244,3 @@ def _order(seed, num_pixels):
 
 def _rng(seed, stream):
     return np.random.default_rng([seed, stream])
-
-
-def _num_pixels(images):
-    return images.shape[1] * images.shape[2]

@@ -1,8 +1,58 @@
-"""The fixed model measured on a stream of batches, for sets larger than memory."""
+"""The fixed model measured: on arrays, or on a stream where they exceed memory."""
 
 import keras
+import numpy as np
 
 from common.records import CORRUPTION_COLUMNS
+
+# Twice as many are a tenth faster for the MLPs alone, at twice the memory.
+_BATCH = 500
+
+
+def measure(model, feed, corrupted):
+    """Measures a model on every split of a feed whose examples are in memory.
+
+    Args:
+        model: `keras.Model` from examples to logits.
+        feed: `pipelines.Feed` or `pipelines.TextFeed`.
+        corrupted: Whether examples with kept and flipped labels are told apart.
+
+    Returns:
+        Dict of floats: cross-entropies in nats, accuracies as fractions, NaN of no
+        examples.
+    """
+    train, predicted = _evaluate(model, feed.x_train, feed.y_train)
+    test, _ = _evaluate(model, feed.x_test, feed.y_test)
+    row = {f"train_{key}": value for key, value in train.items()}
+    row |= {f"val_{key}": value for key, value in test.items()}
+    if corrupted:
+        kept = feed.y_train == feed.y_train_true
+        given, true = predicted == feed.y_train, predicted == feed.y_train_true
+        row["kept_accuracy"] = _mean(given[kept])
+        row["flipped_accuracy"] = _mean(given[~kept])
+        row["flipped_true_accuracy"] = _mean(true[~kept])
+    if feed.x_held_out is not None:
+        held_out, _ = _evaluate(model, feed.x_held_out, feed.y_held_out)
+        row |= {f"held_out_{key}": value for key, value in held_out.items()}
+    return row
+
+
+def _evaluate(model, x, y):
+    starts = range(0, len(x), _BATCH)
+    logits = [model.predict_on_batch(x[i : i + _BATCH]) for i in starts]
+    logits = np.concatenate(logits).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of a run that has diverged
+        shifted = logits - logits.max(1, keepdims=True)
+    log_partition = np.log(np.exp(shifted).sum(1))
+    predicted = logits.argmax(1)
+    return {
+        "cross_entropy": (log_partition - shifted[np.arange(len(y)), y]).mean(),
+        "accuracy": (predicted == y).mean(),
+    }, predicted
+
+
+def _mean(values):
+    return values.mean() if len(values) else float("nan")
 
 
 class Share(keras.metrics.Mean):
@@ -70,8 +120,8 @@ def evaluator(model, corrupted):
     return result
 
 
-def measure(model, feed, corrupted):
-    """Measures a model from `evaluator` on every split of a feed.
+def measure_stream(model, feed, corrupted):
+    """Measures a model from `evaluator` on every split of a `streaming.Feed`.
 
     Returns:
         Dict of floats: `train_accuracy` and so on, in the order of a record's columns.

@@ -42,7 +42,7 @@ LINES = {
     "gaussian pixels": {"linestyle": ":", "marker": "o"},
     "random pixels": {"linestyle": ":", "marker": "^"},
 }
-LEVELS = {"true labels": 0.0, "random labels": 1.0}  # the others are their own number
+P_OF = {"true labels": 0.0, "random labels": 1.0}  # the others are their own number
 
 
 class Level(NamedTuple):
@@ -54,7 +54,7 @@ class Level(NamedTuple):
 
 
 # The picture at the top of README: network -> rows of Table 1, true and random.
-MEMORIZATION = {"AlexNet": (12, 13), "MLP 1x512": (18, 19)}
+MEMORIZATION = {"small AlexNet": (12, 13), "MLP 1x512": (18, 19)}
 
 
 def draw(name, rows, papers, folder, prefix=""):
@@ -73,7 +73,7 @@ def draw(name, rows, papers, folder, prefix=""):
     rows = [row for row in rows if row.runs and (row.trains or name == "kernels")]
     drawn = []
     with matplotlib.rc_context(STYLE):
-        for stem, caption, function in FIGURES.get(name, ()):
+        for stem, caption, function in FIGURES.get(name, ()) if rows else ():
             sketch = function(rows, papers)
             if sketch:
                 drawn.append(sketch.save(folder, prefix + stem, caption))
@@ -103,7 +103,7 @@ def _condition(row):
 def _level(row):
     """The label corruption of a row, or None for corrupted pixels."""
     condition = _condition(row)
-    return condition if isinstance(condition, float) else LEVELS.get(condition)
+    return condition if isinstance(condition, float) else P_OF.get(condition)
 
 
 def _seeds(rows):
@@ -145,12 +145,12 @@ def _curves(sketch, axis, row, column, scale, label, **line):
         sketch.value(axis, epochs[i], mean[i], f"{label}, epoch {i + 1}: {mean[i]:.4g}")
 
 
-def _chance(axis, rows, where=0.99, error=False):
+def _chance(axis, rows, error=False):
     """Draws the accuracy of guessing, or its error, in %."""
     accuracy = 100 / rows[0].runs[0].record["num_classes"]
     height = 100 - accuracy if error else accuracy
     axis.axhline(height, color="0.6", linewidth=0.7)
-    side = "right" if where > 0.5 else "left"
+    where, side = (0.01, "left") if error else (0.99, "right")
     axis.text(where, height + 1.5, "chance", ha=side, color="0.5", fontsize=7,
               transform=axis.get_yaxis_transform())  # fmt: skip
 
@@ -167,7 +167,6 @@ def memorization(rows, papers):
             row = by_row.get(pair[column])
             if not row:
                 continue
-            network = "small AlexNet" if network == "AlexNet" else network
             for key, dashes, word in (("train", "-", "training"), ("val", ":", "test")):
                 _curves(sketch, axis, row, f"{key}_accuracy", 100,
                         f"{network}, {word}", linestyle=dashes,
@@ -354,7 +353,7 @@ def errors(rows, papers):
         text = f"paper: {paper.value:g} % ({paper.certainty})"
         sketch.value(axis, 1.03, paper.value, text)
     _papers_points(sketch, axis, rows, lambda train, test: 100 - test, "% test error")
-    _chance(axis, rows, where=0.01, error=True)
+    _chance(axis, rows, error=True)
     axis.set(ylabel="test error (%)", ylim=(0, 100))
     axis.legend(loc="lower right")
     return sketch
@@ -377,8 +376,6 @@ def convergence(rows, papers):
 
 def batch_norm(rows, papers):
     """Draws accuracy with and without BatchNorm, and the best test accuracy so far."""
-    if not rows:
-        return None
     sketch = Sketch(1, 1, size=(5.2, 3))
     axis = sketch.axes[0, 0]
     for row in rows:
@@ -411,8 +408,6 @@ def batch_norm(rows, papers):
 
 def epochs_by_input(rows, papers):
     """Draws the epochs to fit of each kind of input, a marker a model."""
-    if not rows:
-        return None
     kinds = [kind for kind in LINES if any(_condition(row) == kind for row in rows)]
     sketch = Sketch(1, 1, size=(5.2, 0.9 + 0.35 * len(kinds)))
     axis = sketch.axes[0, 0]
@@ -444,9 +439,7 @@ def _label(row):
         parts += [name for name in names[1:] if fields[name] == "yes"]
         return " + ".join(parts) or "none"
     if "row" in fields:
-        parts = [
-            f"{name}" for name in ("crop", "weight decay") if fields[name] == "yes"
-        ]
+        parts = [name for name in ("crop", "weight decay") if fields[name] == "yes"]
         return f"{fields['labels']} labels" + "".join(f", {part}" for part in parts)
     last = list(fields.values())[-1]
     return f"p = {last:g}" if isinstance(last, float) else str(last)
@@ -455,8 +448,6 @@ def _label(row):
 def accuracies(rows, papers):
     """Draws training and test accuracy of each row, joined: the gap is the line."""
     models = _by_model(rows)
-    if not models:
-        return None
     heights = [len(chosen) for chosen in models.values()]
     sketch = Sketch(len(models), 1, size=(5.6, 0.7 + 0.35 * len(models)
                     + 0.19 * sum(heights)), sharex=True,
@@ -596,11 +587,7 @@ FIGURES = {
         ("table_1", _ACCURACIES, accuracies),
     ),
     "figure_1": (
-        (
-            "figure_1a",
-            _LOSSES,
-            losses,
-        ),
+        ("figure_1a", _LOSSES, losses),
         (
             "figure_1b",
             _EPOCHS.replace(", against", ", relative to p = 0, against"),

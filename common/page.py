@@ -2,6 +2,7 @@
 
 import base64
 import re
+import shlex
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -10,26 +11,17 @@ from common import artefacts, charts, records, sketch, tables
 from common.figures import COLOURS
 
 # Colours of a figure -> those of the page, which differ in light and dark.
-_INKS = {
-    "AlexNet": "--alexnet",
-    "MLP 1x512": "--mlp1",
-    "MLP 3x512": "--mlp3",
-    "Inception": "--inception",
-    "Inception without BatchNorm": "--nobn",
-}
 _REPLACED = {
     "#000000": "currentColor",
     "#ffffff": "var(--paper)",
     "black": "currentColor",
-    **{COLOURS[name].lower(): f"var({ink})" for name, ink in _INKS.items()},
+    COLOURS["AlexNet"].lower(): "var(--alexnet)",
+    COLOURS["MLP 1x512"].lower(): "var(--mlp1)",
+    COLOURS["MLP 3x512"].lower(): "var(--mlp3)",
+    COLOURS["Inception"].lower(): "var(--inception)",
+    COLOURS["Inception without BatchNorm"].lower(): "var(--nobn)",
 }
-_VERDICTS = {  # verdict: (class, what the table shows)
-    "within": ("within", "within"),
-    "outside": ("outside", "outside"),
-    "did not fit": ("unfit", "did not fit"),
-    "fitted": ("fitted", "fitted"),
-    "not yet run": ("none", "not yet run"),
-}
+_CLASSES = {"did not fit": "unfit", "not yet run": "none"}  # others: the verdict
 _TERMS = {
     "random labels": "every training label is replaced, once and before training, by "
     "a uniform draw over all classes (p = 1). Test labels are never touched.",
@@ -80,15 +72,16 @@ def render(results, sections, absent, runs, variation=""):
         variation: What is other in all runs than in the artefacts, in words.
     """
     here = Path(__file__)
-    extra = _analysis(results) + _gallery(results)
-    body = [
-        _opening(sections, variation),
-        *(_section(s, results) for s in sections),
-        extra,
+    parts = [(s.name, s.title.split(":")[0], _section(s, results)) for s in sections]
+    parts += [
+        ("analysis", "Saved models", _analysis(results)),
+        ("gallery", "Gallery", _gallery(results)),
+        ("runs", "Every run", _every_run(runs, results)),
+        ("absent", "Not yet run", _absent(absent)),
+        ("paper", "Other numbers", _other_numbers()),
     ]
-    body += [_every_run(runs, results), _absent(absent), _other_numbers()]
-    links = [(s.name, s.title.split(":")[0]) for s in sections]
-    links += [(i, t) for i, t in _MORE.items() if f'<section id="{i}"' in "".join(body)]
+    links = [(name, title) for name, title, text in parts if text]
+    body = [_opening(sections, variation), *(text for *_, text in parts)]
     navigation = "".join(f'<li><a href="#{i}">{escape(t)}</a></li>' for i, t in links)
     return _FRAME.format(
         style=here.with_suffix(".css").read_text(),
@@ -98,13 +91,6 @@ def render(results, sections, absent, runs, variation=""):
     )
 
 
-_MORE = {
-    "analysis": "Saved models",
-    "gallery": "Gallery",
-    "runs": "Every run",
-    "absent": "Not yet run",
-    "paper": "Other numbers",
-}
 # The policy forbids the page every request, so that "self-contained" is a fact.
 _FRAME = """<!DOCTYPE html>
 <html lang="en">
@@ -232,8 +218,7 @@ def _section(section, results):
         parts.append(_results_table(shown, section.title))
     if section.name in tables.TABLES:
         head, lines = tables.TABLES[section.name](section.rows)
-        cells = [f"<tr>{''.join(map(_text, line))}</tr>" for line in lines]
-        parts.append(_table(head, cells, section.title))
+        parts.append(_table(head, _texts(lines), section.title))
     own = [row for row in section.rows if row.runs and not row.trains]
     parts += [_own_result(row, results) for row in own]
     if waiting:
@@ -265,8 +250,7 @@ def _results_table(rows, caption):
         order = last + 0.5 if None in epochs else epochs and sum(epochs) / len(epochs)
         cells.append(_number(tables.epochs_to_fit(row), order or ""))
         cells.append(_number(len(row.runs) or "", len(row.runs)))
-        cells += [_text(row.command, "code"), _records_cell(row)]
-        lines.append(f"<tr>{''.join(cells)}</tr>")
+        lines.append([*cells, _text(row.command, "code"), _records_cell(row)])
     return _table(head, lines, caption)
 
 
@@ -295,10 +279,9 @@ def _range(value):
 
 
 def _verdict_cell(row):
-    said = tables.verdict(row)
-    kind, text = _VERDICTS[said]
-    outcome = row.paper.get("outcome")
-    if said == "did not fit" and outcome and outcome.value != "fitted":
+    text = tables.verdict(row)
+    kind, outcome = _CLASSES.get(text, text), row.paper.get("outcome")
+    if text == "did not fit" and outcome and outcome.value != "fitted":
         text += ", as in the paper"
     return f'<td><span class="v {kind}">{text}</span></td>'
 
@@ -327,8 +310,12 @@ def _number(text, order):
     return f'<td class="number" data-v="{order}">{escape(str(text))}</td>'
 
 
+def _texts(lines):
+    return [map(_text, line) for line in lines]
+
+
 def _table(head, lines, caption):
-    """A sortable table in a box of its own, which scrolls where it is too wide."""
+    """A sortable table of lines of `<td>`s, in a box that scrolls where it is wide."""
     headings = "".join(
         f'<th scope="col"><button type="button">{escape(str(name))}</button></th>'
         for name in head
@@ -336,7 +323,7 @@ def _table(head, lines, caption):
     box = f'class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"'
     return (
         f"<div {box}><table><thead><tr>{headings}</tr></thead>\n<tbody>"
-        + "\n".join(lines)
+        + "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in lines)
         + "</tbody></table></div>"
     )
 
@@ -353,13 +340,12 @@ def _own_result(row, results):
     parts += [f'<div class="figures">{pictures}</div>'] if pictures else []
     head, lines = tables.grouped(tables.read_rows(results / f"{run.name}.csv"))
     if lines:
-        cells = [f"<tr>{''.join(map(_text, line))}</tr>" for line in lines]
         # A single line is what the verdict says; of many, a reader wants the picture.
         state = " open" if 1 < len(lines) <= _MOST_LINES else ""
         parts.append(
             f"<details{state}><summary>Numbers ({len(lines)} "
             f"line{'s' * (len(lines) > 1)})</summary>"
-            f"{_table(head, cells, run.name)}</details>"
+            f"{_table(head, _texts(lines), run.name)}</details>"
         )
     parts.append(
         f"<p><code>{escape(row.command)}</code> · {_files(run.name, results)}</p>"
@@ -463,16 +449,13 @@ def _analysis(results):
     shown = "model train_accuracy test_accuracy frobenius log10_product_spectral "
     shown += "margin_10 eigenvalue_1 trace jacobian_norm"
     head = [name for name in shown.split() if name in lines[0]]
-    cells = [
-        f"<tr>{''.join(_text(tables.short(line[name])) for name in head)}</tr>"
-        for line in lines
-    ]
+    cells = [[tables.short(line[name]) for name in head] for line in lines]
     return (
         '<section id="analysis"><h2>Saved models</h2><p>Norms, margins and curvature '
         "of trained models, by <code>python analyze.py</code>; every column is in "
         '<a href="analysis.csv">analysis.csv</a>.</p>'
         + _picture(results, "analysis", _ANALYSIS)
-        + _table(head, cells, "Saved models")
+        + _table(head, _texts(cells), "Saved models")
         + "</section>"
     )
 
@@ -515,8 +498,7 @@ def _every_run(runs, results):
 
 
 def _run(run, results):
-    arguments = " ".join(run.record["argv"])
-    command = f"python {run.record['script']}.py {arguments}".strip()
+    command = shlex.join(["python", f"{run.record['script']}.py", *run.record["argv"]])
     return (
         f'<details id="run-{run.name}"><summary>{run.name}</summary>'
         f"<p>{escape(records.verdict(run.record))}</p>"
@@ -554,10 +536,10 @@ def _other_numbers():
             setting.append(name.replace("_", " ") if line[name] == "yes" else "")
         shown = [line["artefact"], ", ".join(filter(None, setting)), line["metric"]]
         shown += [line["value"], line["unit"], tables.CERTAINTY[line["certainty"]]]
-        cells.append(f"<tr>{''.join(map(_text, shown))}</tr>")
+        cells.append(shown)
     return (
         '<section id="paper"><h2>The paper\'s other numbers</h2><details><summary>'
         f"{len(cells)} values, with how sure each is</summary>"
-        + _table(head, cells, "The paper's other numbers")
+        + _table(head, _texts(cells), "The paper's other numbers")
         + "</details></section>"
     )

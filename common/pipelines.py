@@ -68,7 +68,7 @@ class _Feed:
         self.data, self.seed = data, seed
         kept, held_out = np.arange(len(data.x_train)), None
         if hold_out:
-            kept, held_out = split(len(kept), data)
+            kept, held_out = split(data)
         self.y_train = data.y_train[kept]
         self.y_train_true = data.y_train_true[kept]
         self._kept = kept  # in `data`, of the examples trained on
@@ -239,8 +239,9 @@ def prepare(images, inputs="whitened", size=SIZE):
     return result
 
 
-def split(num_examples, data):
+def split(data):
     """A random tenth to hold out; the same for every seed."""
+    num_examples = len(data.y_train)
     count = int(num_examples * HELD_OUT)
     if count < data.num_classes:
         raise UsageError(

@@ -6,6 +6,7 @@ regime that differ from the script's defaults.
 """
 
 import argparse
+import functools
 import math
 import os
 import sys
@@ -164,6 +165,8 @@ def parse(doc, file, argv=None, **defaults):
     parser = _parser(doc, script, defaults)
     given = vars(parser.parse_args(argv))
     chosen = {f.name: given[f.name] for f in fields(Regime) if f.name in given}
+    if "hidden" in chosen:  # argparse makes a list
+        chosen["hidden"] = tuple(chosen["hidden"])
     base = _with_optimizer(defaults, chosen["optimizer"])
     for name in ("lr", "momentum"):
         if chosen[name] is None:
@@ -320,311 +323,132 @@ def _batch_size(text):
 def _parser(doc, script, defaults):
     parser = cli.parser(script, doc)
     group = parser.add_argument_group("what is measured (decides the run's name)")
+    usual = vars(defaults) | Options._field_defaults
 
-    def add(*flags, default, text, shown=None, **more):
+    def add(flag, text, shown=None, **more):
+        default = more.setdefault("default", usual[flag[2:].replace("-", "_")])
         text += f" (default: {default if shown is None else shown})"
-        group.add_argument(*flags, default=default, help=text, **more)
+        group.add_argument(flag, help=text, **more)
 
-    is_text = defaults.words is not None
-    add(
-        "--dataset",
-        default=defaults.dataset,
-        metavar="NAME",
-        text=_datasets(defaults),
-    )
+    integer, rate = number(int, 1), number(float, 0, 0.99)
+    probability, share = number(float, 0, 1), number(float, 0, 1, above=True)
+    add("--dataset", _datasets(defaults), metavar="NAME")
     if defaults.model is not None:
-        add(
-            "--model",
-            default=defaults.model,
-            choices=TEXT_MODELS,
-            text="bag of embeddings, CNN, LSTM or transformer encoder",
-        )
-    add(
-        "--train-size",
-        default=None,
-        type=number(int, 1),
-        metavar="N",
-        shown="all",
-        text="the first N of a seeded, class-balanced subset; the test set stays whole",
+        text = "bag of embeddings, CNN, LSTM or transformer encoder"
+        add("--model", text, choices=TEXT_MODELS)
+    text = "the first N of a seeded, class-balanced subset; the test set stays whole"
+    add("--train-size", text, "all", type=integer, metavar="N")
+    text = "replace each training label, with probability P, as --label-noise says"
+    add("--label-corruption", text, "0", default=None, type=probability, metavar="P")
+    text = "the paper's randomization test: --label-corruption 1"
+    group.add_argument("--random-labels", action="store_true", help=text)
+    text = (
+        "uniform: any class, maybe the true one (the paper's); exclusive: never "
+        "the true one; pair: the next class; exact: exactly P*n labels, uniform"
     )
-    add(
-        "--label-corruption",
-        default=None,
-        type=number(float, 0, 1),
-        metavar="P",
-        shown="0",
-        text="replace each training label, with probability P, as --label-noise says",
-    )
-    group.add_argument(
-        "--random-labels",
-        action="store_true",
-        help="the paper's randomization test: --label-corruption 1",
-    )
-    add(
-        "--label-noise",
-        default="uniform",
-        choices=LABEL_NOISE,
-        text="uniform: any class, maybe the true one (the paper's); exclusive: never "
-        "the true one; pair: the next class; exact: exactly P*n labels, uniform",
-    )
-    if is_text:
-        add(
-            "--words",
-            default=defaults.words,
-            choices=WORDS,
-            text="shuffled: one permutation of the positions for all reviews; "
-            "shuffled_each: one for each review; unigram: every word replaced by a "
-            "random word of the training set",
-        )
-        add(
-            "--word-dropout",
-            default=defaults.word_dropout,
-            type=number(float, 0, 0.99),
-            metavar="R",
-            text="rate at which words of training reviews become unknown, drawn anew "
-            "in every epoch",
-        )
-    else:
+    add("--label-noise", text, choices=LABEL_NOISE)
+    if defaults.words is None:
         _add_image_flags(add, group, defaults)
-    add(
-        "--wd",
-        default=0.0,
-        type=number(float, 0),
-        metavar="W",
-        text="weight decay: W/2 * ||kernel||^2 is added to the loss, kernels only",
+    else:
+        _add_text_flags(add, rate)
+    text = "weight decay: W/2 * ||kernel||^2 is added to the loss, kernels only"
+    add("--wd", text, type=number(float, 0), metavar="W")
+    text = (
+        "dropout rate, before dense layers (in the MLP before all but the first; "
+        "in a Wide ResNet between convolutions)"
     )
-    add(
-        "--dropout",
-        default=0.0,
-        type=number(float, 0, 0.99),
-        metavar="R",
-        text="dropout rate, before dense layers (in the MLP before all but the first; "
-        "in a Wide ResNet between convolutions)",
-    )
+    add("--dropout", text, type=rate, metavar="R")
     if defaults.hidden is not None:
-        add(
-            "--hidden",
-            default=defaults.hidden,
-            type=number(int, 1),
-            nargs="+",
-            metavar="UNITS",
-            action=_Tuple,
-            shown="512",
-            text="units of the hidden layers",
-        )
+        text = "units of the hidden layers"
+        add("--hidden", text, "512", type=integer, nargs="+", metavar="UNITS")
     if defaults.depth is not None:
-        add(
-            "--depth",
-            default=defaults.depth,
-            type=_depth,
-            metavar="D",
-            text="layers, 6 n + 4: 10, 16, 22, 28, 40 ...",
-        )
-        add(
-            "--width",
-            default=defaults.width,
-            type=number(int, 1),
-            metavar="K",
-            text="factor of the numbers of channels",
-        )
+        text = "layers, 6 n + 4: 10, 16, 22, 28, 40 ..."
+        add("--depth", text, type=_depth, metavar="D")
+        text = "factor of the numbers of channels"
+        add("--width", text, type=integer, metavar="K")
     if defaults.image_size is not None:
-        add(
-            "--image-size",
-            default=defaults.image_size,
-            type=number(int, 75),
-            metavar="S",
-            text="side that images are resized to",
-        )
-    add(
-        "--optimizer",
-        default=defaults.optimizer,
-        choices=OPTIMIZERS,
-        text="update rule",
+        text = "side that images are resized to"
+        add("--image-size", text, type=number(int, 75), metavar="S")
+    add("--optimizer", "update rule", choices=OPTIMIZERS)
+    others = {k: v for k, v in DEFAULT_RATES.items() if k != defaults.optimizer}
+    shown = f"{defaults.lr} with {defaults.optimizer}; "
+    shown += ", ".join(f"{value:g} with {name}" for name, value in others.items())
+    text, positive = "learning rate of the first epoch", number(float, 0, above=True)
+    add("--lr", text, shown, default=None, type=positive, metavar="RATE")
+    shown, below_1 = f"{Regime.momentum} with sgd, else 0", number(float, 0, 0.9999)
+    add("--momentum", "momentum", shown, default=None, type=below_1, metavar="M")
+    text = "the rate is multiplied by D after every epoch"
+    add("--lr-decay", text, type=share, metavar="D")
+    text = "an integer, or full for full-batch gradient descent"
+    add("--batch-size", text, type=_batch_size, metavar="B")
+    add("--epochs", "upper limit", type=integer, metavar="E")
+    text = "stop once the fixed model's training accuracy has reached ACC"
+    add("--stop-at", text, "off", type=share, metavar="ACC")
+    text = (
+        "stop N epochs after the best accuracy on a tenth held out of the "
+        "training set, and report that best"
     )
-    add(
-        "--lr",
-        default=None,
-        type=number(float, 0, above=True),
-        metavar="RATE",
-        shown=f"{defaults.lr} with {defaults.optimizer}; "
-        + ", ".join(
-            f"{rate:g} with {name}"
-            for name, rate in DEFAULT_RATES.items()
-            if name != defaults.optimizer
-        ),
-        text="learning rate of the first epoch",
-    )
-    add(
-        "--momentum",
-        default=None,
-        type=number(float, 0, 0.9999),
-        metavar="M",
-        shown=f"{Regime.momentum} with sgd, else 0",
-        text="momentum",
-    )
-    add(
-        "--lr-decay",
-        default=defaults.lr_decay,
-        metavar="D",
-        type=number(float, 0, 1, above=True),
-        text="the rate is multiplied by D after every epoch",
-    )
-    add(
-        "--batch-size",
-        default=defaults.batch_size,
-        type=_batch_size,
-        metavar="B",
-        text="an integer, or full for full-batch gradient descent",
-    )
-    add(
-        "--epochs",
-        default=defaults.epochs,
-        type=number(int, 1),
-        metavar="E",
-        text="upper limit",
-    )
-    add(
-        "--stop-at",
-        default=None,
-        type=number(float, 0, 1, above=True),
-        metavar="ACC",
-        shown="off",
-        text="stop once the fixed model's training accuracy has reached ACC",
-    )
-    add(
-        "--early-stopping",
-        default=None,
-        type=number(int, 1),
-        metavar="N",
-        shown="off",
-        text="stop N epochs after the best accuracy on a tenth held out of the "
-        "training set, and report that best",
-    )
-    add(
-        "--precision",
-        default=defaults.precision,
-        choices=PRECISIONS,
-        text="auto: bfloat16 where the hardware computes it natively, else float32",
-    )
-    add(
-        "--seed",
-        default=0,
-        type=seed,
-        metavar="S",
-        text="weights, order, augmentation, dropout",
-    )
-    add(
-        "--data-seed",
-        default=0,
-        type=seed,
-        metavar="S",
-        text="corruption and subset",
-    )
+    add("--early-stopping", text, "off", type=integer, metavar="N")
+    text = "auto: bfloat16 where the hardware computes it natively, else float32"
+    add("--precision", text, choices=PRECISIONS)
+    add("--seed", "weights, order, augmentation, dropout", type=seed, metavar="S")
+    add("--data-seed", "corruption and subset", type=seed, metavar="S")
 
     group = parser.add_argument_group("how it is run (never in the name)")
-    add("--results-dir", default="results", metavar="DIR", text="CSV and JSON")
-    add(
-        "--models-dir",
-        default="saved_models",
-        metavar="DIR",
-        text=".h5 files and checkpoints",
-    )
-    add(
-        "--data-dir",
-        default=None,
-        metavar="DIR",
-        shown="~/.keras/datasets",
-        text="where data sets are looked for and downloaded to",
-    )
-    group.add_argument(
-        "--no-resume",
-        dest="resume",
-        action="store_false",
-        help="start an interrupted run over",
-    )
-    group.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="run again though the record is complete",
-    )
-    group.add_argument(
-        "--save-init",
-        action="store_true",
-        help="also save the untrained model as NAME_init.h5",
-    )
-    add(
-        "--checkpoint-every",
-        default=1,
-        type=number(int, 1),
-        metavar="N",
-        text="epochs between checkpoints",
-    )
-    add(
-        "--tensorboard",
-        default=None,
-        metavar="DIR",
-        shown="off",
-        text="write TensorBoard logs (pip install tensorboard)",
-    )
-    group.add_argument(
-        "--quiet", action="store_true", help="no progress bar, only the verdict"
-    )
+    add("--results-dir", "CSV and JSON", metavar="DIR")
+    add("--models-dir", ".h5 files and checkpoints", metavar="DIR")
+    text = "where data sets are looked for and downloaded to"
+    add("--data-dir", text, "~/.keras/datasets", metavar="DIR")
+    switch = functools.partial(group.add_argument, action="store_true")
+    text = "start an interrupted run over"
+    group.add_argument("--no-resume", dest="resume", action="store_false", help=text)
+    switch("--overwrite", help="run again though the record is complete")
+    switch("--save-init", help="also save the untrained model as NAME_init.h5")
+    add("--checkpoint-every", "epochs between checkpoints", type=integer, metavar="N")
+    text = "write TensorBoard logs (pip install tensorboard)"
+    add("--tensorboard", text, "off", metavar="DIR")
+    switch("--quiet", help="no progress bar, only the verdict")
     if defaults.image_size is not None:
-        add(
-            "--distribute",
-            default=None,
-            type=_address,
-            nargs="?",
-            const="local",
-            metavar="HOST:PORT",
-            shown="off",
-            text="alone: every device of this machine; with the address of the first "
+        text = (
+            "alone: every device of this machine; with the address of the first "
             "of several processes (KERAS_BACKEND=jax): those of all of them. They need "
-            "one shared --models-dir and --results-dir; the first alone writes there",
+            "one shared --models-dir and --results-dir; the first alone writes there"
         )
-        add(
-            "--process",
-            default=(0, 1),
-            type=_process,
-            metavar="i/n",
-            shown="0/1",
-            text="this is process i of the n that --distribute HOST:PORT joins; 0 is "
-            "the one at that address",
+        address = {"nargs": "?", "const": "local", "metavar": "HOST:PORT"}
+        add("--distribute", text, "off", type=_address, **address)
+        text = (
+            "this is process i of the n that --distribute HOST:PORT joins; 0 is "
+            "the one at that address"
         )
+        add("--process", text, "0/1", type=_process, metavar="i/n")
     return parser
 
 
 def _add_image_flags(add, group, defaults):
-    add(
-        "--pixels",
-        default="true",
-        choices=PIXELS,
-        text="shuffled: one permutation for all images; random: one for each image; "
-        "gaussian: noise in place of the image",
+    text = (
+        "shuffled: one permutation for all images; random: one for each image; "
+        "gaussian: noise in place of the image"
     )
-    add(
-        "--augment",
-        default=(),
-        type=_augmentations,
-        metavar="A,B",
-        dest="augment",
-        action=_AddAugmentations,
-        shown="none",
-        text="any of " + ",".join(AUGMENTATIONS) + "; drawn anew for every image",
+    add("--pixels", text, choices=PIXELS)
+    text = "any of " + ",".join(AUGMENTATIONS) + "; drawn anew for every image"
+    more = {"dest": "augment", "action": _AddAugmentations}
+    add("--augment", text, "none", type=_augmentations, metavar="A,B", **more)
+    text = "the same as --augment crop"
+    group.add_argument("--random-crop", nargs=0, help=text, **more)
+    text = "BatchNorm, where the model has it"
+    more = {"action": argparse.BooleanOptionalAction, "default": defaults.batch_norm}
+    group.add_argument("--batch-norm", help=text, **more)
+
+
+def _add_text_flags(add, rate):
+    text = (
+        "shuffled: one permutation of the positions for all reviews; "
+        "shuffled_each: one for each review; unigram: every word replaced by a "
+        "random word of the training set"
     )
-    group.add_argument(
-        "--random-crop",
-        dest="augment",
-        nargs=0,
-        action=_AddAugmentations,
-        help="the same as --augment crop",
-    )
-    group.add_argument(
-        "--batch-norm",
-        action=argparse.BooleanOptionalAction,
-        default=defaults.batch_norm,
-        help="BatchNorm, where the model has it",
-    )
+    add("--words", text, choices=WORDS)
+    text = "rate at which words of training reviews become unknown, drawn anew in every"
+    add("--word-dropout", f"{text} epoch", type=rate, metavar="R")
 
 
 def _datasets(defaults):
@@ -634,8 +458,3 @@ def _datasets(defaults):
     if defaults.image_size is not None:
         return "imagenet, synthetic, or your own name for what --data-dir holds"
     return "cifar10, cifar100, mnist, fashion_mnist, mnist_5k, synthetic"
-
-
-class _Tuple(argparse.Action):
-    def __call__(self, parser, namespace, values, option_string=None):
-        setattr(namespace, self.dest, tuple(values))

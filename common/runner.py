@@ -95,10 +95,8 @@ def local(jobs, workers):
             process.send_signal(signal.SIGINT)
         deadline = time.monotonic() + GRACE
         for _, process in running.values():
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                pass
         raise
     finally:  # also of a second Ctrl-C
         for _, process in running.values():

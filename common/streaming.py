@@ -83,7 +83,7 @@ class Feed:
         kept, test = np.arange(len(data.y_train)), np.arange(len(data.y_test))
         self._places = {"train": kept, "val": test}
         if regime.early_stopping:
-            kept, held_out = pipelines.split(len(kept), data)
+            kept, held_out = pipelines.split(data)
             self._places |= {"train": kept, "held_out": held_out}
         if regime.batch_size == "full" or regime.batch_size > len(kept):
             raise UsageError(

@@ -97,15 +97,8 @@ def load(results):
 
 def read_columns(path):
     """Returns a CSV of numbers as dict of column -> list; empty cells are NaN."""
-    if not path.exists():
-        return {}
-    with open(path, newline="") as file:
-        header, *lines = csv.reader(file)
-    columns = zip(*lines, strict=True)
-    return {
-        name: [float(cell or "nan") for cell in column]
-        for name, column in zip(header, columns, strict=False)
-    }
+    rows = read_rows(path)
+    return {k: [float(row[k] or "nan") for row in rows] for k in (rows or [()])[0]}
 
 
 def read_rows(path):
@@ -216,19 +209,16 @@ def kernels(rows):
     lines = []
     for row in rows:
         solved = row.runs[0].record["rows"] if row.runs else []
-        solved = [line for line in solved if "test_error" in line]
-        ridges = sorted({line["ridge"] for line in solved})
-        ends = ridges[:1] + ridges[-1:] if solved else [0.0, math.inf]
-        for ridge in dict.fromkeys(ends):
-            found = [line for line in solved if line["ridge"] == ridge][-1:]
+        last = {x["ridge"]: x for x in solved if "test_error" in x}
+        for ridge in sorted({min(last, default=0.0), max(last, default=math.inf)}):
+            line = last.get(ridge)
             setting = row.fields["setting"] + ", with l2" * (ridge > 0)
             known = [paper.get((setting, m)) for m in ("test_error", "l2_norm")]
-            if not found and not any(known):
+            if not line and not any(known):
                 continue
             texts = [f"{x.value:g}{unsure(x)}" if x else "" for x in known]
             cells = ["", "", "not yet run", texts[0], "", "not yet run", "", texts[1]]
-            if found:
-                (line,) = found
+            if line:
                 cells = [str(row.runs[0].record["train_size"])]
                 cells += [f"{100 * line[k]:.2f}" for k in ("train_error", "test_error")]
                 gap, said = "", ""

@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # plain `pytest` does not add it
 
-from common import artefacts, regime  # noqa: E402
+from common import artefacts  # noqa: E402
 from common.datasets import Data  # noqa: E402
 
 # A shell's `&` ignores Ctrl-C, also for the processes that tests start and interrupt.
@@ -51,10 +51,7 @@ def make_up():
     """
 
     def make(folder, command, seed=0, train=1.0, test=0.5, fit=3, epochs=5):
-        script, flags = artefacts.split(command)
-        flags = [*flags, "--seed", str(seed)]
-        defaults = artefacts._defaults(script)
-        settings, options = regime.parse("", script, flags, **defaults)
+        settings, options = artefacts.parse(command, seed)
         lines = [
             {
                 "epoch": epoch,
@@ -72,7 +69,7 @@ def make_up():
         record = {
             "name": options.name,
             "script": options.script,
-            "argv": flags,
+            "argv": options.argv,
             "regime": dataclasses.asdict(settings),
             "num_classes": 10,
             "parameters": 1,

@@ -16,7 +16,6 @@ LIGHT = [
     "common.cli",
     "common.cluster",
     "common.corruptions",
-    "common.artefacts",
     "common.datasets",
     "common.charts",
     "common.figures",

@@ -479,6 +479,12 @@ def test_a_report_without_table_1(tmp_path, make_up, monkeypatch):
     assert "Every run" in (tmp_path / "results" / "report.html").read_text()
 
 
+def test_commands_of_runs_can_be_typed(tmp_path, make_up):
+    make_up(tmp_path, f"{ALEXNET} --data-dir 'my data'")
+    text, _ = pages(tmp_path)
+    assert escape(f"python {ALEXNET} --data-dir 'my data'") in text
+
+
 def test_compare_names_close_records(tmp_path, make_up):
     name = make_up(tmp_path, ALEXNET)
     with pytest.raises(cli.MendableError, match=name):

@@ -195,6 +195,7 @@ def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch):
     record |= {"train_examples": 10_000, "device": "Abacus, 2 cores"}
     done = artefacts.name_of("cifar10_inception.py")
     (tmp_path / f"{done}.json").write_text(json.dumps(record))
+    (tmp_path / f".{done}.1.part.json").write_text("{")  # of a run killed writing it
     monkeypatch.setattr(machine, "gpus", lambda: [])
     monkeypatch.setattr(machine, "processor", lambda: "Abacus")
     reproduce.main([*argv, "figure_2", "implicit"])

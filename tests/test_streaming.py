@@ -211,13 +211,13 @@ def test_measures_are_those_of_the_logits(data):
     model = keras.Model(inputs, keras.layers.Dense(6)(x))
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
-    row = evaluation.measure(evaluation.evaluator(model, True), feed, True)
+    row = evaluation.measure_stream(evaluation.evaluator(model, True), feed, True)
 
     def logits(split):
         found = model.predict_on_batch(images_of(feed, split)).astype(float)
         return found - np.log(np.exp(found).sum(1, keepdims=True))
 
-    kept, held_out = pipelines.split(40, data)
+    kept, held_out = pipelines.split(data)
     for split, given in (
         ("train", data.y_train[kept]),
         ("val", data.y_test),
