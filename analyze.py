@@ -172,7 +172,10 @@ def examples(path, regime, inputs, shape, data_dir):
 
 def analyze(path, arguments):
     """Measures one model, on what `trained_on` says; returns a `Measured`."""
-    model, notes = models.logits_of(models.load(path))
+    try:
+        model, notes = models.logits_of(models.load(path))
+    except ValueError as error:
+        raise cli.MendableError(f"{path}: {error}") from None
     regime, inputs = trained_on(path, arguments)
     shape = model.input_shape[1:]
     feed = examples(path, regime, inputs, shape, arguments.data_dir)
@@ -219,13 +222,14 @@ def analyze(path, arguments):
     spectrum, density = _curvature(hessian, arguments, row, "")
     row["box_sharpness"] = curvature.box_sharpness(hessian)
     row["jacobian_norm"] = float(curvature.jacobian_norms(model, x).mean())
-    row["critical_sample_ratio"] = curvature.critical_sample_ratio(model, x)
-    if arguments.per_layer:
-        for layer in layers:
+    box = {"radius": 0.3 / 255} if inputs == "unit" else {}  # the same grey levels
+    row["critical_sample_ratio"] = curvature.critical_sample_ratio(model, x, **box)
+    for layer in models.leaves(model) if arguments.per_layer else ():
+        if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
             block = curvature.Hessian(
-                model, x, y, layer=layer["layer"], progress=not arguments.quiet
+                model, x, y, layer=layer.name, progress=not arguments.quiet
             )
-            _curvature(block, arguments, row, f"{layer['layer']}_")
+            _curvature(block, arguments, row, f"{layer.name}_")
     return Measured(row, spectrum.values, density, margins, normalized)
 
 
@@ -290,8 +294,10 @@ def _draw_model(axes, model, place, count):
     for axis, values in zip(
         axes[2:], (model.margins, model.normalized_margins), strict=True
     ):
-        ends = np.quantile(values, (0.0005, 0.9995))  # the ends would be invisible
-        axis.hist(values, 80, range=tuple(ends), **style)
+        values = values[np.isfinite(values)]  # over a norm of 0 they are not
+        if len(values):
+            ends = np.quantile(values, (0.0005, 0.9995))  # the ends would be invisible
+            axis.hist(values, 80, range=tuple(ends), **style)
 
 
 def main(argv=None):
@@ -306,7 +312,7 @@ def main(argv=None):
     for path in tqdm(paths, "models", disable=arguments.quiet or len(paths) == 1):
         try:
             measured.append(analyze(path, arguments))
-        except cli.MendableError as error:
+        except (cli.MendableError, cli.UsageError) as error:
             if len(paths) == 1:
                 raise
             tqdm.write(f"Left out: {error}", file=sys.stderr)

@@ -18,8 +18,8 @@ linear). With --ridge L it is (K + L I) alpha = Y. Several values of
 The default of --bandwidth is the companion script's on MNIST; on CIFAR-10 the best of a
 path on training images held out (--held-out), never on the test set, and so on Gabor
 features. `rkhs_norm` is sqrt(sum_k alpha_k^T K alpha_k) for targets 0 and 1;
-`rkhs_norm_signed` for -1 and 1; `condition` is at most the true condition number of
-K + L I.
+`rkhs_norm_signed` for -1 and 1; `misfit` is |K alpha - Y| / |Y|; `condition` estimates
+the condition number of K + L I.
 
 Writes results/NAME.csv (a line a setting), results/NAME.json, pictures in
 results/figures/, with --kernel linear on pixels saved_models/NAME.h5. Memory and time

@@ -27,10 +27,20 @@ def components(images, count):
 
     Returns:
         `(n, count)` float32.
+
+    Raises:
+        ValueError: If the images do not vary in so many directions.
     """
     x = images.reshape(len(images), -1).astype(np.float64)
     x -= x.mean(0)
     variances, directions = np.linalg.eigh(x.T @ x / len(x))
+    # Below that a variance is rounding, and scaling would make it a direction.
+    least = variances[-1] * len(variances) * np.finfo(np.float64).eps
+    possible = int((variances > least).sum())
+    if count > possible:
+        raise ValueError(
+            f"{count} components asked for, and the images have {possible}"
+        )
     kept = slice(-1, -count - 1, -1)
     return (x @ directions[:, kept] / np.sqrt(variances[kept])).astype(np.float32)
 

@@ -18,6 +18,8 @@ import scipy.sparse.linalg
 import scipy.stats
 from tqdm import tqdm
 
+from common.models import leaves
+
 if keras.backend.backend() == "tensorflow":  # the scripts refuse the others
     import tensorflow as tf
 
@@ -83,7 +85,10 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
         batch_size=None,
         progress=False,
     ):
-        source = model if layer is None else model.get_layer(layer)
+        named = {leaf.name: leaf for leaf in leaves(model)}
+        if layer not in (None, *named):
+            raise ValueError(f"No layer {layer!r}; there are {', '.join(named)}.")
+        source = model if layer is None else named[layer]
         self._variables = [variable.value for variable in source.trainable_variables]
         if not self._variables:
             raise ValueError(f"{source.name!r} has no trainable weights.")
@@ -91,7 +96,7 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
         self._sizes = [int(np.prod(v.shape)) for v in self._variables]
         super().__init__(np.dtype(dtype), (sum(self._sizes), sum(self._sizes)))
         self._activations = _activations(model)
-        self._pooling = any("Pool" in type(layer).__name__ for layer in model.layers)
+        self._pooling = any("Pool" in type(leaf).__name__ for leaf in named.values())
         # A product holds some ten copies of its batch's activations. On two cores 500
         # AlexNet images a time, or 2,000 for an MLP, do well.
         self._batch_size = batch_size or int(
@@ -230,12 +235,12 @@ def _flat(tensors):
 
 def _activations(model):
     """Numbers that one example makes on its way through the model."""
-    outputs = [t for layer in model.layers for t in tf.nest.flatten(layer.output)]
+    outputs = [t for leaf in leaves(model) for t in tf.nest.flatten(leaf.output)]
     return sum(int(np.prod([n or 1 for n in t.shape[1:]])) for t in outputs)
 
 
 def _only_dtype(model):
-    used = {layer.compute_dtype for layer in model.layers}
+    used = {leaf.compute_dtype for leaf in leaves(model)}
     if used & {"float16", "bfloat16"}:
         raise ValueError(
             "Derivatives are taken in float32 or float64 only. Received a model that "
@@ -264,9 +269,15 @@ def top_eigenvalues(hessian, k=5, tolerance=1e-4, seed=0):
         `Eigenvalues(values, residuals)`; `residuals` cost `k` further products.
     """
     start = np.random.default_rng(seed).standard_normal(hessian.shape[0])
-    values, vectors = scipy.sparse.linalg.eigsh(
-        hessian, k, which="LA", v0=start.astype(hessian.dtype), tol=tolerance
-    )
+    start = start.astype(hessian.dtype)
+    try:
+        values, vectors = scipy.sparse.linalg.eigsh(
+            hessian, k, which="LA", v0=start, tol=tolerance
+        )
+    except scipy.sparse.linalg.ArpackError:  # of zeros, as of a layer nothing reads
+        if hessian.matvec(start).any():
+            raise
+        return Eigenvalues(np.zeros(k), np.zeros(k))
     residuals = [
         np.linalg.norm(hessian.matvec(v) - value * v)
         for value, v in zip(values, vectors.T, strict=True)
@@ -487,7 +498,8 @@ def critical_sample_ratio(
     Args:
         model: Keras model with `(n, num_classes)` logits.
         x: `(n, ...)` inputs.
-        radius: Half the side of the box, in units of `x` (whitened units here).
+        radius: Half the side of the box, in units of `x`: whitened ones by default,
+            0.3 / 255 for pixels over 255.
         num_steps: Steps of the search.
         batch_size: Examples per pass; it does not change the noise.
         seed: Integer, of the noise.

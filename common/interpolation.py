@@ -20,6 +20,7 @@ from common import (
 from common.cli import MendableError, UsageError
 
 FILTER_BLOCK = 128  # filters whose features are in memory at once: 1,024 columns
+FITTED = 1e-6  # relative misfit below which the targets are reproduced
 _SWEEPS = 6  # products with K in float64 that a solution usually takes
 
 
@@ -52,15 +53,20 @@ def verdict(rows, args, size):
         zero, other = (
             [r["distance"] for r in rows if r["start"] == s] for s in ("zero", "random")
         )
+        losses = {r["start"]: r["train_loss"] for r in rows}  # the last ones
+        fitted = math.sqrt(2 * max(losses.values())) < FITTED
+        fits = "fits as well" if fitted else "has not fitted yet"
         return (
             f"From zero SGD comes to {zero[-1]:.1e} of the minimum-norm solution "
-            f"(relative distance); from a random start it fits as well and stays "
-            f"{other[-1]:.2g} away: no step moves it off the data's span."
+            f"(relative distance; loss {losses['zero']:.1e}); from a random start it "
+            f"{fits} (loss {losses['random']:.1e}) and stays {other[-1]:.2g} away: no "
+            "step moves it off the data's span."
         )
     row = rows[-1]
     where = "other training images" if args.held_out else "test images"
-    how = "Interpolated" if row["train_error"] == 0 else "Did not interpolate"
-    how += " without gradient descent"
+    how = "Interpolated without gradient descent"
+    if row["misfit"] >= FITTED:
+        how = f"Did not interpolate (relative misfit {row['misfit']:.1e})"
     if row["ridge"]:
         how = f"Solved with a ridge of {row['ridge']:g}, which need not interpolate"
     filters = f", {row['filters']} filters" if row["filters"] else ""
@@ -69,7 +75,7 @@ def verdict(rows, args, size):
         f"{filters}, {100 * row['train_error']:.2f} % error on the training "
         f"labels and {100 * row['test_error']:.2f} % on {where}. Norm of the solution "
         f"{row['rkhs_norm']:.4g}, largest relative residual {row['residual']:.1e}, "
-        f"condition at least {row['condition']:.1e}."
+        f"condition about {row['condition']:.1e}."
     )
 
 
@@ -215,6 +221,13 @@ def _solved(setting, gram, predict, data, y, quiet):
     alpha, residuals = _refined(gram, ridge, columns, targets, quiet)
     fitted = cholesky.multiply(gram, 0.0, alpha)
     residual = np.linalg.norm(targets - fitted - ridge * alpha, axis=0)
+    residual = float((residual / np.maximum(np.linalg.norm(targets, axis=0), 1)).max())
+    if not residual < 1e-3:
+        raise MendableError(
+            f"no solution: a relative residual of {residual:.1e} is left. Where equal "
+            "images have different labels, nothing interpolates: use a --ridge of 1e-3 "
+            "or more."
+        )
     largest, smallest = cholesky.eigenvalue_range(columns)
     signed = (2 * a[:, :-1] - a[:, -1:] for a in (alpha, fitted))
     return {
@@ -223,10 +236,11 @@ def _solved(setting, gram, predict, data, y, quiet):
         "ridge": ridge,
         "train_error": _error(fitted[:, :-1], data.y_train),
         "test_error": _error(predict(alpha[:, :-1]), data.y_test),
+        "misfit": _misfit(fitted[:, :-1], y),
         "rkhs_norm": _norm(alpha[:, :-1], fitted[:, :-1]),
         "rkhs_norm_signed": _norm(*signed),
         "alpha_norm": float(np.linalg.norm(alpha[:, :-1])),
-        "residual": float((residual / np.linalg.norm(targets, axis=0)).max()),
+        "residual": residual,
         "float32_residual": residuals[0],
         "sweeps": len(residuals),
         "shift": shift,
@@ -273,11 +287,16 @@ def _linear(data, args, y, ridge, model_path):
         "ridge": ridge,
         "train_error": _error(fitted, data.y_train),
         "test_error": _error(test @ weights, data.y_test),
+        "misfit": _misfit(fitted, y),
         "rkhs_norm": float(np.linalg.norm(weights)),
         "residual": float(np.linalg.norm(gap) / np.linalg.norm(train.T @ y)),
         "condition": condition**2,
         "seconds": round(time.perf_counter() - clock, 1),
     }
+
+
+def _misfit(fitted, y):
+    return float(np.linalg.norm(fitted - y) / np.linalg.norm(y))
 
 
 def _error(scores, labels):

@@ -23,16 +23,18 @@ def minimum_norm(x, y, ridge=0.0):
         ridge: Non-negative float.
 
     Returns:
-        `(weights, condition)`: `(d, outputs)` float64, and the largest over the
-        smallest singular value that is not zero to float64, of x with the ridge in it.
+        `(weights, condition)`: `(d, outputs)` float64, and the root of the condition
+        number of x x^T + ridge I, or of x^T x + ridge I, whichever is smaller, without
+        eigenvalues that are zero to float64.
     """
+    smaller = min(np.shape(x))
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if ridge:  # as examples of its own: no product that squares the condition
         x = np.concatenate([x, np.sqrt(ridge) * np.eye(x.shape[1])])
         y = np.concatenate([y, np.zeros((x.shape[1], y.shape[1]))])
     cut = max(x.shape) * np.finfo(np.float64).eps  # as numpy.linalg.lstsq
     weights, _, rank, values = scipy.linalg.lstsq(x, y, cond=cut)
-    return weights, float(values[0] / values[rank - 1])
+    return weights, float(values[0] / values[min(rank, smaller) - 1])
 
 
 def sgd(x, y, start, passes, seed, rate):
@@ -78,7 +80,7 @@ def sgd_path(data, seed, quiet, model_path, passes=3000):
     """Follows SGD on a linear model, from zero and from a random start.
 
     Args:
-        data: `datasets.Data`, with fewer images than pixels.
+        data: `datasets.Data`, with linearly independent training images.
         seed: Integer; decides the order and the random start.
         quiet: Whether to show no progress.
         model_path: Where the closed form is saved.
@@ -89,13 +91,14 @@ def sgd_path(data, seed, quiet, model_path, passes=3000):
         Hessians compare at the two ends.
 
     Raises:
-        UsageError: If there are as many images as pixels.
+        UsageError: If the training images are not independent.
     """
     x = features.unit(data.x_train).astype(np.float64)
-    if len(x) >= x.shape[1]:
+    rank = np.linalg.matrix_rank(x)
+    if rank < len(x):
         raise UsageError(
-            f"--sgd needs fewer images than pixels ({x.shape[1]}), so that a linear "
-            f"model interpolates: choose a --train-size below {x.shape[1]}."
+            "--sgd needs linearly independent images, so that a linear model "
+            f"interpolates: {len(x)} have rank {rank}. Choose a smaller --train-size."
         )
     y = np.eye(data.num_classes)[data.y_train]
     closed, condition = minimum_norm(x, y)

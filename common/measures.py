@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import scipy.sparse.linalg
 
+from common.models import leaves
 from common.models.layers import ShiftedReLU
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
@@ -115,7 +116,7 @@ def spectral_norm(layer, kernel=None):
         Float.
     """
     kernel = _numpy(layer.kernel) if kernel is None else np.asarray(kernel)
-    if not _is_convolution(layer):
+    if not _is_convolution(layer) or not kernel.any():  # ARPACK refuses zeros
         return float(np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2))
     operator = _convolution(layer, kernel)
     if min(operator.shape) < 16:  # ARPACK needs room
@@ -151,11 +152,13 @@ def path_norm(model, p=2):
     twins = {}
 
     def twin(layer):
+        if isinstance(layer, keras.Model):
+            return keras.models.clone_model(layer, clone_function=twin)
         twins[id(layer)] = _path_layer(layer, p)
         return twins[id(layer)]
 
     network = keras.models.clone_model(model, clone_function=twin)
-    for layer in _leaves(model):
+    for layer in leaves(model):
         if type(twins.get(id(layer))) is type(layer):
             for mine, weight in zip(
                 twins[id(layer)].weights, layer.weights, strict=True
@@ -200,11 +203,14 @@ def spectral_complexity(rows):
     reference is then zero). Activations are taken as 1-Lipschitz.
 
     Returns:
-        Float: the base-10 logarithm of R.
+        Float: the base-10 logarithm of R, -inf where R is 0.
     """
     key = "group_distance" if "group_distance" in rows[0] else "group"
+    product = _log10_product(row["spectral"] for row in rows)
+    if product == -math.inf:
+        return product
     ratios = sum((row[key] / row["spectral"]) ** (2 / 3) for row in rows)
-    return _log10_product(r["spectral"] for r in rows) + 1.5 * math.log10(ratios)
+    return product + 1.5 * _log10_product([ratios])
 
 
 def normalized_margins(values, log10_complexity, x):
@@ -219,7 +225,8 @@ def normalized_margins(values, log10_complexity, x):
         `(n,)` array.
     """
     scale = np.linalg.norm(np.asarray(x, float)) / len(x)
-    return np.asarray(values) / (10.0**log10_complexity * scale)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a network of norm 0
+        return np.asarray(values) / (10.0**log10_complexity * scale)
 
 
 def pacbayes_sigma(model, x, y, deviation=0.1, num_samples=5, seed=0, batch_size=500):
@@ -327,14 +334,6 @@ def capacity(rows, margin, path_1, path_2, num_examples, sigma=None):
     return result
 
 
-def _leaves(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
-        else:
-            yield layer
-
-
 def _numpy(tensor):
     # A copy, because NumPy 2 warns where Keras hands it a variable.
     return keras.ops.convert_to_numpy(keras.ops.copy(tensor))
@@ -353,13 +352,13 @@ def _is_convolution(layer):
 def _kernels(model, fold):
     """`(name, layer, kernel)` of every weight with two axes or more but biases."""
     readers, scales = collections.Counter(), {}
-    for layer in _leaves(model) if fold else ():
+    for layer in leaves(model) if fold else ():
         inputs = [id(tensor) for tensor in keras.tree.flatten(layer.input)]
         readers.update(inputs)
         if isinstance(layer, keras.layers.BatchNormalization):
             scales[inputs[0]] = _scale(layer)
     found = []
-    for layer in _leaves(model):
+    for layer in leaves(model):
         weights = [w for w in layer.weights if len(w.shape) > 1 and w.name != "bias"]
         for weight in weights:
             name = layer.name if len(weights) == 1 else f"{layer.name}/{weight.name}"

@@ -258,10 +258,7 @@ def _components(settings, data_dir):
     data = datasets.load(settings["dataset"], data_dir=data_dir)
     kept = datasets.balanced_order(data.y_train, settings["seed"])[:POOL]
     images = pipelines.prepare(data.x_train[kept])
-    # Whitening each image takes one dimension away.
-    possible = min(images[0].size - 1, len(images) - 1)
-    if settings["components"] > possible:
-        raise cli.UsageError(
-            f"--components {settings['components']}: {data.name} has {possible}."
-        )
-    return capacity.components(images, settings["components"])
+    try:
+        return capacity.components(images, settings["components"])
+    except ValueError as error:
+        raise cli.UsageError(f"--components: {error} ({data.name}).") from None

@@ -75,11 +75,84 @@ def test_half_precision_is_lifted():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.Dense(3, dtype="mixed_bfloat16")(inputs))
     opened, notes = models.logits_of(model)
-    assert notes == ["computed in float32, saved under mixed precision"]
+    assert notes == ["computed in float32, saved under half or mixed precision"]
     assert {layer.compute_dtype for layer in opened.layers} == {"float32"}
     x = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
     kernel, bias = model.get_weights()
     np.testing.assert_allclose(opened.predict(x, verbose=0), x @ kernel + bias, 1e-5)
+
+
+@pytest.mark.parametrize("end", ["softmax", "sigmoid", "layer"])
+def test_models_inside_a_model_are_measured_as_their_layers(end, tmp_path):
+    """A transferred network: a body and a head, each a model of its own."""
+    keras.utils.set_random_seed(0)
+
+    def parts(activation):
+        body = keras.layers.Dense(6, "relu", name="body", dtype="mixed_bfloat16")
+        return body, keras.layers.Dense(10, activation, name="head")
+
+    flat = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])
+    for layer in parts("linear"):
+        flat.add(layer)
+    body, head = parts(None if end == "layer" else end)
+    start = keras.Input((784,))
+    body = keras.Model(start, body(start), name="inner")
+    ends = [keras.layers.Softmax()] if end == "layer" else []
+    head = keras.Sequential([keras.Input((6,)), head, *ends])
+    start = keras.Input((28, 28, 1))
+    nested = keras.Model(start, head(body(keras.layers.Flatten()(start))))
+    nested.set_weights(flat.get_weights())
+    nested.save(tmp_path / "nested.h5")
+    (opened, notes), (plain, _) = (
+        models.logits_of(model) for model in (models.load(tmp_path / "nested.h5"), flat)
+    )
+    shown = "softmax" if end == "layer" else end
+    assert f"{shown} output taken off" in notes and len(notes) == 2
+    data = datasets.load("mnist_5k", 20)
+    x, y = pipelines.prepare(data.x_train), data.y_train
+    for measure in (
+        lambda model: measures.margins(model, x, y),
+        measures.path_norm,
+        lambda model: [r["spectral"] for r in measures.layer_norms(model)],
+        lambda model: curvature.Hessian(model, x, y, layer="body") @ np.ones(785 * 6),
+    ):
+        np.testing.assert_allclose(measure(opened), measure(plain), 1e-4, 1e-5)
+
+
+def test_normalization_is_folded_in_a_sequential_from_a_file(tmp_path):
+    layers = [keras.Input((6, 6, 1)), keras.layers.Conv2D(3, 2)]
+    layers += [keras.layers.BatchNormalization(), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(2)])
+    model.layers[1].gamma.assign([5.0, 6.0, 7.0])
+    model.save(tmp_path / "model.h5")
+    opened, _ = models.logits_of(models.load(tmp_path / "model.h5"))
+    scale = np.array([5, 6, 7]) / np.sqrt(1 + 1e-3)
+    exact = np.linalg.norm(np.asarray(model.layers[0].kernel) * scale)
+    assert measures.layer_norms(opened)[0]["frobenius"] == pytest.approx(exact)
+
+
+@pytest.mark.parametrize(
+    "end, weight, reason",
+    [("tanh", 1.0, "ends with tanh"), ("linear", np.nan, "not finite.*--lr")],
+)
+def test_what_has_no_logits_is_refused(end, weight, reason):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, end)])
+    model.layers[0].kernel.assign(np.full((4, 3), weight))
+    with pytest.raises(ValueError, match=reason):
+        models.logits_of(model)
+
+
+def test_a_network_of_norm_0_is_measured(tmp_path):
+    layers = [keras.Input((28, 28, 1)), keras.layers.Conv2D(2, 5, strides=5)]
+    layers += [keras.layers.BatchNormalization(), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(10)])
+    model.layers[1].gamma.assign([0.0, 0.0])  # as some initialize it
+    model.save(tmp_path / "zero.h5")
+    flags = ["--dataset", "mnist_5k", "--examples", "10", "--quiet", "--per-layer"]
+    flags += ["--results-dir", str(tmp_path)]
+    row = analyze.main([str(tmp_path / "zero.h5"), *flags]).iloc[0]
+    assert row.log10_product_spectral == row.log10_spectral_complexity == -np.inf
+    assert row.path_1 == 0 and row.train_accuracy == pytest.approx(0.1, abs=0.02)
 
 
 def test_true_and_random_labels_share_a_row_of_the_figure(folder, monkeypatch):
@@ -149,6 +222,17 @@ def test_what_cannot_be_measured_is_left_out_and_told(folder, tmp_path, capsys):
     with pytest.raises(cli.MendableError, match="1 of 2 models were left out"):
         analyze.main([str(colour), str(path), *flags])
     assert "28x28x1" in capsys.readouterr().err
+    record = records.read(folder / f"{path.stem}.json")
+    record["regime"]["dataset"] = "imagenet"  # which is not in memory
+    records.write_json(tmp_path / "stranger.json", record)
+    (tmp_path / f"{path.stem}.json").write_bytes(
+        (folder / f"{path.stem}.json").read_bytes()
+    )
+    with pytest.raises(cli.MendableError, match="1 of 2 models were left out"):
+        analyze.main(
+            [str(stranger), str(path), *flags[2:], "--results-dir", str(tmp_path)]
+        )
+    assert "unknown data set" in capsys.readouterr().err
     with pytest.raises(cli.MendableError, match="none of the models"):
         analyze.main([str(colour), str(colour), *flags])
 

@@ -116,6 +116,15 @@ def test_conjugate_gradients_give_up_where_there_is_no_solution(digits):
     assert residuals[-1] > 1e-3 and len(residuals) < 100
 
 
+def test_a_class_without_examples_has_the_solution_0(digits):
+    x, _, y = digits
+    gram, y = as_gram(x), np.concatenate([y, np.zeros((len(y), 1))], 1)
+    alpha, residuals = cholesky.conjugate_gradients(gram, 0.0, cholesky.factor(gram), y)
+    assert residuals[-1] < 1e-8 and not alpha[:, -1].any()
+    whole = scipy.linalg.solve(rbf_kernel(x, gamma=0.02), y)
+    np.testing.assert_allclose(alpha, whole, rtol=1e-6, atol=1e-6)
+
+
 def test_multiply_and_eigenvalues(digits):
     x, _, y = digits
     gram, exact = as_gram(x), rbf_kernel(x, gamma=0.02)

@@ -42,7 +42,11 @@ def test_minimum_norm_is_the_pseudo_inverse(shape):
     np.testing.assert_allclose(weights, np.linalg.pinv(x) @ y, atol=1e-8)
     assert condition == pytest.approx(np.linalg.cond(x))
     ridge = np.linalg.solve(x.T @ x + 0.5 * np.eye(shape[1]), x.T @ y)
-    np.testing.assert_allclose(least_squares.minimum_norm(x, y, 0.5)[0], ridge)
+    weights, condition = least_squares.minimum_norm(x, y, 0.5)
+    np.testing.assert_allclose(weights, ridge)
+    gram = x @ x.T if shape[0] < shape[1] else x.T @ x
+    exact = np.linalg.cond(gram + 0.5 * np.eye(len(gram)))
+    assert condition**2 == pytest.approx(exact)
 
 
 def test_condition_counts_no_zeros():
@@ -106,6 +110,43 @@ def test_ridge_path_against_kernel_ridge(tmp_path):
     assert table.train_error[0] == 0
     drawn = sorted(p.name for p in (tmp_path / "figures").iterdir())
     assert drawn == [f"{record['name']}_{x}.png" for x in ("ridge", "rkhs_norm")]
+
+
+def test_fewer_images_than_classes(tmp_path):
+    record, table = solve(tmp_path, "--dataset mnist_5k --train-size 5")
+    assert table.train_error[0] == 0 and table.misfit[0] < 1e-7
+    assert record["verdict"].startswith("Interpolated")
+
+
+def test_equal_images_of_different_labels(tmp_path, monkeypatch):
+    load = datasets.load
+
+    def doubled(*args):
+        data = load(*args)
+        x = np.concatenate([data.x_train, data.x_train[:3]])
+        y = np.concatenate([data.y_train, (data.y_train[:3] + 1) % 10])
+        return data._replace(x_train=x, y_train=y, y_train_true=y)
+
+    monkeypatch.setattr(datasets, "load", doubled)
+    flags = "--dataset mnist_5k --train-size 60"
+    with pytest.raises(cli.MendableError, match="different labels.*--ridge"):
+        solve(tmp_path, flags)
+    assert not list(tmp_path.glob("*.json"))
+    record, table = solve(tmp_path, f"{flags} --ridge 0.01")
+    assert table.train_error[0] == pytest.approx(3 / 63, abs=0.03)
+
+
+def test_more_images_than_their_rank_are_not_interpolated(tmp_path):
+    flags = "--dataset mnist_5k --train-size 600"
+    record, table = solve(tmp_path, f"{flags} --kernel linear")
+    data = datasets.load("mnist_5k", 600)
+    x, y = features.unit(data.x_train).reshape(600, -1), np.eye(10)[data.y_train]
+    left = y - x @ np.linalg.lstsq(x.astype(float), y, rcond=None)[0]
+    exact = np.linalg.norm(left) / np.linalg.norm(y)
+    assert table.misfit[0] == pytest.approx(exact, rel=1e-6) and exact > 0.05
+    assert "Did not interpolate (relative misfit 1.1e-01)" in record["verdict"]
+    with pytest.raises(cli.UsageError, match="600 have rank 5"):
+        solve(tmp_path, f"{flags} --sgd")
 
 
 def test_random_labels_interpolate_and_stay_at_chance(tmp_path):
@@ -176,6 +217,10 @@ def test_sgd_run(tmp_path, monkeypatch):
     last = table.groupby("start").last()
     assert last.distance["zero"] < 0.05 < 0.5 < last.distance["random"]
     assert (last.train_loss < 0.01).all() and (last.step == 400 * 20).all()
+    assert "fits as well" in record["verdict"]
+    early = table[table.step <= 100].to_dict("records")
+    args, _ = min_norm.parse(["--sgd"])
+    assert "has not fitted yet" in interpolation.verdict(early, args, 20)
     assert record["hessian_difference"] < 1e-6
     assert (tmp_path / "figures" / f"{record['name']}_step.png").exists()
 
@@ -261,7 +306,7 @@ def test_names_tell_settings_apart():
         ("--filters 9", "belongs to --features random_conv"),
         ("--kernel linear --bandwidth 1", "belongs to the Gaussian"),
         ("--sgd --features gabor", "linear model of pixels"),
-        ("--sgd --dataset mnist_5k --train-size 784", "fewer images than pixels"),
+        ("--sgd --dataset mnist_5k --train-size 784", "linearly independent images"),
         ("--random-labels --label-corruption 0.5", "leave one out"),
         ("--random-labels --label-corruption 0", "leave one out"),
         ("--bandwidth 0", "more than 0"),

@@ -135,6 +135,13 @@ def test_components_are_uncorrelated_and_the_largest_first():
         assert abs(left[:, i] @ x[:, i]) == pytest.approx(math.sqrt(500), rel=1e-4)
 
 
+def test_there_are_no_more_components_than_directions():
+    mixed = inputs(500, 4).astype(float) @ inputs(4, 6, seed=1)
+    assert capacity.components(mixed, 4).std(0) == pytest.approx(np.ones(4), rel=1e-3)
+    with pytest.raises(ValueError, match="5 components asked for.*have 4"):
+        capacity.components(mixed, 5)
+
+
 @pytest.mark.parametrize("width", [0, 5])
 def test_parameters_are_those_of_one_output(width):
     hidden = 7 * width + width if width else 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 import keras
+import numpy as np
 
 from common.cli import MendableError
 from common.models import layers  # noqa: F401  registers our layers with Keras
@@ -54,36 +55,84 @@ def load(path):
         ) from None
 
 
+def leaves(model):
+    """Yields a model's layers; in place of a model among them, that model's layers."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaves(layer)
+        else:
+            yield layer
+
+
 def logits_of(model):
     """Returns the classifier as a float32 network from inputs to logits.
 
-    Derivatives and margins need logits, and float32: a softmax at the end, as in
-    files of the Keras 2 era, is taken off, and half precision is lifted.
+    Derivatives and margins need logits, and float32 at least: a softmax or sigmoid at
+    the end is taken off, and half precision is lifted. The result is a copy: every
+    layer has been called once, as `measures` needs it, which is not so of a Sequential
+    read from a file.
 
     Args:
-        model: `keras.Model`, as `load` returns it. Its layers are shared.
+        model: `keras.Model`, as `load` returns it.
 
     Returns:
         `(model, notes)`; `notes` is a list of what was done, in words.
+
+    Raises:
+        ValueError: If it has several inputs or outputs, ends with another function, or
+            holds weights that are not finite.
     """
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            f"it has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one "
+            "of each is expected."
+        )
+    weights = [np.asarray(w) for w in model.get_weights()]
+    if not all(np.isfinite(w.astype(float)).all() for w in weights):
+        raise ValueError(
+            "it holds weights that are not finite, as a run that diverged leaves them: "
+            "train it with a smaller --lr."
+        )
+    *_, last = leaves(model)
+    softmax = isinstance(last, keras.layers.Softmax)
+    activation = "softmax" if softmax else _activation(last)
+    if activation not in ("linear", "softmax", "sigmoid"):
+        raise ValueError(
+            f"it ends with {activation}; expected logits, softmax or sigmoid."
+        )
+    half = {"float16", "bfloat16"} & {leaf.compute_dtype for leaf in leaves(model)}
+
+    def copy(layer):
+        if isinstance(layer, keras.Model):
+            return keras.models.clone_model(layer, clone_function=copy)
+        config = layer.get_config() | ({"dtype": "float32"} if half else {})
+        if layer is last and softmax:
+            return _Unchanged(name=layer.name, dtype=config["dtype"])
+        if layer is last and "activation" in config:
+            config["activation"] = "linear"
+        return type(layer).from_config(config)
+
     notes = []
-    if any(layer.compute_dtype in ("float16", "bfloat16") for layer in model.layers):
-        notes.append("computed in float32, saved under mixed precision")
-        for layer in model.layers:
-            layer.dtype_policy = "float32"
-    last = model.layers[-1]
-    inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
-    if getattr(last, "activation", None) is keras.activations.softmax:
-        notes.append("softmax output taken off")
-        last.activation = keras.activations.linear
-        # A new graph, because the old one was traced with the softmax.
-        model = keras.Model(inputs, last(last.input))
-    elif isinstance(last, keras.layers.Softmax):
-        notes.append("softmax output taken off")
-        model = keras.Model(inputs, model.layers[-2].output)
-    if any(isinstance(x, keras.layers.BatchNormalization) for x in model.layers):
+    if half:
+        notes.append("computed in float32, saved under half or mixed precision")
+    if activation != "linear":
+        notes.append(f"{activation} output taken off")
+    if any(isinstance(x, keras.layers.BatchNormalization) for x in leaves(model)):
         notes.append("BatchNorm in inference mode")
+    model = copy(model)
+    model.set_weights([w.astype("float32") if w.itemsize < 4 else w for w in weights])
     return model, notes
+
+
+class _Unchanged(keras.layers.Layer):
+    """Stands for a softmax, which is called with a mask."""
+
+    def call(self, inputs, mask=None):
+        return inputs
+
+
+def _activation(layer):
+    return getattr(getattr(layer, "activation", None), "__name__", "linear")
 
 
 def _config(path):
@@ -111,7 +160,8 @@ def _refuse_what_lies_elsewhere(group):
         elif linked or item.external or item.is_virtual or item.dtype.kind not in "fiu":
             raise ValueError(
                 f"{group.name.rstrip('/')}/{name} is not numbers in this file: it is a "
-                "link, lies in another file, or is of another kind."
+                "link, lies in another file, or is of another kind (if bfloat16, save "
+                "the model in float32)."
             )
 
 
