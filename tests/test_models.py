@@ -675,3 +675,118 @@ def test_code_in_a_file_is_not_run(suffix, tmp_path):
     keras.Model(inputs, keras.layers.Dense(3)(code)).save(path)
     with pytest.raises(MendableError, match="Lambda"):
         models.load(path)
+
+
+# The convolutional networks against plain NumPy in float64.
+
+
+def padded_for(x, size, stride, fill=0.0):
+    """SAME padding of height and width, the odd row at the end; and output sides."""
+    pads, sides = [(0, 0)], []
+    for side in x.shape[1:3]:
+        sides.append(-(-side // stride))
+        lacking = max((sides[-1] - 1) * stride + size - side, 0)
+        pads.append((lacking // 2, lacking - lacking // 2))
+    return np.pad(x, [*pads, (0, 0)], constant_values=fill), sides
+
+
+def windows(x, size, stride, fill=0.0):
+    x, (rows, columns) = padded_for(x, size, stride, fill)
+    for i in range(size):
+        for j in range(size):
+            yield i, j, x[:, i:, j:][:, ::stride, ::stride][:, :rows, :columns]
+
+
+def convolved(x, kernel, stride=1):
+    return sum(w @ kernel[i, j] for i, j, w in windows(x, len(kernel), stride))
+
+
+def pooled(x, size=3, stride=2):
+    return np.max([w for *_, w in windows(x, size, stride, -np.inf)], axis=0)
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def scattered(model):
+    """Gives every weight a value of its own (biases are 0 at first), and returns x."""
+    rng = np.random.default_rng(1)
+    model.set_weights(
+        [
+            w + rng.uniform(0.01, 0.1, w.shape) * (w.ndim == 1)
+            for w in model.get_weights()
+        ]
+    )
+    return images(2).astype(np.float64)
+
+
+def normalized(layer, x):
+    scale = 1 / np.sqrt(np.asarray(layer.moving_variance, np.float64) + layer.epsilon)
+    scale = scale * np.asarray(layer.gamma) if layer.scale else scale
+    return (x - np.asarray(layer.moving_mean)) * scale + np.asarray(layer.beta)
+
+
+def assert_says(model, x, by_hand):
+    assert np.ptp(by_hand) > 0.01
+    np.testing.assert_allclose(
+        model(x.astype(np.float32)), by_hand, rtol=1e-3, atol=1e-4
+    )
+
+
+def test_small_alexnet_equals_numpy():
+    model = small_alexnet(SHAPE, 10)
+    h = x = scattered(model)
+    k1, b1, k2, b2, *dense = [w.astype(np.float64) for w in model.get_weights()]
+    for kernel, bias in ((k1, b1), (k2, b2)):
+        h = naive(pooled(relu(convolved(h, kernel) + bias)))
+    h = h.reshape(len(x), -1)
+    for i in (0, 2, 4):
+        h = h @ dense[i] + dense[i + 1]
+        h = relu(h) if i < 4 else h
+    assert_says(model, x, h)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_small_inception_equals_numpy(batch_norm):
+    model = small_inception(SHAPE, 10, batch_norm=batch_norm)
+    x = scattered(model)
+    convolutions = iter(layers_of(model, keras.layers.Conv2D))
+    norms = iter(layers_of(model, keras.layers.BatchNormalization))
+
+    def module(h, size, stride=1):
+        kernel, *bias = [w.astype(np.float64) for w in next(convolutions).get_weights()]
+        assert len(kernel) == size
+        h = convolved(h, kernel, stride)
+        return relu(normalized(next(norms), h) if batch_norm else h + bias[0])
+
+    h = module(x, 3)
+    for kind in "iidiiiidii":  # Inception, downsample
+        sizes = ((1, 1), (3, 1)) if kind == "i" else ((3, 2),)
+        parts = [module(h, *size) for size in sizes]
+        h = np.concatenate([*parts, pooled(h)] if kind == "d" else parts, axis=-1)
+    kernel, bias = model.layers[-1].get_weights()
+    assert_says(model, x, h.mean((1, 2)) @ kernel + bias)
+
+
+def test_wide_resnet_equals_numpy():
+    model = wide_resnet(SHAPE, 10, depth=10, width=2)
+    x = scattered(model)
+    convolutions = layers_of(model, keras.layers.Conv2D)
+    norms = iter(layers_of(model, keras.layers.BatchNormalization))
+    shortcuts = [c for c in convolutions if c.kernel_size == (1, 1)]
+    others = iter([c for c in convolutions if c.kernel_size == (3, 3)])
+
+    def conv(h, layer, stride=1):
+        return convolved(h, layer.get_weights()[0].astype(np.float64), stride)
+
+    def active(h):
+        return relu(normalized(next(norms), h))
+
+    h = conv(x, next(others))
+    for shortcut, stride in zip(shortcuts, (1, 2, 2), strict=True):
+        y = active(h)  # read by both ways
+        h = conv(y, shortcut, stride)
+        h = h + conv(active(conv(y, next(others), stride)), next(others))
+    kernel, bias = model.layers[-1].get_weights()
+    assert_says(model, x, active(h).mean((1, 2)) @ kernel + bias)

@@ -351,3 +351,26 @@ def test_the_verdict_of_a_record_that_was_read_back(tmp_path):
     run = record(0.998, 0.099, fitted=43, noise=0.9, label_corruption=1.0)
     records.write_json(tmp_path / "a.json", run)
     assert records.verdict(records.read(tmp_path / "a.json")) == records.verdict(run)
+
+
+def test_only_changed_code_is_dirty(tmp_path, monkeypatch):
+    def git(*words):
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words],
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+        )
+
+    git("init")
+    (tmp_path / "common").mkdir()
+    code = tmp_path / "common" / "records.py"
+    code.write_text("1")
+    git("add", ".")
+    git("commit", "-m", "one")
+    monkeypatch.setattr(records, "__file__", str(code))
+    assert records.git_state()["dirty"] is False
+    (tmp_path / "results.json").write_text("{}")
+    assert records.git_state()["dirty"] is False
+    code.write_text("2")
+    assert records.git_state()["dirty"] is True

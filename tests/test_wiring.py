@@ -1,0 +1,94 @@
+"""What a script is told reaches the network, the data and the optimizer."""
+
+import keras
+import numpy as np
+import pytest
+
+import cifar10_alexnet
+import cifar10_inception
+import cifar10_mlp
+import cifar10_wide_resnet
+from common import corruptions, datasets, pipelines, records, training
+from common.regime import Regime
+
+SCRIPTS = [cifar10_mlp, cifar10_alexnet, cifar10_inception, cifar10_wide_resnet]
+FLAGS = (
+    "--dataset synthetic --train-size 200 --batch-size 30 --seed 2 --data-seed 5 "
+    "--label-corruption 0.5 --label-noise exclusive --pixels gaussian "
+    "--augment flip,erase --wd 0.02 --dropout 0.3 --early-stopping 3 "
+)
+
+
+@pytest.fixture
+def told(monkeypatch, tmp_path):
+    """What a script hands to `training.run`, which is not called."""
+
+    def told(script, flags):
+        seen = []
+        monkeypatch.setattr(training, "run", lambda *given: seen.append(given))
+        script.main([*flags.split(), "--results-dir", str(tmp_path)])
+        return seen[0]
+
+    return told
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
+def test_every_flag_reaches_the_data_the_feed_and_the_network(script, told):
+    small = {"cifar10_wide_resnet": "--depth 16 --width 2"}
+    build, feed, *_ = told(script, FLAGS + small.get(script.__name__, ""))
+    data = datasets.load("synthetic", 200, 5)
+    data = corruptions.corrupt(data, 0.5, "exclusive", "gaussian", 5)
+    expected = pipelines.Feed(data, 30, ("flip", "erase"), 2, True)
+    assert feed.steps_per_epoch == 6 and len(feed.y_held_out) == 20
+    for step in (0, 5, 6):
+        for ours, theirs in zip(feed.batch(step), expected.batch(step), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(feed.data.y_train_true, data.y_train_true)
+    model = build()
+    rates = {x.rate for x in model.layers if isinstance(x, keras.layers.Dropout)}
+    assert rates == {0.3}
+    kernels = [w.numpy() for w in model.trainable_weights if w.path.endswith("kernel")]
+    by_hand = 0.01 * sum(float((k.astype(float) ** 2).sum()) for k in kernels)
+    assert float(sum(model.losses)) == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_batch_norm_is_left_out_when_asked(told):
+    for flag, count in (("", 19), ("--no-batch-norm", 0)):
+        build, *_ = told(cifar10_inception, f"--dataset synthetic {flag}")
+        norms = [
+            layer
+            for layer in build().layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        assert len(norms) == count
+
+
+def test_a_seed_has_weights_of_its_own(tmp_path):
+    initial = []
+    for seed in (0, 1, 1):
+        flags = (
+            f"--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1 --seed {seed}"
+        )
+        flags += f" --save-init --overwrite --quiet --results-dir {tmp_path}"
+        record = cifar10_mlp.main([*flags.split(), "--models-dir", str(tmp_path)])
+        path = records.paths(record["name"], tmp_path, tmp_path).init
+        initial.append(keras.models.load_model(path, compile=False).get_weights()[0])
+    np.testing.assert_array_equal(initial[1], initial[2])
+    assert (initial[0] != initial[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "momentum"),
+    [
+        ({}, "SGD", 0.9),
+        ({"momentum": 0.0}, "SGD", 0.0),
+        ({"optimizer": "adam", "momentum": 0.0}, "Adam", None),
+        ({"optimizer": "rmsprop", "momentum": 0.7}, "RMSprop", 0.7),
+        ({"optimizer": "adagrad", "momentum": 0.0}, "Adagrad", None),
+    ],
+)
+def test_the_optimizer_is_the_one_named(settings, kind, momentum):
+    optimizer = training._optimizer(Regime(lr=0.25, **settings), 1)
+    assert type(optimizer) is getattr(keras.optimizers, kind)
+    assert float(optimizer.learning_rate) == 0.25
+    assert getattr(optimizer, "momentum", None) == momentum
