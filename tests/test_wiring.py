@@ -3,12 +3,23 @@
 import keras
 import numpy as np
 import pytest
+from jpegs import write_folder
 
 import cifar10_alexnet
 import cifar10_inception
 import cifar10_mlp
 import cifar10_wide_resnet
-from common import corruptions, datasets, pipelines, records, training
+import imagenet_inception_v3
+import imdb_text
+from common import (
+    corruptions,
+    datasets,
+    imagenet,
+    pipelines,
+    records,
+    reviews,
+    training,
+)
 from common.regime import Regime
 
 SCRIPTS = [cifar10_mlp, cifar10_alexnet, cifar10_inception, cifar10_wide_resnet]
@@ -39,12 +50,47 @@ def test_every_flag_reaches_the_data_the_feed_and_the_network(script, told):
     data = datasets.load("synthetic", 200, 5)
     data = corruptions.corrupt(data, 0.5, "exclusive", "gaussian", 5)
     expected = pipelines.Feed(data, 30, ("flip", "erase"), 2, True)
+    assert_is_fed(feed, expected)
+    assert_is_regularized(build())
+
+
+def test_every_flag_reaches_the_text(told):
+    flags = "--dataset synthetic_text --model cnn --train-size 200 --batch-size 30 "
+    flags += "--seed 2 --data-seed 5 --label-corruption 0.5 --label-noise exact --wd "
+    flags += "0.02 --words unigram --word-dropout 0.4 --dropout 0.3 --early-stopping 3"
+    build, feed, *_ = told(imdb_text, flags)
+    data = reviews.load("synthetic_text", 200, 5)
+    data = corruptions.corrupt(data, 0.5, "exact", seed=5)
+    data = corruptions.corrupt_words(data, "unigram", 5)
+    assert_is_fed(feed, pipelines.TextFeed(data, 30, 0.4, 2, True))
+    assert_is_regularized(build())
+
+
+def test_every_flag_reaches_inception_v3(told, tmp_path, monkeypatch):
+    images = write_folder(tmp_path / "images", classes=6)
+    monkeypatch.setattr(imagenet_inception_v3, "inception_v3", lambda *given: given)
+    flags = f"--dataset tiny --data-dir {images} --train-size 24 --image-size 75 "
+    flags += "--batch-size 8 --data-seed 5 --label-corruption 0.5 --label-noise pair "
+    flags += "--wd 0.02 --dropout 0.3 --no-batch-norm"
+    build, feed, *_ = told(imagenet_inception_v3, flags)
+    data = imagenet.load("tiny", 24, 5, images)
+    data = corruptions.corrupt(data, 0.5, "pair", seed=5)
+    np.testing.assert_array_equal(feed.data.x_train, data.x_train)
+    np.testing.assert_array_equal(feed.data.y_train, data.y_train)
+    assert build() == ((75, 75, 3), 6, 0.02, 0.3, False)
+
+
+def assert_is_fed(feed, expected):
+    """The same batches of two epochs, and a tenth of 200 examples held out."""
     assert feed.steps_per_epoch == 6 and len(feed.y_held_out) == 20
     for step in (0, 5, 6):
         for ours, theirs in zip(feed.batch(step), expected.batch(step), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_array_equal(feed.data.y_train_true, data.y_train_true)
-    model = build()
+    np.testing.assert_array_equal(feed.data.y_train_true, expected.data.y_train_true)
+
+
+def assert_is_regularized(model):
+    """By dropout of 0.3 and a weight decay of 0.02."""
     rates = {x.rate for x in model.layers if isinstance(x, keras.layers.Dropout)}
     assert rates == {0.3}
     kernels = [w.numpy() for w in model.trainable_weights if w.path.endswith("kernel")]
