@@ -10,7 +10,7 @@ is measured on the data of its record, with the labels it was trained on; any ot
 Keras classifier (.h5 or .keras) of images, whole or their 28x28 centre, flat or not,
 needs --dataset and, where its pixels were not whitened, --inputs. NAME_init.h5 beside
 NAME.h5 (--save-init) adds distances from initialization. Definitions, formulas and
-sources: common/measures.py and common/curvature.py.
+sources: common/analysis/norms.py and common/analysis/hessian.py.
 """
 
 import math
@@ -27,19 +27,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
-from common import (
-    cli,
-    corruptions,
-    curvature,
-    datasets,
-    hardware,
-    measures,
-    models,
-    records,
-)
+from common import cli, corruptions, datasets, models, records
+from common.analysis import hessian, norms
+from common.engine import backend
 from common.pipelines import SIZE, Feed, prepare
 from common.regime import Regime
-from common.sketch import BLUE, ORANGE, STYLE, save_png
+from common.report.style import BLUE, ORANGE, STYLE, save_png
 
 SHOWN = {  # on the terminal, and their headings there; the CSV has all
     "model": "model",
@@ -59,7 +52,7 @@ class Measured(NamedTuple):
 
     row: dict
     eigenvalues: np.ndarray  # the largest, of the Hessian
-    density: curvature.SpectralDensity
+    density: hessian.SpectralDensity
     margins: np.ndarray  # of the training examples, in logits
     normalized_margins: np.ndarray
 
@@ -193,56 +186,56 @@ def analyze(path, arguments):
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         "notes": "; ".join(notes),
     }
-    margins = measures.margins(model, feed.x_train, feed.y_train)
+    margins = norms.margins(model, feed.x_train, feed.y_train)
     for split, x, y in (
         ("train", feed.x_train, feed.y_train),
         ("test", feed.x_test, feed.y_test),
     ):
         logits = model.predict(x, batch_size=500, verbose=0)
-        losses = curvature.cross_entropy(y, keras.ops.cast(logits, "float64"))
+        losses = hessian.cross_entropy(y, keras.ops.cast(logits, "float64"))
         row[f"{split}_loss"] = float(keras.ops.mean(losses))
         row[f"{split}_accuracy"] = float((logits.argmax(1) == y).mean())
         row[f"{split}_error"] = 1 - row[f"{split}_accuracy"]
-    layers = measures.layer_norms(model, initial)
-    row |= measures.total_norms(layers) | measures.margin_summary(margins)
-    paths = [measures.path_norm(model, p) for p in (1, 2)]
+    layers = norms.layer_norms(model, initial)
+    row |= norms.total_norms(layers) | norms.margin_summary(margins)
+    paths = [norms.path_norm(model, p) for p in (1, 2)]
     row |= {"path_1": paths[0], "path_2": paths[1]}
-    row["log10_spectral_complexity"] = measures.spectral_complexity(layers)
-    normalized = measures.normalized_margins(
+    row["log10_spectral_complexity"] = norms.spectral_complexity(layers)
+    normalized = norms.normalized_margins(
         margins, row["log10_spectral_complexity"], feed.x_train
     )
     row["normalized_margin_10"] = float(np.quantile(normalized, 0.1))
 
     x, y = feed.x_train[: arguments.examples], feed.y_train[: arguments.examples]
-    sigma = measures.pacbayes_sigma(model, x, y)
+    sigma = norms.pacbayes_sigma(model, x, y)
     row["pacbayes_sigma"] = sigma
-    row |= measures.capacity(layers, row["margin_10"], *paths, len(margins), sigma)
-    hessian = curvature.Hessian(model, x, y, progress=not arguments.quiet)
+    row |= norms.capacity(layers, row["margin_10"], *paths, len(margins), sigma)
+    operator = hessian.Hessian(model, x, y, progress=not arguments.quiet)
     row["curvature_examples"] = len(x)
-    spectrum, density = _curvature(hessian, arguments, row, "")
-    row["box_sharpness"] = curvature.box_sharpness(hessian)
-    row["jacobian_norm"] = float(curvature.jacobian_norms(model, x).mean())
+    spectrum, density = _curvature(operator, arguments, row, "")
+    row["box_sharpness"] = hessian.box_sharpness(operator)
+    row["jacobian_norm"] = float(hessian.jacobian_norms(model, x).mean())
     box = {"radius": 0.3 / 255} if inputs == "unit" else {}  # the same grey levels
-    row["critical_sample_ratio"] = curvature.critical_sample_ratio(model, x, **box)
+    row["critical_sample_ratio"] = hessian.critical_sample_ratio(model, x, **box)
     for layer in models.leaves(model) if arguments.per_layer else ():
         if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
-            block = curvature.Hessian(
+            block = hessian.Hessian(
                 model, x, y, layer=layer.name, progress=not arguments.quiet
             )
             _curvature(block, arguments, row, f"{layer.name}_")
     return Measured(row, spectrum.values, density, margins, normalized)
 
 
-def _curvature(hessian, arguments, row, prefix):
-    spectrum = curvature.top_eigenvalues(hessian, arguments.eigenvalues)
-    trace = curvature.trace(hessian)
+def _curvature(operator, arguments, row, prefix):
+    spectrum = hessian.top_eigenvalues(operator, arguments.eigenvalues)
+    trace = hessian.trace(operator)
     for i, value in enumerate(spectrum.values, 1):
         row[f"{prefix}eigenvalue_{i}"] = value
     row[f"{prefix}trace"] = trace.value
     row[f"{prefix}trace_standard_error"] = trace.standard_error
     if prefix:
         return None
-    return spectrum, curvature.spectral_density(hessian, num_probes=3, num_steps=40)
+    return spectrum, hessian.spectral_density(operator, num_probes=3, num_steps=40)
 
 
 def draw(measured, path):
@@ -302,7 +295,7 @@ def _draw_model(axes, model, place, count):
 
 def main(argv=None):
     arguments = parse(argv)
-    hardware.require_tensorflow()
+    backend.require_tensorflow()
     paths = [path for path in arguments.models if not path.stem.endswith("_init")]
     if not paths:
         raise cli.UsageError("only *_init.h5 were given: name the trained models.")
@@ -325,7 +318,7 @@ def main(argv=None):
     picture = arguments.results_dir / "figures" / "analysis.png"
     draw(measured, picture)
     record = {"script": "analyze", "argv": sys.argv[1:] if argv is None else argv}
-    record |= hardware.environment() | {"git": git, "finished": records.now()}
+    record |= backend.environment() | {"git": git, "finished": records.now()}
     records.write_json(file.with_suffix(".json"), record)
     shown = table[list(SHOWN)].rename(columns=SHOWN)
     print(shown.to_string(index=False, float_format="{:.4g}".format))

@@ -30,7 +30,10 @@ import time
 import pandas as pd
 from tqdm import tqdm
 
-from common import cli, datasets, hardware, regime, stages, theory, theory_figures
+from common import cli, datasets, regime, resumable
+from common.engine import backend
+from common.report import theory_figures
+from common.theory import expressivity as theory
 
 DEFAULTS = {  # of each part: what decides its name, with the seed
     "theorem": {
@@ -88,7 +91,7 @@ def parse(argv):
         )
     text = "images, labels, direction, initial weights (default: 0)"
     group.add_argument("--seed", type=regime.seed, default=0, metavar="N", help=text)
-    stages.add_options(parser)
+    resumable.add_options(parser)
     args = parser.parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else list(argv)
     if unknown := set(args.parts) - set(DEFAULTS):
@@ -120,13 +123,13 @@ def _spell(value, between):
 def main(argv=None):
     """Returns dict of part -> record."""
     args, _ = parse(argv)
-    hardware.require_tensorflow()
+    backend.require_tensorflow()
     result = {}
     for part, (settings, name) in args.parts.items():
         measure = functools.partial(run, part, settings, args)
-        result[part], paths = stages.run("expressivity", name, args, measure)
+        result[part], paths = resumable.run("expressivity", name, args, measure)
         figure = theory_figures.draw(part, pd.read_csv(paths.csv), paths.csv)
-        stages.show(result[part], (figure, paths.csv, paths.json))
+        resumable.show(result[part], (figure, paths.csv, paths.json))
     return result
 
 

@@ -17,7 +17,9 @@ Writes results/NAME.csv (a line an epoch), results/NAME.json and saved_models/NA
 Type it again (on every host) to continue an interrupted run.
 """
 
-from common import cli, corruptions, distribution, imagenet, streaming, training
+from common import cli, corruptions, training
+from common.engine import devices
+from common.image_files import imagenet, streaming
 from common.models.inception_v3 import inception_v3
 from common.regime import parse
 
@@ -36,7 +38,7 @@ def main(argv=None):
     )
     if options.process == (0, 1) and (record := training.finished(options)):
         return record
-    distribution.start(options, regime.batch_size)
+    devices.start(options, regime.batch_size)
     data = imagenet.load(
         regime.dataset, regime.train_size, regime.data_seed, options.data_dir
     )
@@ -58,4 +60,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    cli.run(main, distribution.leave)
+    cli.run(main, devices.leave)

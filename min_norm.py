@@ -34,18 +34,10 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import (
-    cli,
-    datasets,
-    hardware,
-    interpolation,
-    least_squares,
-    machine,
-    records,
-    regime,
-    stages,
-)
-from common.sketch import INKS, STYLE, save_png
+from common import cli, datasets, records, regime, resumable
+from common.engine import backend, machine
+from common.report.style import INKS, STYLE, save_png
+from common.theory import least_squares, min_norm
 
 BANDWIDTHS = {"raw": 0.01, "gabor": 4.0}  # but for MNIST, where raw is the companion's
 FILTERS = (8192, 16384, 32000)  # the paper's, and what leads there
@@ -81,7 +73,7 @@ def parse(argv):
     seed = regime.seed
     add("--seed", type=seed, default=0, help="filters; order and start of SGD")
     add("--data-seed", type=seed, default=0, help="corruption and subset")
-    stages.add_options(parser)
+    resumable.add_options(parser)
     args = parser.parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else list(argv)
     _complete(args, parser)
@@ -146,21 +138,21 @@ def _name(args):
 def main(argv=None):
     args, name = parse(argv)
     if args.sgd:
-        hardware.require_tensorflow()
-    record, paths = stages.run("min_norm", name, args, functools.partial(run, args))
+        backend.require_tensorflow()
+    record, paths = resumable.run("min_norm", name, args, functools.partial(run, args))
     drawn = draw(pd.read_csv(paths.csv), paths, args)
-    stages.show(record, (*drawn, paths.csv, paths.json))
+    resumable.show(record, (*drawn, paths.csv, paths.json))
     return record
 
 
 def run(args, paths, done):
     """Solves what is not `done`; returns the CSV's rows and the record's fields."""
-    data = interpolation.load(args)
+    data = min_norm.load(args)
     if args.sgd:
         rows, more = least_squares.sgd_path(data, args.seed, args.quiet, paths.model)
     else:
         settings = list(itertools.product(args.filters, args.bandwidth, args.ridge))
-        for row in interpolation.path(data, args, settings, done, paths.model):
+        for row in min_norm.path(data, args, settings, done, paths.model):
             done[str((row["filters"], row["bandwidth"], row["ridge"]))] = row
         rows, more = [done[str(setting)] for setting in settings], {}
     return rows, {
@@ -170,7 +162,7 @@ def run(args, paths, done):
         "data_sha256": records.sha256(data.x_train, data.y_train),
         "rows": rows,
         **more,
-        "verdict": interpolation.verdict(rows, args, len(data.y_train)),
+        "verdict": min_norm.verdict(rows, args, len(data.y_train)),
         "peak_memory_gb": round(machine.peak_memory() / 1e9, 2),
     }
 

@@ -31,19 +31,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from common import (
-    cli,
-    corruptions,
-    datasets,
-    hardware,
-    pipelines,
-    regime,
-    stages,
-    training,
-)
-from common import replicas as loop
+from common import cli, corruptions, datasets, pipelines, regime, resumable, training
+from common.engine import backend
+from common.engine import replicas as loop
 from common.models.mlp import mlp
-from common.sketch import INKS, STYLE, save_png
+from common.report.style import INKS, STYLE, save_png
 
 LABELS, STOPS, SIZES = ("true", "random"), ("accuracy", "loss"), (128, 256, 512, 1024)
 SETTINGS = """dataset label_noise inputs opt batch_size max_epochs target_loss seed
@@ -96,7 +88,7 @@ def parse(argv):
     group.add_argument("--max-size", type=size, default=1024, metavar="N", help=text)
     text = "N, 2 N ... up to --max-size, in place of doubling"
     group.add_argument("--step", type=size, metavar="N", help=text)
-    stages.add_options(parser)
+    resumable.add_options(parser)
     args = parser.parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else list(argv)
     doubled = [128 * 2**i for i in range(20) if 128 * 2**i <= args.max_size]
@@ -118,11 +110,13 @@ def parse(argv):
 
 def main(argv=None):
     args, name = parse(argv)
-    hardware.require_tensorflow()
-    record, paths = stages.run("mnist_l2norm", name, args, functools.partial(run, args))
+    backend.require_tensorflow()
+    record, paths = resumable.run(
+        "mnist_l2norm", name, args, functools.partial(run, args)
+    )
     table = pd.read_csv(paths.csv)
     files = [draw(table, paths, kind, args) for kind in SHOWN]
-    stages.show(record, (*files, paths.csv, paths.json))
+    resumable.show(record, (*files, paths.csv, paths.json))
     return record
 
 

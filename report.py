@@ -7,7 +7,7 @@
   python report.py --dataset synthetic      # of `reproduce.py … --dataset synthetic`
 
 Every number comes from a record; what has none reads "not yet run". The paper's
-values stand beside ours, from common/paper.csv, with how sure each is.
+values stand beside ours, from common/report/paper.csv, with how sure each is.
 """
 
 import difflib
@@ -15,7 +15,9 @@ import re
 import shlex
 from pathlib import Path
 
-from common import artefacts, cli, datasets, figures, page, reviews, tables
+from common import cli, datasets, reviews
+from common.report import page, paper_figures, tables
+from common.sweep import artefacts
 
 ROOT = Path(__file__).resolve().parent
 COMPARED = (  # of a record, what two runs are compared by
@@ -86,7 +88,7 @@ def collect(results, dataset=None, flags=None):
             continue
         command = shlex.join(["python", "reproduce.py", name, *more])
         prefix = f"{label(dataset, flags)}_" if more else ""
-        drawn = figures.draw(name, rows, points, results / "figures", prefix)
+        drawn = paper_figures.draw(name, rows, points, results / "figures", prefix)
         name, title = f"{prefix}{name}", artefact.title
         sections.append(page.Section(name, title, artefact.says, rows, drawn, command))
     return sections, absent, runs
@@ -236,7 +238,7 @@ def compare(names, results):
                 cells = "  ".join(f"{_short(x.get(key)):{width}}" for x in (a, b))
                 print(f"  {key:22}{cells.rstrip()}")
     path = results / "figures" / "compare.png"
-    figures.compare(pair, path)
+    paper_figures.compare(pair, path)
     print(f"Wrote {path}")
 
 
@@ -265,7 +267,7 @@ def main(argv=None):
     if arguments.compare:
         return compare(arguments.compare, results)
     if arguments.gallery:
-        from common import gallery  # here alone: it imports Keras
+        from common.report import gallery  # here alone: it imports Keras
 
         path = results / "figures" / "gallery.png"
         gallery.draw(arguments.dataset or "cifar10", arguments.data_dir, path)

@@ -9,7 +9,7 @@ A run with a record is not run again, and an interrupted one continues: stop thi
 any time and type it again. `--dry-run` prints the commands, which may also be typed
 one by one. `--cluster` runs them on the machines of a Ray cluster, `--shard i/n` a
 part of them, as one of n jobs of a batch system. The commands are plain data in
-common/artefacts.py; what each run prints is in .logs/ of the results folder.
+common/sweep/artefacts.py; what each run prints is in .logs/ of the results folder.
 """
 
 import argparse
@@ -21,8 +21,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import artefacts, cli, cluster, datasets, machine, records, reviews, runner
+from common import cli, datasets, records, reviews
+from common.engine import machine
 from common.regime import number
+from common.sweep import artefacts, cluster, runner
 
 ROOT = Path(__file__).resolve().parent
 TRAIN_SIZES = {

@@ -27,7 +27,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from common import curvature  # noqa: E402
+from common.analysis import hessian  # noqa: E402
 from common.models import alexnet, mlp  # noqa: E402
 
 BUILDERS = {"mlp": mlp.mlp, "alexnet": alexnet.small_alexnet}
@@ -163,16 +163,16 @@ def compare(name, examples, rounds):
     model = BUILDERS[name](SHAPE, CLASSES)
     x = rng.standard_normal((examples, *SHAPE)).astype("float32")
     y = rng.integers(0, CLASSES, examples)
-    hessian = curvature.Hessian(model, x, y)
-    vector = rng.standard_normal(hessian.shape[0]).astype("float32")
-    ways = {"ours": lambda: hessian @ vector}
+    operator = hessian.Hessian(model, x, y)
+    vector = rng.standard_normal(operator.shape[0]).astype("float32")
+    ways = {"ours": lambda: operator @ vector}
     if importlib.util.find_spec("torch") is None:
         print("PyTorch is not installed: timing ours alone (see --help).")
     else:
         import torch
 
         arguments = torch, name, model.get_weights(), x, y, vector
-        ours = float(np.linalg.norm(hessian @ vector))
+        ours = float(np.linalg.norm(operator @ vector))
         for kind in KINDS[name]:
             theirs = TorchProduct(*arguments, banded=kind == ", our LRN")
             if abs(theirs.norm() / ours - 1) > 1e-3:

@@ -21,7 +21,8 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from common import hardware, imagenet, streaming  # noqa: E402
+from common.engine import backend  # noqa: E402
+from common.image_files import imagenet, streaming  # noqa: E402
 from common.regime import Regime  # noqa: E402
 
 BATCH, SIZE = 64, 299
@@ -34,7 +35,7 @@ def main(argv=None):
     parser.add_argument("--images", type=int, default=512, help=f"at least {BATCH}")
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args(argv)
-    print(hardware.device(), hardware.environment()["versions"])
+    print(backend.device(), backend.environment()["versions"])
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), args.images)
         contenders = contenders_of(Path(folder))

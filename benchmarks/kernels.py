@@ -21,7 +21,9 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import scipy.linalg  # noqa: E402
 
-from common import cholesky, datasets, features, hardware, kernels  # noqa: E402
+from common import datasets  # noqa: E402
+from common.engine import backend  # noqa: E402
+from common.theory import cholesky, features, kernels  # noqa: E402
 
 
 def main(argv=None):
@@ -31,7 +33,7 @@ def main(argv=None):
     parser.add_argument("--size", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args(argv)
-    print(hardware.device(), hardware.environment()["versions"])
+    print(backend.device(), backend.environment()["versions"])
     products(args.rounds)
     data = datasets.load("mnist", args.size)
     gram = kernels.Gaussian(features.unit(data.x_train), 0.02)

@@ -30,7 +30,8 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 
-from common import records, replicas  # noqa: E402
+from common import records  # noqa: E402
+from common.engine import replicas  # noqa: E402
 from common.models.mlp import mlp  # noqa: E402
 
 FIT_EPOCHS = 20  # a turn of `fit`

@@ -34,8 +34,9 @@ def ours(model_name, precision, fused=True):
     """Returns a function that trains for one turn as the scripts do."""
     import keras
 
-    from common import hardware, training
+    from common import training
     from common.datasets import Data
+    from common.engine import backend
     from common.models import inception
     from common.models.alexnet import small_alexnet
     from common.models.mlp import mlp
@@ -43,7 +44,7 @@ def ours(model_name, precision, fused=True):
     from common.regime import Regime
 
     regime = Regime(precision=precision)
-    precision = hardware.precision_in_force(precision)
+    precision = backend.precision_in_force(precision)
     if precision != "float32":
         keras.config.set_dtype_policy(f"mixed_{precision}")
     x, y = _images(BATCHES[model_name] * BATCH)

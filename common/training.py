@@ -12,8 +12,9 @@ import absl.logging
 import keras
 import numpy as np
 
-from common import distribution, evaluation, hardware, records
+from common import records
 from common.cli import Interrupted, MendableError
+from common.engine import backend, devices, evaluation
 
 _DAMAGE = (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile)
 
@@ -101,7 +102,7 @@ def _precision(regime, options, paths):
 
     That of a checkpoint where `auto` would now mean another.
     """
-    precision = hardware.precision_in_force(regime.precision)
+    precision = backend.precision_in_force(regime.precision)
     if options.resume and paths.checkpoint.exists():
         with contextlib.suppress(*_DAMAGE), np.load(paths.checkpoint) as file:
             precision = json.loads(str(file["meta"])).get("precision", precision)
@@ -139,7 +140,7 @@ def _fit(build, feed, regime, options, paths):
         history.restore()
     elif options.chief:
         paths.checkpoint.unlink(missing_ok=True)
-    distribution.check_agreement(len(history.rows), options)
+    devices.check_agreement(len(history.rows), options)
     callbacks = [history]
     if options.tensorboard:
         folder = f"{options.tensorboard}/{options.name}"
@@ -184,7 +185,7 @@ class _History(keras.callbacks.Callback):
         self.rows, self.resumed_at, self.stopped_because = [], [], None
         self.best_epoch, self.best_weights = None, []
         self.train_seconds, self.saved_epochs = [], 0
-        self.environment = hardware.environment()
+        self.environment = backend.environment()
         self.precision = keras.config.dtype_policy().name.removeprefix("mixed_")
         self.git = records.git_state()  # now: the code may be edited while it runs
         self.inexact = False

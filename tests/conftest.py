@@ -19,8 +19,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # plain `pytest` does not add it
 
-from common import artefacts  # noqa: E402
 from common.datasets import Data  # noqa: E402
+from common.sweep import artefacts  # noqa: E402
 
 # A shell's `&` ignores Ctrl-C, also for the processes that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

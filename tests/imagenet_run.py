@@ -19,7 +19,8 @@ if "LOGICAL_CPUS" in os.environ:
 import keras  # noqa: E402
 
 import imagenet_inception_v3  # noqa: E402
-from common import cli, distribution, training  # noqa: E402
+from common import cli, training  # noqa: E402
+from common.engine import devices  # noqa: E402
 from common.models.layers import l2, logits  # noqa: E402
 
 
@@ -48,5 +49,5 @@ if __name__ == "__main__":
     for argv in flags.split(" --then "):
         cli.run(
             lambda argv=argv: imagenet_inception_v3.main(argv.split()),
-            distribution.leave,
+            devices.leave,
         )

@@ -8,7 +8,8 @@ import pytest
 import analyze
 import cifar10_mlp
 import mnist_l2norm
-from common import cli, curvature, datasets, measures, models, pipelines, records
+from common import cli, datasets, models, pipelines, records
+from common.analysis import hessian, norms
 from expressivity import main as theory
 
 FOLDERS = "--results-dir {0} --models-dir {0}"
@@ -62,11 +63,10 @@ def test_a_softmax_is_taken_off():
     opened, notes = models.logits_of(soft)
     assert notes == ["softmax output taken off"]
     np.testing.assert_allclose(
-        measures.margins(opened, x, y), measures.margins(plain, x, y), atol=1e-5
+        norms.margins(opened, x, y), norms.margins(plain, x, y), atol=1e-5
     )
     traces = [
-        curvature.trace(curvature.Hessian(model, x, y)).value
-        for model in (opened, plain)
+        hessian.trace(hessian.Hessian(model, x, y)).value for model in (opened, plain)
     ]
     assert traces[0] == pytest.approx(traces[1], rel=1e-4)
 
@@ -111,10 +111,10 @@ def test_models_inside_a_model_are_measured_as_their_layers(end, tmp_path):
     data = datasets.load("mnist_5k", 20)
     x, y = pipelines.prepare(data.x_train), data.y_train
     for measure in (
-        lambda model: measures.margins(model, x, y),
-        measures.path_norm,
-        lambda model: [r["spectral"] for r in measures.layer_norms(model)],
-        lambda model: curvature.Hessian(model, x, y, layer="body") @ np.ones(785 * 6),
+        lambda model: norms.margins(model, x, y),
+        norms.path_norm,
+        lambda model: [r["spectral"] for r in norms.layer_norms(model)],
+        lambda model: hessian.Hessian(model, x, y, layer="body") @ np.ones(785 * 6),
     ):
         np.testing.assert_allclose(measure(opened), measure(plain), 1e-4, 1e-5)
 
@@ -128,7 +128,7 @@ def test_normalization_is_folded_in_a_sequential_from_a_file(tmp_path):
     opened, _ = models.logits_of(models.load(tmp_path / "model.h5"))
     scale = np.array([5, 6, 7]) / np.sqrt(1 + 1e-3)
     exact = np.linalg.norm(np.asarray(model.layers[0].kernel) * scale)
-    assert measures.layer_norms(opened)[0]["frobenius"] == pytest.approx(exact)
+    assert norms.layer_norms(opened)[0]["frobenius"] == pytest.approx(exact)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_true_and_random_labels_share_a_row_of_the_figure(folder, monkeypatch):
     )
     row = table.iloc[0].to_dict()
     assert row["label_corruption"] == 1
-    density = curvature.SpectralDensity(*[np.arange(1.0, 4.0)] * 5)
+    density = hessian.SpectralDensity(*[np.arange(1.0, 4.0)] * 5)
     one = analyze.Measured(row, np.ones(5), density, np.arange(9.0), np.arange(9.0))
     names = ("a_labels1_wd0.1_seed0", "a_wd0.1_seed0", "a_labels0.5_wd0.1_seed0")
     names += ("mnist_l2norm_128_true_loss_seed0", "mnist_l2norm_128_random_loss_seed0")

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import expressivity
-from common import cli, corruptions, datasets, models, pipelines, records, theory
+from common import cli, corruptions, datasets, models, pipelines, records
+from common.theory import expressivity as theory
 
 FLAGS = (
     "--dataset mnist_5k --sizes 12 24 --depths 2 3 --widths 0 3 --components 3 "
@@ -116,7 +117,7 @@ def test_memorize_lines(finished):
 
 def test_complete_runs_are_not_run_again(finished, monkeypatch, capsys):
     path, result = finished
-    monkeypatch.setattr(expressivity.theory, "EXPERIMENTS", {})
+    monkeypatch.setattr(theory, "EXPERIMENTS", {})
     before = {p: p.read_bytes() for p in (path / "figures").iterdir()}
     assert expressivity.main([*FLAGS, *folders(path)]) == result
     assert capsys.readouterr().out.count("is complete; --overwrite") == 3

@@ -10,7 +10,9 @@ from imagenet_run import small
 from jpegs import write_folder
 
 import imagenet_inception_v3
-from common import cli, decoding, distribution, models, records
+from common import cli, models, records
+from common.engine import devices
+from common.image_files import decoding
 from common.models.inception_v3 import inception_v3
 
 ROOT = Path(__file__).parents[1]
@@ -127,7 +129,7 @@ def test_what_goes_wrong_is_one_line(images, monkeypatch, capsys, flags, code, r
     argv = ["imagenet_inception_v3.py", *TINY.split(), "--data-dir", str(images)]
     monkeypatch.setattr(sys, "argv", [*argv, *flags.split()])
     with pytest.raises(SystemExit) as exit_:
-        cli.run(imagenet_inception_v3.main, distribution.leave)
+        cli.run(imagenet_inception_v3.main, devices.leave)
     assert exit_.value.code == code
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("imagenet_inception_v3.py: ") and reason in last

@@ -11,23 +11,23 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(ROOT.glob("*.py"))
 # Without Keras, so that `report.py` and `--help` answer in a second.
 LIGHT = [
-    "common.artefacts",
+    "common.sweep.artefacts",
     "common.augmentations",
     "common.cli",
-    "common.cluster",
+    "common.sweep.cluster",
     "common.corruptions",
     "common.datasets",
-    "common.charts",
-    "common.figures",
-    "common.imagenet",
-    "common.machine",
-    "common.sketch",
-    "common.page",
-    "common.tables",
+    "common.report.charts",
+    "common.report.paper_figures",
+    "common.image_files.imagenet",
+    "common.engine.machine",
+    "common.report.style",
+    "common.report.page",
+    "common.report.tables",
     "common.records",
     "common.regime",
     "common.reviews",
-    "common.runner",
+    "common.sweep.runner",
     "report",
     "reproduce",
 ]
@@ -144,15 +144,18 @@ def test_tensorflow_is_imported_where_it_must_be():
     users = {m for m, names in COMMON.items() if "tensorflow" in " ".join(names)}
     # tf.data; second derivatives; one XLA program for many networks; images; devices;
     # a fused op.
-    usual = {"pipelines", "curvature", "replicas", "decoding", "distribution"}
-    assert users <= {f"common.{room}" for room in {*usual, "models.layers"}}
+    usual = "pipelines analysis.hessian engine.replicas engine.devices models.layers"
+    usual = {f"common.{room}" for room in usual.split()}
+    assert users <= usual | {"common.image_files.decoding"}
     for module, names in COMMON.items():  # one Keras, whatever the backend
         assert not any(
             name.startswith(("tensorflow.keras", "tf_keras")) for name in names
         )
         others = {name.split(".")[0] for name in names} & {"jax", "torch"}
         # Whether several processes agree, Keras has no word for.
-        assert others <= ({"jax"} if module == "common.distribution" else set()), module
+        assert others <= ({"jax"} if module == "common.engine.devices" else set()), (
+            module
+        )
 
 
 def test_no_drawer_for_everything():

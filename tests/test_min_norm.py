@@ -8,18 +8,11 @@ import pytest
 from sklearn.kernel_ridge import KernelRidge
 
 import min_norm
-from common import (
-    cli,
-    corruptions,
-    datasets,
-    features,
-    interpolation,
-    least_squares,
-    machine,
-    models,
-    records,
-    tables,
-)
+from common import cli, corruptions, datasets, models, records
+from common.engine import machine
+from common.report import tables
+from common.theory import features, least_squares
+from common.theory import min_norm as interpolation
 
 
 def solve(folder, flags):

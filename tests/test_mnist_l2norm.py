@@ -8,16 +8,9 @@ import pandas as pd
 import pytest
 
 import mnist_l2norm
-from common import (
-    cli,
-    corruptions,
-    curvature,
-    datasets,
-    models,
-    pipelines,
-    records,
-    replicas,
-)
+from common import cli, corruptions, datasets, models, pipelines, records
+from common.analysis import hessian
+from common.engine import replicas
 from common.models.mlp import mlp
 
 N, BATCH, TARGET = 40, 16, 0.1  # the last batch of an epoch has 8
@@ -173,12 +166,12 @@ def test_one_meter_measures_many_networks(problem, stops):
     model.set_weights(stops[3][1].weights)
     assert row["train_loss"] == row["test_loss"] <= TARGET
     assert row["train_accuracy"] == 1 and row["margin_min"] > 0
-    hessian = curvature.Hessian(model, *data)
-    top = curvature.top_eigenvalues(hessian, 5).values
+    operator = hessian.Hessian(model, *data)
+    top = hessian.top_eigenvalues(operator, 5).values
     np.testing.assert_allclose(
         [row[f"eigenvalue_{i}"] for i in range(1, 6)], top, rtol=1e-3
     )
-    trace = curvature.trace(hessian)
+    trace = hessian.trace(operator)
     assert row["trace"] == pytest.approx(trace.value, rel=1e-3)
     moved = [w - w0[3] for w, w0 in zip(model.get_weights(), initial, strict=True)]
     distance = np.sqrt(sum((w.astype(float) ** 2).sum() for w in moved[::2]))

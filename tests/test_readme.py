@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from common import datasets, distribution, imagenet, reviews, training
+from common import datasets, reviews, training
+from common.engine import devices
+from common.image_files import imagenet
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(
@@ -86,7 +88,7 @@ def test_training_command_parses(script, flags, monkeypatch, capsys):
     for room in (datasets, imagenet, reviews):
         monkeypatch.setattr(room, "load", stop)
     monkeypatch.setattr(training, "finished", lambda options: None)  # a record is here
-    monkeypatch.setattr(distribution, "start", lambda *args: None)
+    monkeypatch.setattr(devices, "start", lambda *args: None)
     main = importlib.import_module(script.removesuffix(".py")).main
     if "--help" in flags:
         with pytest.raises(SystemExit, match="0"):

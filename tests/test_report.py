@@ -13,8 +13,10 @@ import pytest
 from matplotlib.figure import Figure
 
 import report
-from common import artefacts, charts, cli, figures, sketch, tables
-from common.tables import Stat
+from common import cli
+from common.report import charts, paper_figures, style, tables
+from common.report.tables import Stat
+from common.sweep import artefacts
 
 ROOT = Path(__file__).parents[1]
 ALEXNET = "cifar10_alexnet.py"
@@ -254,12 +256,12 @@ def test_epochs_to_fit_relative_to_no_corruption(tmp_path, make_up):
     make_up(tmp_path, ROW_13, 0, 0.9, 0.1, fit=None, epochs=50)
     make_up(tmp_path, ROW_13, 1, 1.0, 0.1, fit=30, epochs=50)
     rows = [row for row in rows_of("figure_1", tmp_path) if row.runs]
-    assert figures.epochs_by_level(rows) == {
+    assert paper_figures.epochs_by_level(rows) == {
         0.0: (Stat(4, 4, 4, 1), 0, ()),
         0.5: (Stat(10, 9, 11, 2), 0, ()),
         1.0: (Stat(50, 50, 50, 1), 1, (30,)),  # the last epoch, no made-up number
     }
-    assert figures.relative_by_level(rows) == {
+    assert paper_figures.relative_by_level(rows) == {
         0.0: (Stat(1, 1, 1, 1), 0, ()),
         0.5: (Stat(2.5, 2.25, 2.75, 2), 0, ()),
         1.0: (Stat(12.5, 12.5, 12.5, 1), 1, (7.5,)),
@@ -272,14 +274,14 @@ def test_nothing_is_relative_to_a_base_that_has_not_fitted(tmp_path, make_up):
     make_up(tmp_path, ALEXNET, train=0.9, fit=None)
     make_up(tmp_path, ROW_13, fit=4)
     rows = [row for row in rows_of("figure_1", tmp_path) if row.runs]
-    assert figures.relative_by_level(rows) == {}
+    assert paper_figures.relative_by_level(rows) == {}
 
 
 def test_errors_by_hand(tmp_path, make_up):
     make_up(tmp_path, ALEXNET, train=0.99, test=0.75)
     (row,) = [row for row in rows_of("figure_1", tmp_path) if row.runs]
-    assert figures.error_by_level([row])[0.0][0].mean == pytest.approx(25)
-    gap = figures.generalization_by_level([row])[0.0][0].mean
+    assert paper_figures.error_by_level([row])[0.0][0].mean == pytest.approx(25)
+    gap = paper_figures.generalization_by_level([row])[0.0][0].mean
     assert gap == pytest.approx(24)  # 25 % test error less 1 % training error
 
 
@@ -339,7 +341,7 @@ def test_a_script_that_names_itself_is_shown(tmp_path):
     lines += ["128,random,0,loss,True,10,2.0", "128,random,1,loss,False,30,4.0"]
     (tmp_path / "mnist_l2norm.csv").write_text("\n".join(lines) + "\n")
     figures = tmp_path / "figures"
-    sketch.save_png(Figure(figsize=(4, 1)), figures / "mnist_l2norm_norms.png")
+    style.save_png(Figure(figsize=(4, 1)), figures / "mnist_l2norm_norms.png")
     (figures / "mnist_l2norm_whitened_norms.png").write_bytes(b"of another record")
     text, readme = pages(tmp_path)
     assert "Norms grow &amp; grow." in text and "`](mnist_l2norm.json): Norms" in readme
@@ -458,7 +460,7 @@ def test_seeds_of_different_length_have_a_line_each(tmp_path, make_up):
         runs={("AlexNet", "true labels"): command}
     )
     (row,) = tables.rows(artefact, tables.load(tmp_path), {})
-    drawing = figures.losses([row], {"figure_1a": []})
+    drawing = paper_figures.losses([row], {"figure_1a": []})
     ends = [line.get_xdata()[-1] for line in drawing.axes[0, 0].lines]
     assert ends == [3, 9, 5]
     _, labels = drawing.axes[0, 0].get_legend_handles_labels()

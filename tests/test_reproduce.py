@@ -13,7 +13,9 @@ import pytest
 from processes import alive, events, family, wait_for
 
 import reproduce
-from common import artefacts, cli, datasets, machine, records, reviews
+from common import cli, datasets, records, reviews
+from common.engine import machine
+from common.sweep import artefacts
 
 ROOT = Path(__file__).parents[1]
 FAKE = str(ROOT / "tests" / "fake_run.py")

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import cifar10_mlp
-from common import cli, datasets, hardware, models, pipelines, records, training
+from common import cli, datasets, models, pipelines, records, training
+from common.engine import backend
 from common.regime import Options, Regime, parse
 
 ROOT = Path(__file__).parents[1]
@@ -348,9 +349,7 @@ def _fail(*args, **kwargs):
 
 def test_a_run_keeps_its_precision_on_another_machine(folder, tmp_path, monkeypatch):
     run(SMALL, tmp_path / "whole")
-    other = (
-        "bfloat16" if hardware.precision_in_force("auto") == "float32" else "float32"
-    )
-    monkeypatch.setattr(hardware, "precision_in_force", lambda precision: other)
+    other = "bfloat16" if backend.precision_in_force("auto") == "float32" else "float32"
+    monkeypatch.setattr(backend, "precision_in_force", lambda precision: other)
     assert run(SMALL, folder)["precision_in_force"] != other
     assert_same_end(paths_of(SMALL, folder), paths_of(SMALL, tmp_path / "whole"))

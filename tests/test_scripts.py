@@ -17,7 +17,8 @@ import cifar10_alexnet
 import cifar10_inception
 import cifar10_mlp
 import cifar10_wide_resnet
-from common import artefacts, cli, datasets, models, records, training
+from common import cli, datasets, models, records, training
+from common.sweep import artefacts
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = {

@@ -15,17 +15,9 @@ import pytest
 import tensorflow as tf
 
 import cifar10_mlp
-from common import (
-    corruptions,
-    datasets,
-    hardware,
-    machine,
-    models,
-    pipelines,
-    records,
-    training,
-)
+from common import corruptions, datasets, models, pipelines, records, training
 from common.cli import MendableError
+from common.engine import backend, machine
 from common.regime import Options, Regime
 
 ROOT = Path(__file__).parents[1]
@@ -520,11 +512,11 @@ def test_gpus_are_those_that_may_be_used(monkeypatch):
     ],
 )
 def test_auto_is_what_the_hardware_has(monkeypatch, gpus, tpu, flags, expected):
-    monkeypatch.setattr(hardware, "_gpus", lambda: gpus)
-    monkeypatch.setattr(hardware, "_devices", lambda kind: [kind] * tpu)
+    monkeypatch.setattr(backend, "_gpus", lambda: gpus)
+    monkeypatch.setattr(backend, "_devices", lambda kind: [kind] * tpu)
     monkeypatch.setattr(machine, "cpuinfo", lambda key: flags)
-    assert hardware.precision_in_force("auto") == expected
-    assert hardware.precision_in_force("float16") == "float16"
+    assert backend.precision_in_force("auto") == expected
+    assert backend.precision_in_force("float16") == "float16"
 
 
 def test_auto_is_recorded_as_what_it_was(tmp_path, monkeypatch):

@@ -11,15 +11,8 @@ import cifar10_mlp
 import cifar10_wide_resnet
 import imagenet_inception_v3
 import imdb_text
-from common import (
-    corruptions,
-    datasets,
-    imagenet,
-    pipelines,
-    records,
-    reviews,
-    training,
-)
+from common import corruptions, datasets, pipelines, records, reviews, training
+from common.image_files import imagenet
 from common.regime import Regime
 
 SCRIPTS = [cifar10_mlp, cifar10_alexnet, cifar10_inception, cifar10_wide_resnet]

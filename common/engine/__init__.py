@@ -1,0 +1,1 @@
+"""What trains and measures: checkpoints, evaluation, devices, many networks at once."""

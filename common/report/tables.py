@@ -1,0 +1,390 @@
+"""What was measured beside what the paper says: the rows of every table (no Keras)."""
+
+import csv
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from common import records
+from common.sweep import artefacts
+
+TOLERANCE = 1.5  # points of accuracy: "as in the paper"
+FINAL = {"train_accuracy": "train_accuracy", "test_accuracy": "val_accuracy"}
+CERTAINTY = {  # how sure a value of common/report/paper.csv is
+    "printed": "printed in the paper",
+    "companion": "reported by the authors' companion script, not in the paper",
+    "arithmetic": "follows by arithmetic from what is printed",
+    "recalled": "recalled, not cross-checked",
+    "replication": "not the paper's: one seed of a careful public replication",
+}
+
+
+class Run(NamedTuple):
+    """One record, with the curves of its CSV (empty where there is none)."""
+
+    name: str
+    record: dict
+    history: dict  # column -> list of floats, one an epoch
+
+
+class Stat(NamedTuple):
+    """A mean over seeds, with the smallest and the largest value."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+class Paper(NamedTuple):
+    """A value of the paper, and how sure it is (a key of `CERTAINTY`)."""
+
+    value: float | str
+    certainty: str
+
+
+class Row(NamedTuple):
+    """One place in an artefact: its command, its runs, the paper's values."""
+
+    fields: dict  # what tells it from the other rows -> value
+    command: str
+    runs: tuple  # of `Run`, one a seed
+    paper: dict  # metric -> `Paper`
+
+    def final(self, metric):
+        """Returns the `Stat` of a key of `FINAL` in %, or None without a run."""
+        return stat([100 * run.record["final"][FINAL[metric]] for run in self.runs])
+
+    def difference(self, metric):
+        """Returns ours less the paper's, as shown (two decimals), or None."""
+        paper, ours = self.paper.get(metric), self.final(metric)
+        if not ours or not paper or isinstance(paper.value, str):
+            return None
+        return round(ours.mean - paper.value, 2)
+
+    @property
+    def trains(self):
+        """Whether its runs are trainings (not scripts that name themselves)."""
+        return all("regime" in run.record for run in self.runs)
+
+
+def stat(values):
+    """Returns the `Stat` of some numbers, or None of none."""
+    if not values:
+        return None
+    return Stat(sum(values) / len(values), min(values), max(values), len(values))
+
+
+def load(results):
+    """Reads every record of a folder, and its curves.
+
+    Args:
+        results: `Path` of the folder.
+
+    Returns:
+        Dict from name to `Run`, ordered by name.
+
+    Raises:
+        MendableError: If a record is damaged.
+    """
+    runs = {}
+    for path in sorted(results.glob("[!.]*.json")):
+        record = records.read(path)
+        history = read_columns(path.with_suffix(".csv")) if "regime" in record else {}
+        runs[path.stem] = Run(path.stem, record, history)
+    return runs
+
+
+def read_columns(path):
+    """Returns a CSV of numbers as dict of column -> list; empty cells are NaN."""
+    rows = read_rows(path)
+    return {k: [float(row[k] or "nan") for row in rows] for k in (rows or [()])[0]}
+
+
+def read_rows(path):
+    """Returns a CSV as list of dicts of strings; none where there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def paper_lines():
+    """Returns the lines of common/report/paper.csv, as dicts of strings."""
+    return read_rows(Path(__file__).with_name("paper.csv"))
+
+
+def paper_of(artefact):
+    """Returns `[(line, Paper)]` of one artefact's lines of common/report/paper.csv."""
+    return [(x, _paper(x)) for x in paper_lines() if x["artefact"] == artefact]
+
+
+def _paper(line):
+    text = line["value"]
+    number = re.fullmatch(r"-?[\d.]+", text)
+    return Paper(float(text) if number else text, line["certainty"])
+
+
+def paper_by_run():
+    """Returns dict of run name (seed 0) -> metric -> `Paper`.
+
+    A run of Table 1 keeps the paper's values wherever else it stands. Of Table 2 it
+    is the top-1 accuracy that goes by its usual names.
+    """
+    regularizers = artefacts.ARTEFACTS["random_label_regularizers"].runs
+    values = {}
+    for line in paper_lines():
+        if line["artefact"] == "table_1":
+            run = artefacts.TABLE_1[int(line["row"])]
+        elif line["artefact"] == "table_2":
+            run = artefacts.TABLE_2[int(line["row"])]
+        elif line["artefact"] == "random_label_regularizers":
+            run = regularizers[line["model"], line["setting"]]
+        else:
+            continue
+        metric = line["metric"].removeprefix("top1_")
+        values.setdefault(artefacts.name_of(run), {})[metric] = _paper(line)
+    return values
+
+
+def rows(artefact, runs, papers):
+    """Returns the `Row`s of an artefact, in its order; one for each distinct run.
+
+    Args:
+        artefact: `artefacts.Artefact`.
+        runs: Dict from `load`.
+        papers: Dict from `paper_by_run`.
+    """
+    result = {}
+    for key, run in artefact.runs.items():
+        name = artefacts.name_of(run)
+        if name in result:  # p = 0 is the row of true labels, p = 1 of random ones
+            continue
+        command = run[0] if isinstance(run, tuple) else run
+        seeds = [name] if isinstance(run, tuple) else _seeds(name, runs)
+        found = tuple(runs[seed] for seed in seeds if seed in runs)
+        fields = dict(zip(artefact.columns, key, strict=True))
+        result[name] = Row(fields, f"python {command}", found, papers.get(name, {}))
+    return list(result.values())
+
+
+def _seeds(name, runs):
+    """Names of one run's records under every seed, in the order of the seeds."""
+    stem = name.removesuffix("0")
+    seeds = [n[len(stem) :] for n in runs if n.startswith(stem)]
+    return [f"{stem}{seed}" for seed in sorted(filter(str.isdigit, seeds), key=int)]
+
+
+def table_1(runs, papers, artefact=artefacts.ARTEFACTS["table_1"]):
+    """Returns Table 1's `Row`s, with what the paper's table says of each."""
+    said = {int(line["row"]): line for line, _ in paper_of("table_1")}
+    result = []
+    for row in rows(artefact, runs, papers):
+        line = said[row.fields["row"]]
+        fields = {
+            "row": row.fields["row"],
+            "model": line["model"],
+            "crop": "no" if line["augmentation"] == "no" else "yes",
+            "weight decay": line["weight_decay"],
+            "labels": line["labels"],
+        }
+        result.append(row._replace(fields=fields))
+    return result
+
+
+def kernels(rows):
+    """Returns the last line of every run of min_norm.py, beside the paper's values.
+
+    Args:
+        rows: `Row`s of the artefact `kernels`, with records or without.
+
+    Returns:
+        `(head, lines)`: names of columns, and lists of texts; a setting with several
+        ridges has a line without and one with the largest. What is not printed in
+        the paper says how sure it is.
+    """
+    paper = {(x["setting"], x["metric"]): v for x, v in paper_of("kernels")}
+    head = ["setting", "images", "train error %", "test error %", "paper", "Δ"]
+    head += ["verdict", "norm", "paper's norm"]
+    lines = []
+    for row in rows:
+        solved = row.runs[0].record["rows"] if row.runs else []
+        last = {x["ridge"]: x for x in solved if "test_error" in x}
+        for ridge in sorted({min(last, default=0.0), max(last, default=math.inf)}):
+            line = last.get(ridge)
+            setting = row.fields["setting"] + ", with l2" * (ridge > 0)
+            known = [paper.get((setting, m)) for m in ("test_error", "l2_norm")]
+            if not line and not any(known):
+                continue
+            texts = [f"{x.value:g}{unsure(x)}" if x else "" for x in known]
+            cells = ["", "", "not yet run", texts[0], "", "not yet run", "", texts[1]]
+            if line:
+                cells = [str(row.runs[0].record["train_size"])]
+                cells += [f"{100 * line[k]:.2f}" for k in ("train_error", "test_error")]
+                gap, said = "", ""
+                if known[0]:
+                    gap = round(100 * line["test_error"] - known[0].value, 2)
+                    said = "within" if abs(gap) <= TOLERANCE else "outside"
+                    gap = f"{gap:+.2f}"
+                cells += [texts[0], gap, said, f"{line['rkhs_norm']:.4g}", texts[1]]
+            lines.append([setting, *cells])
+    return head, lines
+
+
+def unsure(paper):
+    """How sure a `Paper` is, as text to put behind it; nothing where it is printed."""
+    return "" if paper.certainty == "printed" else f" {paper.certainty}"
+
+
+_TOP = {  # a metric of the paper's Table 2 -> the key of a record's final values
+    "top1_train": "train_accuracy",
+    "top1_test": "val_accuracy",
+    "top5_train": "train_top5_accuracy",
+    "top5_test": "val_top5_accuracy",
+}
+
+
+def table_2(rows):
+    """Returns Table 2 beside the paper's values: top-1 and top-5 accuracy in %.
+
+    Args:
+        rows: `Row`s of the artefact `table_2`, with records or without.
+
+    Returns:
+        `(head, lines)`: names of columns, and lists of texts. The paper's running best
+        is in brackets; what is not printed in the paper says how sure it is.
+    """
+    settings = ("labels", "augmentation", "dropout", "weight_decay")
+    head = ["row", *(name.replace("_", " ") for name in settings)]
+    for metric in _TOP:
+        head += [f"{metric.replace('top', 'top-').replace('_', ' ')} %", "paper", "Δ"]
+    said, paper = {}, {}
+    for line, value in paper_of("table_2"):
+        said[int(line["row"])] = line
+        paper[int(line["row"]), line["metric"]] = value
+    lines = []
+    for row in rows:
+        number = row.fields["row"]
+        cells = [str(number), *(said[number][name] for name in settings)]
+        for metric, key in _TOP.items():
+            ours = stat([100 * run.record["final"][key] for run in row.runs])
+            value = paper[number, f"{metric}_accuracy"]
+            best = paper.get((number, f"{metric}_best"))
+            text = f"{value.value:.2f}" + (f" ({best.value:.2f})" if best else "")
+            gap = f"{ours.mean - value.value:+.2f}" if ours else ""
+            cells += [spread(ours) if ours else "not yet run", text + unsure(value)]
+            cells.append(gap)
+        lines.append(cells)
+    return head, lines
+
+
+# Artefacts whose table has columns of its own.
+TABLES = {"kernels": kernels, "table_2": table_2}
+
+
+def verdict(row):
+    """Says how a row stands to the paper.
+
+    Returns:
+        `within` (every accuracy the paper gives is within `TOLERANCE`),
+        `outside`, `did not fit` (a seed's network does not reproduce 99 % of its
+        training labels), `fitted` (the paper gives no number) or `not yet run`.
+    """
+    if not row.runs:
+        return "not yet run"
+    # With early stopping the network reported may be one before the first that fits.
+    finals = [run.record["final"]["train_accuracy"] for run in row.runs]
+    unfit = any(run.record["epochs_to_fit"] is None for run in row.runs)
+    said = row.paper.get("train_accuracy")  # on ImageNet the paper's is lower, too
+    if not said or said.value >= 100 * records.FIT_THRESHOLD:
+        if unfit or min(finals) < records.FIT_THRESHOLD:
+            return "did not fit"
+    differences = [row.difference(metric) for metric in FINAL]
+    known = [abs(d) for d in differences if d is not None]
+    if "outcome" in row.paper and row.paper["outcome"].value != "fitted":
+        return "outside"
+    if not known:
+        return "fitted"
+    return "within" if max(known) <= TOLERANCE else "outside"
+
+
+def epochs_to_fit(row):
+    """Returns the first fitted epoch as text; a run that never fitted is `> N`."""
+    epochs = [run.record["epochs_to_fit"] for run in row.runs]
+    if None in epochs:  # censored: no mean exists, so every seed is shown
+        shown = [
+            f"> {run.record['epochs']}" if epoch is None else str(epoch)
+            for run, epoch in zip(row.runs, epochs, strict=True)
+        ]
+        return ", ".join(shown if len(set(shown)) > 1 else shown[:1])
+    return spread(stat(epochs), 0) if epochs else ""
+
+
+def spread(value, digits=2):
+    """Returns `mean (low–high)` of a `Stat`; the mean alone where the two are equal."""
+    low, high = f"{value.low:.{digits}f}", f"{value.high:.{digits}f}"
+    if low == high:
+        return low
+    return f"{value.mean:.{digits or 1}f} ({low}–{high})"
+
+
+_KEYS = ("size", "labels", "stop")
+_MEASURES = (
+    "epochs",
+    "test_accuracy",
+    "l2_norm",
+    "product_of_norms",
+    "eigenvalue_1",
+    "trace",
+)
+
+
+def grouped(lines):
+    """Summarizes the CSV of a script that names itself.
+
+    Args:
+        lines: List of dicts of strings. With a column `seed`, lines that differ in
+            it are one row, with the mean and the range of what is measured, and the
+            count that `reached` their stopping point; else every line is a row.
+
+    Returns:
+        `(head, rows)`: names of columns, and lists of texts.
+    """
+    if not lines or "seed" not in lines[0]:
+        return list(lines[0]) if lines else [], [
+            [short(cell) for cell in line.values()] for line in lines
+        ]
+    keys = [key for key in _KEYS if key in lines[0]]
+    measures = [name for name in _MEASURES if name in lines[0]]
+    groups = {}
+    for line in lines:
+        groups.setdefault(tuple(line[key] for key in keys), []).append(line)
+    rows_ = []
+    for key, members in groups.items():
+        row = [*key, str(len(members))]
+        if "reached" in members[0]:
+            reached = sum(line["reached"] in ("True", "1") for line in members)
+            row.append(f"{reached} of {len(members)}")
+        for name in measures:
+            value = stat([float(line[name]) for line in members if line[name]])
+            row.append(_short_spread(value) if value else "")
+        rows_.append(row)
+    reached = ["reached"] if "reached" in lines[0] else []
+    return [*keys, "n", *reached, *measures], rows_
+
+
+def _short_spread(value):
+    mean, low, high = (short(v, 3) for v in (value.mean, value.low, value.high))
+    return mean if value.n == 1 else f"{mean} ({low}–{high})"
+
+
+def short(text, digits=4):
+    """Returns a number in a few digits, counts in full; any other text as it is."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    countable = value.is_integer() and abs(value) < 1e7
+    whole = countable or 1000 <= abs(value) < 1e5  # 3006, not 3.01e+03
+    return f"{value:.0f}" if whole else f"{value:.{digits}g}"

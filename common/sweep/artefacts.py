@@ -1,0 +1,515 @@
+"""The paper's tables and figures, and ours, as the commands that make them.
+
+Plain data, and no Keras: `reproduce.py` runs what is missing, `report.py` draws what
+is there. An artefact's runs are keyed by their place in it, in the order of `columns`;
+a command that stands in two artefacts is one run with one record.
+"""
+
+import ast
+import contextlib
+import functools
+import io
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+from common import regime
+from common.cli import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+MLP = "cifar10_mlp.py"
+MLP_3 = "cifar10_mlp.py --hidden 512 512 512"
+ALEXNET = "cifar10_alexnet.py"
+INCEPTION = "cifar10_inception.py"
+WIDE_RESNET = "cifar10_wide_resnet.py"
+TEXT = "imdb_text.py --model"
+NO_BN = "cifar10_inception.py --no-batch-norm"
+
+TABLE_1 = {
+    1: f"{INCEPTION} --random-crop --wd 5e-4",
+    2: f"{INCEPTION} --random-crop",
+    3: f"{INCEPTION} --wd 5e-4",
+    4: f"{INCEPTION}",
+    5: f"{INCEPTION} --random-labels",
+    6: f"{NO_BN} --wd 5e-4",
+    7: f"{NO_BN}",
+    8: f"{NO_BN} --random-labels",
+    9: f"{ALEXNET} --random-crop --wd 5e-4",
+    10: f"{ALEXNET} --random-crop",
+    11: f"{ALEXNET} --wd 5e-4",
+    12: f"{ALEXNET}",
+    13: f"{ALEXNET} --random-labels",
+    14: f"{MLP_3} --wd 1e-4",
+    15: f"{MLP_3}",
+    16: f"{MLP_3} --random-labels",
+    17: f"{MLP} --wd 1e-4",
+    18: f"{MLP}",
+    19: f"{MLP} --random-labels",
+}
+
+IMAGENET = "imagenet_inception_v3.py"
+_AUGMENT = "--augment crop,flip,color"
+TABLE_2 = {
+    1: f"{IMAGENET} {_AUGMENT} --wd 4e-5 --dropout 0.2",
+    2: f"{IMAGENET} {_AUGMENT}",
+    3: f"{IMAGENET} --wd 4e-5",
+    4: f"{IMAGENET}",
+    5: f"{IMAGENET} --random-labels --wd 4e-5 --dropout 0.2",
+    6: f"{IMAGENET} --random-labels --wd 4e-5",
+    7: f"{IMAGENET} --random-labels",
+}
+
+CONDITIONS = {  # in the order in which they converge in the paper
+    "true labels": "",
+    "shuffled pixels": "--pixels shuffled",
+    "gaussian pixels": "--pixels gaussian",
+    "random pixels": "--pixels random",
+    "random labels": "--random-labels",
+}
+TRUE_AND_RANDOM = {"true labels": "", "random labels": "--random-labels"}
+OTHER_DATA = {
+    "CIFAR-100": "cifar100",
+    "MNIST": "mnist",
+    "Fashion-MNIST": "fashion_mnist",
+}
+LEVELS = {  # label corruption: the flags that give it
+    0.0: "",
+    **{i / 10: f"--label-corruption {i / 10}" for i in range(1, 10)},
+    1.0: "--random-labels",
+}
+TEXT_CONDITIONS = {
+    "true labels": "",
+    **{f"corrupted labels {p}": f"--label-corruption {p}" for p in (0.2, 0.5, 0.8)},
+    "random labels": "--random-labels",
+    "shuffled order": "--words shuffled",
+    "shuffled order, each its own": "--words shuffled_each",
+    "random words": "--words unigram",
+}
+REGULARIZERS = {  # (augmentation, weight decay, dropout): flags but for --wd
+    ("none", "no"): "",
+    ("none", "yes"): "--dropout 0.5",
+    ("crop", "no"): "--random-crop",
+    ("crop", "yes"): "--random-crop --dropout 0.5",
+    ("crop, flip, color", "no"): "--augment crop,flip,color",
+    ("crop, flip, color", "yes"): "--augment crop,flip,color --dropout 0.5",
+}
+# Small, so that full-batch descent can have its thousands of epochs.
+SMALL = f"{MLP} --train-size 5000"
+IMPLICIT = {
+    "SGD, batch 128, momentum 0.9": SMALL,
+    "no momentum": f"{SMALL} --momentum 0",
+    "batch 16": f"{SMALL} --batch-size 16",
+    "batch 1024": f"{SMALL} --batch-size 1024 --epochs 400 --lr-decay 1",
+    "full batch": f"{SMALL} --batch-size full --epochs 2000 --lr-decay 1",
+    "Adam": f"{SMALL} --optimizer adam",
+    "RMSprop": f"{SMALL} --optimizer rmsprop",
+    "Adagrad": f"{SMALL} --optimizer adagrad",
+    "early stopping": f"{SMALL} --early-stopping 10",
+}
+IMPLICIT_BATCH_NORM = {
+    "BatchNorm": f"{INCEPTION} --train-size 5000",
+    "no BatchNorm": f"{NO_BN} --train-size 5000",
+}
+# What report/paper.csv has, under its names, then smaller: flags, the end of the name.
+_CONV = "--dataset cifar10 --features random_conv"
+KERNELS = {
+    "MNIST, Gaussian kernel on pixels": ("", "mnist"),
+    "MNIST, Gabor wavelets": ("--features gabor", "mnist_gabor"),
+    "CIFAR-10, Gaussian kernel on pixels": ("--dataset cifar10", "cifar10"),
+    "CIFAR-10, random convolutional net of 32000 filters": (
+        f"{_CONV} --ridge 0 0.1",
+        "cifar10_random_conv_ridge0-0.1",
+    ),
+    "MNIST, pixels, 10,000 images": ("--train-size 10000", "mnist_n10000"),
+    "MNIST, Gabor, 10,000 images": (
+        "--train-size 10000 --features gabor",
+        "mnist_n10000_gabor",
+    ),
+    "MNIST, pixels, 10,000 images, random labels": (
+        "--train-size 10000 --random-labels",
+        "mnist_n10000_labels1",
+    ),
+    "CIFAR-10, pixels, 5,000 images": (
+        "--dataset cifar10 --train-size 5000",
+        "cifar10_n5000",
+    ),
+    "CIFAR-10, random filters, 5,000 images": (
+        f"{_CONV} --train-size 5000 --filters 640 800 1024 2048 --ridge 0 0.1",
+        "cifar10_n5000_random_conv_filters640-800-1024-2048_ridge0-0.1",
+    ),
+    "CIFAR-10, random filters, 20,000 images": (
+        f"{_CONV} --train-size 20000 --filters 4096 8192 --ridge 0 0.1",
+        "cifar10_n20000_random_conv_filters4096-8192_ridge0-0.1",
+    ),
+    "SGD on a linear model": ("--sgd", "sgd_mnist"),
+}
+# expressivity.py's parts: the data set that each uses and does not name.
+USUAL_DATASET = {
+    "expressivity_theorem": "cifar10",
+    "expressivity_rademacher": "mnist",
+    "expressivity_memorize": "mnist",
+}
+TEXT_DATASETS = ("imdb", "synthetic_text")
+
+
+class Artefact(NamedTuple):
+    """A table or a figure: what it shows, and the runs behind it."""
+
+    title: str
+    says: str  # what a reader is to look for, in a sentence or two
+    columns: tuple  # names of the parts of a key
+    runs: dict  # key -> command; or (command, name) where the script names itself
+
+
+def _join(command, flags):
+    return f"{command} {flags}".strip()
+
+
+def _explicit(models):
+    return {
+        (model, augment, decay, dropout): _join(
+            f"{command} --wd {wd}" if decay == "yes" else command, flags
+        )
+        for model, (command, wd) in models.items()
+        for (augment, dropout), flags in REGULARIZERS.items()
+        for decay in ("no", "yes")
+    }
+
+
+def _crossed(models, settings):
+    return {
+        (model, key): _join(command, flags)
+        for model, command in models.items()
+        for key, flags in settings.items()
+    }
+
+
+_DEMO_MLP = "cifar10_mlp.py --dataset mnist_5k"
+_DEMO_NOISE = "--lr-decay 1 --epochs 100 --stop-at 0.999"
+ARTEFACTS = {
+    "table_1": Artefact(
+        "Table 1: CIFAR-10",
+        "Every network fits true and random labels alike; only the test accuracy "
+        "tells them apart. Regularizers help a little, and none is needed.",
+        ("row",),
+        {(row,): command for row, command in TABLE_1.items()},
+    ),
+    "table_2": Artefact(
+        "Table 2: ImageNet",
+        "Inception v3 fits random labels of 1.3 million images, too; augmentation adds "
+        "most to the test accuracy, and without any regularizer it stays far above "
+        "chance (0.1 %).",
+        ("row",),
+        {(row,): command for row, command in TABLE_2.items()},
+    ),
+    "figure_1": Artefact(
+        "Figure 1: fitting random labels and random pixels",
+        "Whether (a) training reaches zero loss under every corruption, as in the "
+        "paper; (b) more corrupted labels take longer, by a small factor; (c) the test "
+        "error rises to chance.",
+        ("model", "corruption"),
+        _crossed({"Inception": INCEPTION, "AlexNet": ALEXNET}, CONDITIONS)
+        | _crossed(
+            {"Inception": INCEPTION, "AlexNet": ALEXNET, "MLP 1x512": MLP}
+            | {"Wide ResNet 28-1": WIDE_RESNET},
+            LEVELS,
+        ),
+    ),
+    "figure_2": Artefact(
+        "Figure 2b: BatchNorm and early stopping",
+        "Whether BatchNorm makes training smoother and the test accuracy higher; the "
+        "running best (dashed) is what early stopping could have had at most.",
+        ("model",),
+        {("Inception",): INCEPTION, ("Inception without BatchNorm",): NO_BN},
+    ),
+    "random_label_regularizers": Artefact(
+        "Random labels under explicit regularizers",
+        "Whether weight decay or augmentation keeps a network from fitting noise; in "
+        "the paper they mostly do not.",
+        ("model", "regularizer"),
+        {
+            ("Inception", "weight decay"): f"{INCEPTION} --random-labels --wd 5e-4",
+            ("AlexNet", "weight decay"): f"{ALEXNET} --random-labels --wd 5e-4",
+            ("MLP 3x512", "weight decay"): f"{MLP_3} --random-labels --wd 1e-4",
+            ("MLP 1x512", "weight decay"): f"{MLP} --random-labels --wd 1e-4",
+            # The paper slows the decay for these two and trains longer.
+            ("Inception", "random cropping"): f"{INCEPTION} --random-labels "
+            "--random-crop --lr-decay 0.999 --epochs 150",
+            ("Inception", "augmentation"): f"{INCEPTION} --random-labels "
+            "--augment crop,flip,color --lr-decay 0.999 --epochs 150",
+        },
+    ),
+    "inputs": Artefact(
+        "Corrupted inputs",
+        "Whether networks fit pixels without any structure too, and in how many epochs "
+        "beside random labels.",
+        ("model", "inputs"),
+        _crossed(
+            {"MLP 1x512": MLP, "MLP 3x512": MLP_3, "AlexNet": ALEXNET}
+            | {"Inception": INCEPTION, "Wide ResNet 28-1": WIDE_RESNET},
+            CONDITIONS,
+        ),
+    ),
+    "explicit": Artefact(
+        "Explicit regularization",
+        "How much of the test accuracy augmentation, weight decay and dropout add, "
+        "alone and together; in the paper augmentation adds most, and none is needed.",
+        ("model", "augmentation", "weight decay", "dropout"),
+        _explicit({"AlexNet": (ALEXNET, "5e-4"), "MLP 1x512": (MLP, "1e-4")}),
+    ),
+    "implicit": Artefact(
+        "Implicit regularization",
+        "On 5,000 images: what the optimizer, the batch, the stopping rule and "
+        "BatchNorm do by themselves.",
+        ("model", "setting"),
+        {("MLP 1x512", setting): command for setting, command in IMPLICIT.items()}
+        | {("Inception", setting): run for setting, run in IMPLICIT_BATCH_NORM.items()},
+    ),
+    "other_data": Artefact(
+        "The same experiment on other data",
+        "Whether a network that fits CIFAR-10's random labels fits those of easier "
+        "data and of 100 classes too. Gray images make a network of fewer weights.",
+        ("data", "model", "corruption"),
+        {
+            (data, model, labels): f"{command} --dataset {name} {flags}".strip()
+            for data, name in OTHER_DATA.items()
+            for model, command in {"MLP 1x512": MLP, "AlexNet": ALEXNET}.items()
+            for labels, flags in TRUE_AND_RANDOM.items()
+        },
+    ),
+    "text": Artefact(
+        "Text: IMDB reviews",
+        "Whether text classifiers memorize labels and words without information as "
+        "image classifiers do, and what the order of words is worth to each.",
+        ("model", "condition"),
+        _crossed(
+            {
+                "bag of embeddings": f"{TEXT} bag",
+                "CNN on words": f"{TEXT} cnn",
+                "LSTM": f"{TEXT} lstm",
+                "transformer": f"{TEXT} transformer",
+            },
+            TEXT_CONDITIONS,
+        ),
+    ),
+    "l2norm": Artefact(
+        "L2 norm and curvature against size",
+        "Random labels take longer to fit and need larger weights, whatever the scale "
+        "of the inputs.",
+        ("data", "inputs"),
+        {
+            ("MNIST", "pixels / 255"): ("mnist_l2norm.py", "mnist_l2norm"),
+            ("MNIST", "whitened"): (
+                "mnist_l2norm.py --inputs whitened",
+                "mnist_l2norm_whitened",
+            ),
+        },
+    ),
+    "kernels": Artefact(
+        "Kernels and the minimum norm",
+        "One linear system in place of training, no regularization, and it "
+        "generalizes. Neither the size of the model nor, across features, the norm of "
+        "the solution tells how well.",
+        ("setting",),
+        {
+            (setting,): (_join("min_norm.py", flags), f"min_norm_{name}_seed0")
+            for setting, (flags, name) in KERNELS.items()
+        },
+    ),
+    "theory": Artefact(
+        "Theory: what a network could fit at all",
+        "A network that is built, not trained, takes any labels; networks that fit "
+        "random signs have a Rademacher complexity of 1, so that the bound says "
+        "nothing; the number of weights tells how many labels can be memorized.",
+        ("experiment",),
+        {
+            (what,): (f"expressivity.py {part}", f"expressivity_{part}_seed0")
+            for what, part in (
+                ("Theorem 1, constructed", "theorem"),
+                ("Rademacher complexity", "rademacher"),
+                ("Memorization capacity", "memorize"),
+            )
+        },
+    ),
+    "demo": Artefact(
+        "Demo",
+        "5,000 real digits and images made by the project: the same findings in "
+        "minutes, without a download.",
+        ("data", "model", "corruption"),
+        {
+            ("digits", "MLP 1x512", "true labels"): f"{_DEMO_MLP} --epochs 30",
+            ("digits", "MLP 1x512", "random labels"): f"{_DEMO_MLP} --random-labels "
+            f"{_DEMO_NOISE}",
+            **{
+                ("digits", "MLP 1x512", p): f"{_DEMO_MLP} --label-corruption {p} "
+                f"{_DEMO_NOISE}"
+                for p in (0.2, 0.4, 0.6, 0.8)
+            },
+            **{
+                ("digits", "MLP 1x512", name): f"{_DEMO_MLP} {flags} --epochs 30"
+                for name, flags in CONDITIONS.items()
+                if "pixels" in flags
+            },
+            ("made images", "AlexNet", "true labels"): f"{ALEXNET} --dataset synthetic "
+            "--epochs 20",
+            ("digits", "MLP 2x64", "both labels"): (
+                "mnist_l2norm.py --dataset mnist_5k --max-size 256 --seeds 2",
+                "mnist_l2norm_mnist_5k_seeds2_n128-256",
+            ),
+        },
+    ),
+}
+
+
+def split(command):
+    """Returns `(script, flags)`: file name, and list of its flags."""
+    script, *flags = shlex.split(command)
+    return script, flags
+
+
+def on(dataset, run):
+    """Returns the same run on another data set, which its name shows.
+
+    Args:
+        dataset: Name of a data set.
+        run: A value of `Artefact.runs`.
+
+    Raises:
+        UsageError: For images in place of text, or text in place of images; and for
+            the kernels, whose settings are of one data set each.
+    """
+    command, name = run if isinstance(run, tuple) else (run, None)
+    script, flags = split(command)
+    if script == "min_norm.py":
+        raise UsageError(
+            f"--dataset {dataset} cannot go with the kernels, whose settings are of "
+            f"one data set each: type python min_norm.py --dataset {dataset}."
+        )
+    if (script == "imdb_text.py") != (dataset in TEXT_DATASETS):
+        kind = "text" if script == "imdb_text.py" else "images"
+        raise UsageError(
+            f"--dataset {dataset} cannot go with {script}, which reads {kind}: choose "
+            "another, or leave that run out with --only."
+        )
+    # A script that is told its part by a word names that first.
+    part = [flag for flag in flags[:1] if not flag.startswith("-")]
+    stem = "_".join([script.removesuffix(".py"), *part])
+    # Scripts are named <dataset>_<model>.py, but for those of several parts.
+    usual = USUAL_DATASET.get(stem, script.split("_")[0])
+    given = usual
+    if "--dataset" in flags:
+        i = flags.index("--dataset")
+        given = flags[i + 1]
+        del flags[i : i + 2]
+    command = shlex.join([script, *flags, "--dataset", dataset])
+    if name is None:
+        return command
+    rest = name.removeprefix(stem).removeprefix(f"_{given}")
+    return command, f"{stem}{'' if dataset == usual else f'_{dataset}'}{rest}"
+
+
+def with_flags(more, run):
+    """Returns the same run with more flags, which its name shows like those it has.
+
+    Args:
+        more: Flags, as typed.
+        run: A value of `Artefact.runs`.
+
+    Raises:
+        UsageError: If the script names itself or does not have them, or if they would
+            move the record.
+    """
+    if isinstance(run, tuple):
+        raise UsageError(
+            f"--flags {more!r} cannot be added to {run[0]!r}, which names itself: "
+            "leave it out with --only."
+        )
+    given = {flag.partition("=")[0] for flag in shlex.split(more)}
+    if given & {"-h", "--help"}:
+        raise UsageError(f"--flags {more!r}: type python {split(run)[0]} --help.")
+    if ours := sorted(given & {"--seed", "--results-dir", "--models-dir"}):
+        raise UsageError(
+            f"--flags {more!r}: {ours[0]} is not for the runs. Give reproduce.py "
+            "itself --seeds, --results-dir and --models-dir."
+        )
+    try:
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            parse(f"{run} {more}")
+    except SystemExit:
+        why = said.getvalue().strip().rpartition("\n")[2]
+        raise UsageError(
+            f"--flags {more!r} cannot be added to {run!r} ({why}): leave it out with "
+            "--only."
+        ) from None
+    return f"{run} {more}"
+
+
+def varied(run, dataset=None, flags=None):
+    """Returns a run on another data set and with more flags, where they are given."""
+    run = on(dataset, run) if dataset else run
+    return with_flags(flags, run) if flags else run
+
+
+def variation(dataset=None, flags=None):
+    """Returns the flags of reproduce.py and report.py that say so, as a list.
+
+    Empty where flags change nothing that is measured, as `--distribute`: the runs are
+    then those of the artefact itself.
+    """
+    words = [word for word in shlex.split(flags or "") if word.startswith("--")]
+    names = {word[2:].partition("=")[0].removeprefix("no-") for word in words}
+    if names <= {option.replace("_", "-") for option in regime.Options._fields}:
+        flags = None
+    given = {"--dataset": dataset, "--flags": flags}
+    return [f"{flag}={value}" for flag, value in given.items() if value]
+
+
+def all_varied(dataset=None, flags=None):
+    """Returns `ARTEFACTS` on another data set and with more flags.
+
+    Runs that cannot be had so are left out, and artefacts of which none is left.
+    """
+    found = {}
+    for name, artefact in ARTEFACTS.items():
+        runs = {}
+        for key, run in artefact.runs.items():
+            if dataset and "data" in artefact.columns:
+                i = artefact.columns.index("data")
+                key = (*key[:i], dataset, *key[i + 1 :])
+            with contextlib.suppress(UsageError):
+                runs.setdefault(key, varied(run, dataset, flags))
+        if runs:
+            found[name] = artefact._replace(runs=runs)
+    return found
+
+
+def name_of(run, seed=0):
+    """Returns the name of a run's files, without importing its script.
+
+    Args:
+        run: A value of `Artefact.runs`.
+        seed: Integer, added as `--seed`; a script that names itself has one run.
+    """
+    return run[1] if isinstance(run, tuple) else parse(run, seed)[1].name
+
+
+def parse(command, seed=None):
+    """Returns the `(Regime, Options)` of a training command, as its script reads it.
+
+    Args:
+        command: `SCRIPT FLAGS`.
+        seed: Integer, in place of the command's own.
+    """
+    script, flags = split(command)
+    flags += [] if seed is None else ["--seed", str(seed)]
+    return regime.parse("", script, flags, **_defaults(script))
+
+
+@functools.cache
+def _defaults(script):
+    """The script's own defaults, read from its call of `regime.parse`."""
+    for node in ast.walk(ast.parse((ROOT / script).read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "parse":
+            return {k.arg: ast.literal_eval(k.value) for k in node.keywords}
+    raise ValueError(f"{script} does not call `parse`: give its run's name yourself.")

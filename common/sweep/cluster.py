@@ -1,0 +1,233 @@
+"""Many runs, as tasks of a Ray cluster (imports no Keras, and Ray only when used)."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+from common import records
+from common.cli import MendableError
+from common.sweep import runner
+
+RETRIES = 5  # of a run whose worker or node dies; each continues the one before
+
+
+def run(jobs, address, cpus, gpus):
+    """Runs jobs as tasks of a Ray cluster, and brings their files home as they grow.
+
+    Nothing is expected of the nodes but Python with the requirements: the code
+    travels with the tasks, the files of a run come back after every epoch, and a
+    run whose worker or node has died continues elsewhere from the last of them.
+
+    Args:
+        jobs: List of `Job`.
+        address: `host:port` of the head node, or `auto` on a node of the cluster.
+        cpus, gpus: What a run is given; a GPU may be shared (0.5).
+
+    Returns:
+        The jobs that failed, as a list; why is told on stderr as it happens.
+
+    Raises:
+        MendableError: If Ray is not installed, the cluster is not reached, or no
+            node has what a run needs.
+        KeyboardInterrupt: After Ctrl-C.
+    """
+    ray = _connect(address)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray has set its own
+    try:
+        sizes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
+        needs = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
+        fits = [min(n.get(k, 0) // need for k, need in needs.items()) for n in sizes]
+        if not any(fits):
+            raise MendableError(
+                f"no node of {address} has {cpus} CPUs and {gpus:g} GPUs for a run. "
+                "Ask for less with --cpus-per-run and --gpus-per-run."
+            )
+        here = ray.get_runtime_context().get_node_id()
+        beside = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            here, soft=False
+        )
+        home = (
+            ray.remote(_Home)
+            .options(
+                num_cpus=0,
+                scheduling_strategy=beside,
+                max_restarts=-1,  # it has no state to lose
+                max_task_retries=-1,
+            )
+            .remote(records.git_state())
+        )
+        task = ray.remote(
+            num_cpus=cpus,
+            num_gpus=gpus,
+            scheduling_strategy="SPREAD",
+            max_retries=RETRIES,
+            retry_exceptions=[ChildProcessError],
+        )(_on_worker)
+        begun, tasks = time.time(), {}
+        for job in jobs:
+            # Where our own files are is the driver's business, in absolute terms.
+            folders = job.results_dir.resolve(), job.models_dir.resolve()
+            there = job._replace(results_dir=folders[0], models_dir=folders[1])
+            tasks[task.options(name=job.name).remote(there, home, cpus)] = job
+        progress, failed = runner.Progress(jobs, int(sum(fits))), []
+        while tasks:
+            for ref in ray.wait(list(tasks), timeout=0.5)[0]:
+                job = tasks.pop(ref)
+                try:
+                    reason = ray.get(ref)
+                except ray.exceptions.RayError as error:
+                    reason = str(error).strip().splitlines()[-1]
+                progress.end(job, reason)
+                failed += [job] if reason else []
+            for job in tasks.values():
+                if job.log.exists() and job.log.stat().st_mtime > begun:
+                    progress.begin(job)
+            progress.show()
+        return failed
+    finally:
+        ray.shutdown()  # ends the workers, and they take their runs with them
+
+
+def _connect(address):
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    try:
+        import ray
+        import ray.util.scheduling_strategies
+    except ImportError:
+        raise MendableError(
+            "--cluster needs Ray, which is not installed. Run: "
+            "pip install -r requirements-cluster.txt"
+        ) from None
+    if address != "auto":
+        _knock(address)  # Ray itself would try for minutes
+    # Only the code travels, whatever else lies in the folder.
+    files = [path for path in runner.ROOT.iterdir() if path.suffix != ".py"]
+    others = [f"/{path.name}" for path in files if path.name != "common"]
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level="ERROR",
+            runtime_env={"working_dir": str(runner.ROOT), "excludes": others},
+        )
+    except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as e:
+        raise MendableError(
+            f"the cluster {address} was not reached: {str(e).strip().splitlines()[0]} "
+            "Start it as README says, and type this on one of its machines."
+        ) from None
+    return ray
+
+
+def _knock(address):
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise MendableError(
+            f"nothing answers at {address} ({error}). Expected the host:port of a "
+            "cluster's head node, or auto on one of its machines; start it as README "
+            "says."
+        ) from None
+
+
+class _Home:
+    """Lives beside the driver: takes in the files of runs, and hands out old ones.
+
+    Files are named as in a worker's folder, `results/…` and `saved_models/…`.
+    """
+
+    def __init__(self, git):
+        self.git = git
+
+    def fetch(self, job):
+        """The files from which a run continues, as {name: bytes}."""
+        paths = job.paths
+        ours = {f"results/{path.name}": path for path in (paths.csv, paths.json)}
+        ours[f"results/.logs/{job.log.name}"] = job.log
+        for path in _checkpoints(job):
+            ours[f"saved_models/.checkpoints/{path.name}"] = path
+        return {name: p.read_bytes() for name, p in ours.items() if p.exists()}
+
+    def store(self, job, files):
+        """Writes files, each in one step, the record last."""
+        for name in sorted(files, key=f"results/{job.name}.json".__eq__):
+            folder, _, rest = name.partition("/")
+            path = (job.results_dir if folder == "results" else job.models_dir) / rest
+            content = files[name]
+            if path == job.paths.json:  # the workers have the code without its .git
+                record = json.loads(content) | {"git": self.git}
+                content = (json.dumps(record, indent=1) + "\n").encode()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with records.replacing(path) as temporary:
+                temporary.write_bytes(content)
+            if path == job.paths.json:
+                for old in _checkpoints(job):
+                    old.unlink()
+
+
+def _checkpoints(job):
+    found = job.paths.checkpoint.parent.glob(f"{job.name}.*")
+    return [path for path in found if path.suffix != ".lock"]
+
+
+def _on_worker(job, home, cpus):
+    """A task: runs a job in a folder of its own. Returns why it failed, or ""."""
+    # Ray's copy of the code; it clears up there also after a worker that dies.
+    code = Path.cwd()
+    folder = Path(tempfile.mkdtemp(dir=code))
+    there = job._replace(
+        results_dir=folder / "results", models_dir=folder / "saved_models"
+    )
+    sent, process = {}, None
+    try:
+        for name, content in _answer(home.fetch.remote(job)).items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            sent[path] = path.stat().st_mtime_ns
+        if there.paths.json.exists():  # its worker died after the last word
+            return ""
+        words = [str(code / job.command[0]), *job.command[1:]]
+        process = runner.start(words, there.log, threads=cpus, folder=folder)
+        ended = False
+        while not ended:
+            ended = process.poll() is not None  # before the last look at its files
+            if files := _changed(folder, sent):
+                _answer(home.store.remote(job, files))
+            time.sleep(0 if ended else 0.5)
+        reason = runner.why_failed(process.returncode, there)
+        if process.returncode < 0:  # out of memory, perhaps: another try
+            raise ChildProcessError(reason)
+        return reason
+    finally:
+        if process:
+            process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answer(reference):
+    # Not `ray.get`, during which Ray gives this task's cores to another.
+    return reference.future().result()
+
+
+def _changed(folder, sent):
+    """{name: bytes} of a run's files that are newer than in `sent`, now updated."""
+    files = {}
+    # The CSV first, as it is written after its checkpoint: it is never ahead of it.
+    for path in sorted(folder.rglob("*"), key=lambda path: path.suffix != ".csv"):
+        try:
+            if path.name.startswith(".") or path.suffix == ".lock" or path.is_dir():
+                continue
+            modified = path.stat().st_mtime_ns
+            if sent.get(path) != modified:
+                files[path.relative_to(folder).as_posix()] = path.read_bytes()
+                sent[path] = modified
+        except FileNotFoundError:  # replaced or done with, just now
+            pass
+    return files

@@ -1,0 +1,1 @@
+"""What needs no training: kernels, minimum norms, Theorem 1, complexity, capacity."""

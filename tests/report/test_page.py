@@ -1,0 +1,223 @@
+"""The report in a real browser: it renders, asks for nothing, sorts, fits a phone."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+import report
+from common.sweep import artefacts
+
+FLAGS = """--headless --no-sandbox --disable-gpu --disable-background-networking
+    --disable-component-update --disable-sync --no-first-run""".split()
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Where the columns are, so that a test reads what a visitor reads.
+COLUMN = """const [table, name] = arguments;
+    const names = [...table.tHead.rows[0].cells].map((c) => c.innerText.split(" ")[0]);
+    return [...table.tBodies[0].rows].map((r) => r.cells[names.indexOf(name)].innerText)
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A headless Chromium with a profile of its own, and a log of its requests."""
+    binary = next(filter(None, map(shutil.which, BROWSERS)), None)
+    driver = shutil.which("chromedriver")
+    if not (binary and driver):
+        message = "needs Chromium: apt-get install chromium chromium-driver"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability(
+        "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"}
+    )
+    service = webdriver.ChromeService(driver)
+    started = webdriver.Chrome(service=service, options=options)
+    yield started
+    started.quit()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory, make_up):
+    """The address of a report of made-up records."""
+    folder = tmp_path_factory.mktemp("results")
+    for seed in range(2):
+        make_up(folder, artefacts.TABLE_1[12], seed, 1.0, 0.76 + 0.01 * seed, fit=2)
+        make_up(folder, artefacts.TABLE_1[13], seed, 1.0, 0.1)
+    make_up(folder, artefacts.TABLE_1[18], 0, 1.0, 0.5051, fit=4)
+    make_up(folder, artefacts.TABLE_1[19], 0, 0.9, 0.1, fit=None)
+    # Its name is wider than a phone.
+    make_up(folder, "cifar10_alexnet.py --random-crop --wd 5e-4 --precision float32")
+    (folder / "mnist_l2norm.json").write_text('{"verdict": "It grows."}')
+    report.main(["--results-dir", str(folder)])
+    return (folder / "report.html").as_uri()
+
+
+@pytest.fixture
+def page(browser, address):
+    """That report, opened anew; returns the browser."""
+    browser.get("about:blank")
+    for log in ("browser", "performance"):
+        browser.get_log(log)  # what was before
+    size(browser, 1280)
+    browser.get(address)
+    return browser
+
+
+def size(browser, width, scheme="light"):
+    """Gives the window a width, which real windows cannot have below 500 pixels."""
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+    )
+
+
+def unfold(browser):
+    browser.execute_script(
+        "document.querySelectorAll('details').forEach((d) => (d.open = true))"
+    )
+
+
+def find(browser, selector):
+    return browser.find_element("css selector", selector)
+
+
+def requests_of(browser):
+    """Addresses that the page asked for since the last look at the log."""
+    messages = [
+        json.loads(entry["message"])["message"]
+        for entry in browser.get_log("performance")
+    ]
+    return [
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    ]
+
+
+def test_it_renders_without_an_error_or_a_request(page):
+    assert "memorize" in find(page, "h1").text
+    assert "76.50" in find(page, ".finding").text  # the mean of 76 and 77 %
+    unfold(page)
+    drawn = page.execute_script(
+        "return [...document.querySelectorAll('figure svg')]"
+        ".map((s) => s.getBoundingClientRect()).filter((b) => b.width * b.height > 0)"
+        ".length"
+    )
+    assert drawn == len(page.find_elements("css selector", "figure svg")) > 10
+    assert page.get_log("browser") == []  # errors, and what the policy blocked
+    asked = requests_of(page)
+    outside = [a for a in asked if not a.startswith(("file:", "data:"))]
+    assert outside == []
+    assert [a for a in asked if a.startswith("file:")] == [page.current_url]
+
+
+def test_the_log_would_show_a_request_and_an_error(page):
+    """The other test's two empty lists are no accident."""
+    page.execute_script(
+        "const image = new Image(); image.src = 'http://127.0.0.1:9/x.png';"
+        "document.body.append(image)"
+    )
+    assert any(
+        "Content Security" in line["message"] for line in page.get_log("browser")
+    )
+    page.get(page.current_url)
+    assert page.current_url in requests_of(page)
+
+
+def test_links_within_the_page_lead_somewhere(page):
+    broken = page.execute_script(
+        "return [...document.querySelectorAll('a[href^=\"#\"]')].map((a) => a.hash)"
+        ".filter((hash) => !document.getElementById(hash.slice(1)))"
+    )
+    assert broken == []
+    missing = page.execute_script(
+        "return [...document.querySelectorAll('a')].map((a) => a.href)"
+        ".filter((a) => a.startsWith('file:') && !a.includes('#'))"
+    )
+    assert missing  # records and figures
+    folder = page.current_url.removeprefix("file://").rpartition("/")[0]
+    for address in missing:
+        assert os.path.exists(address.removeprefix("file://")), address
+        assert address.startswith(f"file://{folder}/")
+
+
+def test_sorting_by_click_and_by_key(page):
+    table = find(page, "#table_1 table")
+    rows = page.execute_script(COLUMN, table, "row")
+    assert rows == [str(n) for n in range(1, 20)]
+    button = next(
+        b for b in table.find_elements("css selector", "button") if b.text == "test %"
+    )
+    page.execute_script("arguments[0].click()", button)
+    heading = button.find_element("xpath", "..")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    shown = page.execute_script(COLUMN, table, "test")
+    assert [s.split(" (")[0] for s in shown[:4]] == ["10.00", "10.00", "50.51", "76.50"]
+    assert set(shown[4:]) == {"not yet run"}  # last, either way
+    page.execute_script("arguments[0].focus()", button)
+    page.switch_to.active_element.send_keys("\ue007")  # Enter
+    assert heading.get_attribute("aria-sort") == "descending"
+    shown = page.execute_script(COLUMN, table, "test")
+    assert [s.split(" (")[0] for s in shown[:2]] == ["76.50", "50.51"]
+    assert set(shown[4:]) == {"not yet run"}
+
+
+def test_hovering_over_a_point_shows_its_value(page):
+    from selenium.webdriver import ActionChains
+
+    dot = page.execute_script(
+        "const dot = [...document.querySelectorAll('#table_1 circle')].find((c) => "
+        "c.dataset.tip.includes('AlexNet, true labels: test'));"
+        "dot.scrollIntoView({block: 'center'}); return dot"
+    )
+    assert not find(page, "#tip").is_displayed()
+    ActionChains(page).move_to_element(dot).perform()
+    assert find(page, "#tip").text == (
+        "AlexNet, true labels: test accuracy 76.50 (76.00–77.00) %"
+    )
+
+
+def test_a_link_to_a_run_unfolds_it(page):
+    run = find(page, "#run-cifar10_alexnet_seed0")
+    assert not run.get_attribute("open")
+    link = find(page, "#table_1 a[href='#run-cifar10_alexnet_seed0']")
+    page.execute_script("arguments[0].click()", link)
+    page.execute_async_script("setTimeout(arguments[0], 100)")
+    assert run.get_attribute("open")
+    assert find(page, "#run-cifar10_alexnet_seed0 svg").is_displayed()
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_nothing_is_wider_than_the_window(page, width):
+    size(page, width)
+    unfold(page)
+    assert page.execute_script("return innerWidth") == width
+    needed, room = page.execute_script(
+        "const d = document.documentElement; return [d.scrollWidth, d.clientWidth]"
+    )
+    assert needed <= room <= width
+
+
+def test_light_and_dark(page):
+    colours = (
+        "const s = getComputedStyle(document.body); return [s.color, s.background]"
+    )
+    light = page.execute_script(colours)
+    size(page, 1280, "dark")
+    dark = page.execute_script(colours)
+    assert light[1].startswith("rgb(255, 255, 255)")
+    assert dark[1].startswith("rgb(20, 24, 29)") and dark[0] != light[0]
+    axis = "return getComputedStyle(document.querySelector('figure svg text')).fill"
+    assert page.execute_script(axis) == dark[0]  # figures turn with the page

@@ -1,0 +1,183 @@
+"""A sweep on a real Ray cluster of two nodes, on the loopback interface."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+from processes import alive, events, family, wait_for
+
+from common import cli, records
+from common.sweep import cluster
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.cluster
+ROOT = Path(__file__).resolve().parents[2]
+FAKE = ROOT / "tests" / "fake_run.py"
+RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+RAY += ["--num-cpus=1", "--object-store-memory=100000000", "--disable-usage-stats"]
+DRIVER = """
+import json, sys
+from pathlib import Path
+from common import cli, cluster, runner
+
+def main():
+    address, *lines = sys.argv[1:]
+    jobs = [runner.Job(name, tuple(words), Path("results"), Path("saved_models"), 20)
+            for name, *words in map(json.loads, lines)]
+    failed = cluster.run(jobs, address, cpus=1, gpus=0)
+    print("failed:", *[job.name for job in failed])
+
+cli.run(main)
+"""
+
+
+@pytest.fixture
+def two_nodes(tmp_path):
+    """(address, [head, second]) of a cluster; ends its processes by their PIDs."""
+    # Not tmp_path: the path of a Unix socket has at most 107 characters.
+    folder = tempfile.mkdtemp(prefix="ray")
+    (tmp_path / "token").write_text("0123456789abcdef" * 4)
+    environment = os.environ | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.2", 0))
+        port = sock.getsockname()[1]
+    address, nodes, seen = f"127.0.0.2:{port}", [], set()
+    head = [*RAY, "--head", f"--port={port}", "--include-dashboard=false"]
+    head += [f"--temp-dir={folder}", "--node-ip-address=127.0.0.2"]
+    second = [*RAY, f"--address={address}", "--node-ip-address=127.0.0.3"]
+    try:
+        for command in (head, second):
+            with open(tmp_path / f"node{len(nodes)}.log", "w") as log:
+                node = subprocess.Popen(
+                    command, env=environment, stdout=log, stderr=log
+                )
+            nodes.append(node)
+            wait_for(
+                lambda log=log: "Ray runtime started" in Path(log.name).read_text()
+            )
+        yield address, nodes, environment, seen
+    finally:
+        for node in nodes:
+            seen.update(family(node.pid))
+        for node in reversed(nodes):
+            node.terminate()
+        for node in nodes:
+            node.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+    psutil.wait_procs([psutil.Process(p) for p in alive(seen)], timeout=15)
+    left = [psutil.Process(p).cmdline() for p in alive(seen)]
+    assert not left, "processes left behind"
+
+
+@pytest.fixture
+def sweep(two_nodes, tmp_path):
+    """Starts a sweep of {name: command}, in tmp_path."""
+    address, _, environment, seen = two_nodes
+
+    def start(commands):
+        lines = [json.dumps([name, *words]) for name, words in commands.items()]
+        with open(tmp_path / "driver.log", "w") as log:
+            driver = subprocess.Popen(
+                [sys.executable, "-c", DRIVER, address, *lines],
+                cwd=tmp_path,
+                env=environment | {"PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+            )
+        seen.add(driver.pid)
+        return driver
+
+    return start
+
+
+def test_a_worker_a_node_and_the_driver_die_in_a_sweep(two_nodes, sweep, tmp_path):
+    _, nodes, _, seen = two_nodes
+    journal = tmp_path / "journal"
+
+    def fake(name, *flags):
+        return str(FAKE), name, *flags, "--journal", str(journal)
+
+    def named(name):
+        return [(pid, what) for n, pid, what in events(journal) if n == name]
+
+    def record_of(name):
+        return records.read(tmp_path / f"results/{name}.json")
+
+    def running_on(node):
+        """(worker, run) processes of a fake run that has done four epochs there."""
+        ours = family(node.pid)
+        assert len(alive({pid for _, pid, _ in events(journal)})) <= 2  # CPUs
+        for _, pid, what in events(journal):
+            if what == "epoch 4" and pid in alive(ours):
+                return psutil.Process(pid).ppid(), pid
+        return None
+
+    fakes = [f"fake{i}" for i in range(4)]
+    commands = {n: fake(n, "--epochs", "8", "--sleep", "1") for n in fakes}
+    commands["wrong"] = fake("wrong", "--fail", "2")
+    real = "cifar10_mlp_mnist_5k_n100_hidden8_epochs1_seed0"
+    flags = "--dataset mnist_5k --train-size 100 --hidden 8 --epochs 1 --quiet"
+    commands[real] = ("cifar10_mlp.py", *flags.split())
+    driver = sweep(commands)
+
+    worker, run = wait_for(lambda: running_on(nodes[0]))
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: not alive([run]), seconds=5)  # it took its run with it
+
+    worker, run = wait_for(lambda: running_on(nodes[1]))
+    seen.update(family(nodes[1].pid))
+    below = psutil.Process(nodes[1].pid).children(recursive=True)
+    (raylet,) = [p for p in below if "raylet/raylet" in " ".join(p.cmdline()[:1])]
+    raylet.kill()
+    wait_for(lambda: not alive([worker, run]), seconds=15)
+
+    code = driver.wait(120)
+    said = (tmp_path / "driver.log").read_text()
+    assert code == 0 and "failed: wrong\n" in said, said
+    assert "wrong: FAILED, exit code 2: the cause of it" in said
+    for name in [*fakes, real]:
+        paths = records.paths(name, tmp_path / "results", tmp_path / "saved_models")
+        record = record_of(name)
+        assert record["name"] == name and record["git"] == records.git_state()
+        assert paths.csv.read_text().count("\n") == record["epochs"] + 1
+        assert paths.model.exists() and not paths.checkpoint.exists()
+    # Two were killed after their fourth epoch, of which one may not have come home.
+    resumed = [record_of(name)["resumed_at"] for name in fakes]
+    assert sorted(map(len, resumed)) == [0, 0, 1, 1]
+    assert min(filter(None, resumed))[0] >= 3
+    told = (tmp_path / f"results/.logs/{real}.log").read_text()
+    assert "working_dir_files" in told and str(ROOT) not in told  # the code it was sent
+    for name in fakes:  # nothing more after its record
+        assert [what for _, what in named(name)].index("record") == len(named(name)) - 1
+    assert [what for _, what in named("wrong")] == ["start"]  # no second try
+    assert sum(what == "start" for _, _, what in events(journal)) == 4 + 2 + 1
+
+    # The driver dies: its runs with it, and the next one goes on where they were.
+    last = {"last": fake("last", "--epochs", "8", "--sleep", "1")}
+    driver = sweep(last)
+    run = wait_for(lambda: [pid for pid, what in named("last") if what == "epoch 4"])
+    driver.kill()
+    driver.wait()
+    wait_for(lambda: not alive(run), seconds=15)
+    assert sweep(last).wait(60) == 0
+    assert record_of("last")["resumed_at"][0] >= 3
+    assert not alive({pid for _, pid, _ in events(journal)})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.2:1", "nowhere"])
+def test_no_cluster_there(address, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with pytest.raises(cli.MendableError, match=f"nothing answers at {address}"):
+        cluster.run([], address, cpus=1, gpus=0)

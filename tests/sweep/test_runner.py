@@ -1,0 +1,188 @@
+"""Many processes at a time: what they get, what they leave, and how they end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from processes import alive, events, wait_for
+
+from common import records
+from common.sweep import runner
+
+ROOT = Path(__file__).resolve().parents[2]
+FAKE = str(ROOT / "tests" / "fake_run.py")
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Makes the job of a fake run."""
+
+    def make(name, *flags, script=FAKE):
+        words = (script, name, *flags, "--journal", str(tmp_path / "journal"))
+        return runner.Job(name, words, tmp_path / "results", tmp_path / "models", 3)
+
+    return make
+
+
+def test_all_runs_leave_their_records(job, capsys):
+    jobs = [job(name, "--epochs", "3") for name in "abcde"]
+    assert runner.local(jobs, workers=2) == []
+    for one in jobs:
+        assert records.read(one.paths.json)["epochs"] == 3
+        assert one.log.read_text().splitlines()[-1] == "some words"
+    said = capsys.readouterr().err
+
+    assert all(f"{name}: done in" in said for name in "abcde")
+
+
+def test_a_failed_run_is_named_and_the_rest_go_on(job, tmp_path, capsys):
+    empty = tmp_path / "empty.py"
+    empty.write_text("print('nothing to do')")
+    jobs = [job("a", "--fail", "3"), job("b", script=str(empty)), job("c")]
+    assert runner.local(jobs, workers=1) == jobs[:2]
+    assert jobs[2].paths.json.exists()
+    said = capsys.readouterr().err
+    assert f"a: FAILED, exit code 3: the cause of it\n  all it said: {jobs[0].log}" in (
+        said
+    )
+    assert "b: FAILED, exit code 0, but no record: nothing to do" in said
+
+
+def test_a_run_that_is_run_elsewhere_says_so(job):
+    one = job("a")
+    one.log.parent.mkdir(parents=True)
+    one.log.write_text(
+        "$ python fake_run.py a\nfake_run.py: of an earlier start\n"
+        "$ python fake_run.py a\nEpoch 7\nfake_run.py: another process\nEpoch 8\n"
+    )
+    assert runner.why_failed(1, one) == "exit code 1: fake_run.py: another process"
+    with one.log.open("a") as log:
+        log.write("$ python fake_run.py a\nValueError: a defect\n")
+    assert runner.why_failed(1, one) == "exit code 1: ValueError: a defect"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux")
+def test_the_cores_are_divided(job):
+    ours = os.sched_getaffinity(0)
+    jobs = [job(name) for name in "ab"]
+    runner.local(jobs, workers=2)
+    got = [records.read(one.paths.json)["cores"] for one in jobs]
+    half = max(1, len(ours) // 2)
+    assert got == [half, max(half, len(ours) - half)]
+    assert os.sched_getaffinity(0) == ours
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5, 8])
+def test_shares_are_disjoint_unless_there_are_too_few(workers, monkeypatch):
+    monkeypatch.setattr(runner.machine, "cores", lambda: [2, 3, 4, 5, 9])
+    monkeypatch.setattr(runner, "gpus", lambda: ["0", "1"])
+    shares = [runner._share(worker, workers) for worker in range(workers)]
+    cores = [core for share, _ in shares for core in share]
+    assert set(cores) == {2, 3, 4, 5, 9} and all(share for share, _ in shares)
+    assert len(cores) == max(5, workers)
+    expected = [str(i % 2) for i in range(workers)] if workers > 1 else ["0,1"]
+    assert [gpu for _, gpu in shares] == expected
+
+
+def test_only_visible_gpus(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert runner.gpus() == ["3", "5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert runner.gpus() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux")
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
+def test_runs_end_with_their_parent(kind, tmp_path):
+    journal = tmp_path / "journal"
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from common import runner\n"
+        "name, *words = sys.argv[1:]\n"
+        "job = runner.Job(name, tuple(words), Path('results'), Path('models'), 100)\n"
+        "runner.local([job], 1)\n"
+    )
+    flags = ["--epochs", "1000", "--sleep", "0.05", "--journal", str(journal)]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, "long", FAKE, "long", *flags],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: len(events(journal)) > 3)
+    pid = events(journal)[0][1]
+    assert alive([pid])
+    os.kill(parent.pid, kind)
+    parent.wait(20)
+    wait_for(lambda: not alive([pid]), seconds=2)
+    told = events(journal)[-1][2] == "interrupted"
+    assert told == (kind == signal.SIGINT)
+    assert (tmp_path / "models/.checkpoints/long.npz").exists()
+
+
+# What is told.
+
+
+def test_time_left(job, capsys, monkeypatch):
+    jobs = [job("a")._replace(epochs=10), job("b")._replace(epochs=10), job("c")]
+    progress = runner.Progress(jobs, workers=2)
+    progress.begin(jobs[0])
+    progress.begin(jobs[1])
+    jobs[0].paths.csv.parent.mkdir()
+    records.write_csv(
+        jobs[0].paths.csv, [{"epoch": i, "seconds": s} for i, s in ((1, 20), (2, 30))]
+    )
+    assert runner._so_far(jobs[0], progress.begun[jobs[0]] - 1) == (2, 25.0)
+    progress.begun[jobs[0]] -= 1
+    capsys.readouterr()
+    progress.show()
+    assert capsys.readouterr().err == ""  # a line a minute is enough for a log
+    progress.shown -= 60
+    progress.show()
+    # 8 epochs of 25 s; the two others are taken to be alike.
+    assert capsys.readouterr().err.splitlines() == [
+        "  a: epoch 2 of 10, about 3 min left",
+        "  b: starting",
+        "0 of 3 runs done, about 5 min left",
+    ]
+
+
+def test_nothing_is_said_of_the_time_when_nothing_is_known(job, capsys):
+    progress = runner.Progress([job("a")], workers=1)
+    progress.begin(job("a"))
+    progress.shown -= 60
+    progress.show()
+    assert capsys.readouterr().err.splitlines()[-1] == "0 of 1 runs done"
+
+
+def test_an_earlier_csv_is_not_progress(job):
+    one = job("a")
+    one.paths.csv.parent.mkdir()
+    records.write_csv(one.paths.csv, [{"epoch": 1, "seconds": 1}])
+    assert runner._so_far(one, time.time() + 10) == (0, 0)
+
+
+def test_lines_are_redrawn_in_place_on_a_terminal(job, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "20")
+    progress = runner.Progress([job("a" * 50)], workers=1)
+    progress.begin(progress.left[0])
+    for _ in range(2):
+        progress.shown -= 1
+        progress.show()
+    first, second = capsys.readouterr().err.split("\x1b[2F\x1b[J")
+    assert first == second
+    assert first.splitlines() == ["  " + "a" * 17, "0 of 1 runs done"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (99, "99 s"), (120, "2 min"), (5400, "90 min"), (12600, "3.5 h")],
+)
+def test_duration(seconds, words):
+    assert runner.duration(seconds) == words
