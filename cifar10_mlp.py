@@ -10,14 +10,14 @@ epoch), results/NAME.json and saved_models/NAME.h5. Type it again to continue an
 interrupted run.
 """
 
-from common import cli, corruptions, datasets, pipelines, training
+from common import cli, corruptions, datasets, pipelines, training, verdicts
 from common.models.mlp import mlp
 from common.regime import parse
 
 
 def main(argv=None):
     regime, options = parse(__doc__, __file__, argv, lr=0.01, epochs=100, hidden=(512,))
-    if record := training.finished(options):
+    if record := verdicts.finished(options):
         return record
     data = datasets.load(
         regime.dataset, regime.train_size, regime.data_seed, options.data_dir

@@ -11,7 +11,7 @@ Writes results/NAME.csv (a line an epoch), results/NAME.json and saved_models/NA
 Type it again to continue an interrupted run.
 """
 
-from common import cli, corruptions, datasets, pipelines, training
+from common import cli, corruptions, datasets, pipelines, training, verdicts
 from common.models.wide_resnet import wide_resnet
 from common.regime import parse
 
@@ -20,7 +20,7 @@ def main(argv=None):
     regime, options = parse(
         __doc__, __file__, argv, lr=0.1, epochs=50, depth=28, width=1
     )
-    if record := training.finished(options):
+    if record := verdicts.finished(options):
         return record
     data = datasets.load(
         regime.dataset, regime.train_size, regime.data_seed, options.data_dir

@@ -17,7 +17,7 @@ Writes results/NAME.csv (a line an epoch), results/NAME.json and saved_models/NA
 Type it again (on every host) to continue an interrupted run.
 """
 
-from common import cli, corruptions, training
+from common import cli, corruptions, training, verdicts
 from common.engine import devices
 from common.image_files import imagenet, streaming
 from common.models.inception_v3 import inception_v3
@@ -36,7 +36,7 @@ def main(argv=None):
         batch_size=256,
         epochs=100,
     )
-    if options.process == (0, 1) and (record := training.finished(options)):
+    if options.process == (0, 1) and (record := verdicts.finished(options)):
         return record
     devices.start(options, regime.batch_size)
     data = imagenet.load(

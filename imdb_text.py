@@ -11,7 +11,7 @@ results/NAME.csv (a line an epoch), results/NAME.json (where `images_per_second`
 reviews) and saved_models/NAME.h5. Type it again to continue an interrupted run.
 """
 
-from common import cli, corruptions, pipelines, reviews, training
+from common import cli, corruptions, pipelines, reviews, training, verdicts
 from common.models import text
 from common.regime import parse
 
@@ -31,7 +31,7 @@ def main(argv=None):
         epochs=30,
         precision="float32",
     )
-    if record := training.finished(options):
+    if record := verdicts.finished(options):
         return record
     data = reviews.load(
         regime.dataset, regime.train_size, regime.data_seed, options.data_dir
