@@ -151,7 +151,8 @@ def test_an_accuracy_is_not_shown_above_what_was_reached(accuracy, shown):
 
 
 @pytest.mark.parametrize(
-    "seconds, shown", [(41.2, "41 s"), (720, "12 min"), (12_600, "3.5 h")]
+    "seconds, shown",
+    [(0.4, "0 s"), (99, "99 s"), (120, "2 min"), (5400, "90 min"), (12600, "3.5 h")],
 )
 def test_durations_are_read_as_people_say_them(seconds, shown):
     assert verdicts.duration(seconds) == shown
