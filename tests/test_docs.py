@@ -371,6 +371,9 @@ def of_curvature():
         yield f"({times_larger(run, column, 'accuracy', 128):.{digits}f}) |"
         yield f"| {times_larger(run, column, 'loss'):.1f} times"
         yield f"times ({times_larger(run, column, 'loss', 128):.1f}) |"
+        for labels in ("true", "random"):
+            fall = (replicas(run, column, labels, x) for x in ("accuracy", "loss"))
+            assert 700 < next(fall) / next(fall) < 1400, "about a thousand"
     run = "mnist_l2norm_whitened"
     first = [replicas(run, "epochs", x, "accuracy") for x in ("random", "true")]
     yield f"it is {first[0]:.0f} epochs against {first[1]:.0f}, a "
@@ -439,6 +442,37 @@ def test_what_a_page_says_of_records_is_so(page):
     said = " ".join((ROOT / page).read_text().split())
     for fact in FACTS[page]():
         assert fact in said, f"{page} should say: {fact}"
+
+
+# Percentages that are no result of a run: settings, thresholds, and the last words of
+# a run too small to keep.
+NO_RESULT = {
+    "README.md": [
+        "Test accuracy 9.6 % (chance 10 %). First fitted (>= 99 %) at epoch 36"
+    ]
+    + ["reproduces 99.9 % of training labels that carry no information. Test acc"],
+    "docs/choices.md": ["99.9 % of the training labels", "the centre of 87.5 % of"]
+    + ["means 99 % of the training labels"],
+    "docs/curvature.md": ["100 % training accuracy", "at 100 % accuracy"],
+    "docs/flags.md": ["at least 99 % training accuracy"],
+    "docs/text.md": ["fitted to 99.8 % at most"],  # held by tests/test_reviews.py
+}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=name)
+def test_no_percentage_stands_without_a_record(page):
+    text = re.sub(r"<!-- table 1.*?<!-- end -->", "", prose(page), flags=re.DOTALL)
+    text = " ".join(text.split())
+    facts = [*FACTS.get(name(page), tuple)(), *NO_RESULT.get(name(page), ())]
+    covered = {
+        place
+        for fact in facts
+        for found in re.finditer(re.escape(fact), text)
+        for place in range(*found.span())
+    }
+    for found in re.finditer(r"\d[\d.]* %", text):
+        around = text[max(0, found.start() - 40) : found.end() + 20]
+        assert found.start() in covered, f"{name(page)}: {around}"
 
 
 # Docstrings: the table of results of every training script.
