@@ -111,6 +111,38 @@ def test_the_citation_names_the_paper_that_readme_names():
     assert f"{', '.join(names[:-1])} and {names[-1]}" in said
 
 
+# Flags and columns.
+
+
+def test_the_flags_of_the_training_scripts_are_explained(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")  # no flag is broken at its hyphen
+    pages = ("flags", "text", "imagenet")
+    told = " ".join((ROOT / f"docs/{page}.md").read_text() for page in pages)
+    told = {flag.replace("--no-batch", "--batch") for flag in flags_in(told)}
+    known = set()
+    for script in (*SCRIPTS, "imagenet_inception_v3.py"):
+        with pytest.raises(SystemExit, match="0"):
+            artefacts.parse(f"{script} --help")
+        known |= flags_in(capsys.readouterr().out)
+    assert known - {"--help", "--no-batch-norm"} <= told
+    table = flags_in((ROOT / "docs/flags.md").read_text())
+    assert table - {"--help"} <= known
+
+
+def flags_in(text):
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+
+
+def test_the_columns_of_a_run_are_explained():
+    table = (ROOT / "docs/flags.md").read_text().split("| column |")[1].split("\n\n")[0]
+    told = set(re.findall(r"`(\w+)`", re.sub(r"\|[^|]*\|$", "", table, flags=re.M)))
+    found = set()
+    for path in RESULTS.glob("*.json"):
+        if "regime" in record(path.stem):
+            found |= set(lines(path.stem)[0])
+    assert told == found
+
+
 # Code.
 
 
