@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+import yaml
 
 from common import records
 from common.report import tables
@@ -100,7 +101,6 @@ def test_records_named_in_the_log_exist():
 
 
 def test_the_citation_names_the_paper_that_readme_names():
-    yaml = pytest.importorskip("yaml")
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert cited["cff-version"] == "1.2.0"
     assert {"message", "title", "authors", "license"} <= set(cited)
