@@ -5,6 +5,14 @@
   python cifar10_wide_resnet.py --random-labels                 # pure noise
   python cifar10_wide_resnet.py --depth 16 --width 4 --random-crop --wd 5e-4
 
+Results, accuracy after the last epoch (1 seed; AMD EPYC, 1 core, bfloat16):
+
+                                     train %  test %  fitted at epoch  minutes
+  --train-size 5000                   100.00   56.59               22        9
+  --train-size 5000 --random-labels   100.00    9.50               25       10
+
+On all 50,000 images there is no record yet.
+
 Not a network of Zhang et al. (2017), but one that later studies of their experiment
 use (Zagoruyko & Komodakis 2016). Dropout is between the two convolutions of a block.
 Writes results/NAME.csv (a line an epoch), results/NAME.json and saved_models/NAME.h5.

@@ -8,8 +8,9 @@ r"""Inception v3 on ImageNet, or on any folder of images: true and random labels
   python imagenet_inception_v3.py --data-dir DIR --dataset flowers   # your own images
   python imagenet_inception_v3.py --data-dir DIR --distribute        # all devices
 
-Zhang et al. (2017), Table 2. DIR holds train/CLASS/*.JPEG and val/CLASS/*.JPEG, or
-TFRecords. Several hosts (the first is A), and folders that all of them see:
+Zhang et al. (2017), Table 2; there is no record of it yet. DIR holds
+train/CLASS/*.JPEG and val/CLASS/*.JPEG, or TFRecords. Several hosts (the first is A),
+and folders that all of them see:
 
   KERAS_BACKEND=jax python imagenet_inception_v3.py --distribute A:6380 --process 0/2
 
