@@ -12,7 +12,7 @@ from statistics import mean
 import pytest
 import yaml
 
-from common import records
+from common import verdicts
 from common.report import tables
 from common.sweep import artefacts
 
@@ -223,8 +223,8 @@ def decay_gains():
 
 def of_readme():
     mlp, noisy = "cifar10_mlp_labels1", "cifar10_alexnet_labels1_wd0.0005_seed0"
-    yield records.verdict(record(f"{mlp}_seed0"))
-    yield records.verdict(record(noisy))
+    yield verdicts.verdict(record(f"{mlp}_seed0"))
+    yield verdicts.verdict(record(noisy))
     minutes = [record(f"{mlp}_seed{i}")["seconds"] / 60 for i in range(3)]
     yield f"{span(minutes)} min on one core"
     yield f"{clock(record(noisy)['seconds'])} on one core"
