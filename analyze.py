@@ -30,6 +30,7 @@ from tqdm import tqdm
 from common import cli, corruptions, datasets, models, records
 from common.analysis import hessian, norms
 from common.engine import backend
+from common.models.losses import cross_entropy
 from common.pipelines import SIZE, Feed, prepare
 from common.regime import Regime
 from common.report.style import BLUE, ORANGE, STYLE, save_png
@@ -192,7 +193,7 @@ def analyze(path, arguments):
         ("test", feed.x_test, feed.y_test),
     ):
         logits = model.predict(x, batch_size=500, verbose=0)
-        losses = hessian.cross_entropy(y, keras.ops.cast(logits, "float64"))
+        losses = cross_entropy(y, keras.ops.cast(logits, "float64"))
         row[f"{split}_loss"] = float(keras.ops.mean(losses))
         row[f"{split}_accuracy"] = float((logits.argmax(1) == y).mean())
         row[f"{split}_error"] = 1 - row[f"{split}_accuracy"]
