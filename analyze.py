@@ -137,14 +137,7 @@ def examples(path, regime, inputs, shape, data_dir):
     Raises:
         MendableError: If images cannot be brought into that shape.
     """
-    data = datasets.load(regime.dataset, regime.train_size, regime.data_seed, data_dir)
-    data = corruptions.corrupt(
-        data,
-        regime.label_corruption,
-        regime.label_noise,
-        regime.pixels,
-        regime.data_seed,
-    )
+    data = corruptions.corrupt(datasets.load(regime, data_dir), regime)
     side, _, channels = data.x_train.shape[1:]
     for size in (SIZE, side):
         shapes = [(size, size, channels), (size * size * channels,)]
@@ -161,7 +154,7 @@ def examples(path, regime, inputs, shape, data_dir):
         def _prepared(self, images):
             return prepare(images, inputs, size).reshape(len(images), *shape)
 
-    return Shaped(data, 128, hold_out=bool(regime.early_stopping))
+    return Shaped(data, regime)
 
 
 def analyze(path, arguments):

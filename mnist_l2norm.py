@@ -123,7 +123,7 @@ def main(argv=None):
 
 def run(args, paths, done):
     """Trains the sizes not `done`; returns the CSV's rows and the record's fields."""
-    data = datasets.load(args.dataset, data_dir=args.data_dir)
+    data = datasets.named(args.dataset, data_dir=args.data_dir)
     if args.sizes[-1] > len(data.y_train):
         raise cli.UsageError(
             f"{args.sizes[-1]} images asked for: {args.dataset} has "
