@@ -5,19 +5,26 @@
   python cifar10_inception.py --random-labels                   # row 5: pure noise
   python cifar10_inception.py --random-labels --no-batch-norm   # row 8
 
+Results, accuracy after the last epoch (1 seed; AMD EPYC, 2 cores, bfloat16):
+
+              train %  test %  fitted at epoch  minutes
+  (no flags)   100.00   86.25               11      156
+
+With random labels there is no record yet.
+
 Zhang et al. (2017), Table 1, rows 1-8. Writes results/NAME.csv (a line an
 epoch), results/NAME.json and saved_models/NAME.h5. Type it again to continue an
 interrupted run.
 """
 
-from common import cli, corruptions, datasets, pipelines, training
+from common import cli, corruptions, datasets, pipelines, training, verdicts
 from common.models.inception import small_inception
 from common.regime import parse
 
 
 def main(argv=None):
     regime, options = parse(__doc__, __file__, argv, lr=0.1, epochs=50, batch_norm=True)
-    if record := training.finished(options):
+    if record := verdicts.finished(options):
         return record
     data = corruptions.corrupt(datasets.load(regime, options.data_dir), regime)
     feed = pipelines.Feed(data, regime)

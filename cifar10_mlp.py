@@ -5,19 +5,27 @@
   python cifar10_mlp.py --random-labels                     # row 19: pure noise
   python cifar10_mlp.py --hidden 512 512 512 --wd 1e-4      # row 14
 
+Results, accuracy after the last epoch (mean of 3 seeds; AMD EPYC, 1 core, bfloat16):
+
+                                        train %  test %  fitted at epoch  minutes
+  (no flags)                              99.98   50.87            24-25     4-16
+  --random-labels                         99.27    9.77            67-70      4-5
+  --hidden 512 512 512                   100.00   53.59               14     6-16
+  --hidden 512 512 512 --random-labels   100.00    9.95            21-22        6
+
 Zhang et al. (2017), Table 1, rows 14-19. Writes results/NAME.csv (a line an
 epoch), results/NAME.json and saved_models/NAME.h5. Type it again to continue an
 interrupted run.
 """
 
-from common import cli, corruptions, datasets, pipelines, training
+from common import cli, corruptions, datasets, pipelines, training, verdicts
 from common.models.mlp import mlp
 from common.regime import parse
 
 
 def main(argv=None):
     regime, options = parse(__doc__, __file__, argv, lr=0.01, epochs=100, hidden=(512,))
-    if record := training.finished(options):
+    if record := verdicts.finished(options):
         return record
     data = corruptions.corrupt(datasets.load(regime, options.data_dir), regime)
     feed = pipelines.Feed(data, regime)

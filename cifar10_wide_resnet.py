@@ -5,13 +5,21 @@
   python cifar10_wide_resnet.py --random-labels                 # pure noise
   python cifar10_wide_resnet.py --depth 16 --width 4 --random-crop --wd 5e-4
 
+Results, accuracy after the last epoch (1 seed; AMD EPYC, 1 core, bfloat16):
+
+                                     train %  test %  fitted at epoch  minutes
+  --train-size 5000                   100.00   56.59               22        9
+  --train-size 5000 --random-labels   100.00    9.50               25       10
+
+On all 50,000 images there is no record yet.
+
 Not a network of Zhang et al. (2017), but one that later studies of their experiment
 use (Zagoruyko & Komodakis 2016). Dropout is between the two convolutions of a block.
 Writes results/NAME.csv (a line an epoch), results/NAME.json and saved_models/NAME.h5.
 Type it again to continue an interrupted run.
 """
 
-from common import cli, corruptions, datasets, pipelines, training
+from common import cli, corruptions, datasets, pipelines, training, verdicts
 from common.models.wide_resnet import wide_resnet
 from common.regime import parse
 
@@ -20,7 +28,7 @@ def main(argv=None):
     regime, options = parse(
         __doc__, __file__, argv, lr=0.1, epochs=50, depth=28, width=1
     )
-    if record := training.finished(options):
+    if record := verdicts.finished(options):
         return record
     data = corruptions.corrupt(datasets.load(regime, options.data_dir), regime)
     feed = pipelines.Feed(data, regime)

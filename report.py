@@ -16,7 +16,7 @@ import shlex
 from pathlib import Path
 
 from common import cli, datasets, reviews
-from common.report import page, paper_figures, tables
+from common.report import front, page, paper_figures, tables
 from common.sweep import artefacts
 
 ROOT = Path(__file__).resolve().parent
@@ -205,7 +205,7 @@ def readme(sections, absent):
 
 
 def refresh_readme(text, path):
-    """Puts Table 1 between README's markers."""
+    """Puts Table 1 in short between README's markers."""
     start, end = "<!-- table 1, by report.py -->\n", "\n<!-- end -->"
     text = text.replace("](cifar10", "](results/cifar10")
     pattern = re.escape(start) + ".*?" + re.escape(end)
@@ -295,7 +295,7 @@ def main(argv=None):
     (results / "report.html").write_text(page.render(results, sections, absent, runs))
     rows = [section.rows for section in sections if section.name == "table_1"]
     if rows and results.resolve() == ROOT / "results":
-        refresh_readme(table_1(*rows), ROOT / "README.md")
+        refresh_readme(front.short_table_1(*rows), ROOT / "README.md")
     print(f"Wrote {results / 'report.html'}, {results / 'README.md'} and figures/")
 
 

@@ -21,7 +21,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import cli, datasets, records, reviews
+from common import cli, datasets, records, reviews, verdicts
 from common.engine import machine
 from common.regime import number
 from common.sweep import artefacts, cluster, runner
@@ -180,7 +180,7 @@ def _list(names, args):
         jobs = jobs_of([name], args, rates)
         left = [job for job in jobs if not job.paths.json.exists()]
         known = [job.seconds for job in left if job.seconds is not None]
-        time = f"about {runner.duration(sum(known))}" if known else "unknown"
+        time = f"about {verdicts.duration(sum(known))}" if known else "unknown"
         if known and len(known) < len(left):
             time += f"; unknown for {len(left) - len(known)} of {len(left)}"
         time = time if left else ""

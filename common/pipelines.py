@@ -18,7 +18,8 @@ except ImportError:  # KERAS_BACKEND=jax on a machine without TensorFlow
 
 SIZE = 28  # the paper's crop of the 32 x 32 image
 HELD_OUT = 0.1  # of the training set, for early stopping
-_ORDER, _SPLIT, _WORDS = 301, 302, 303  # streams of randomness, apart from all others
+# RNG streams, apart from all others.
+_ORDER, _SPLIT, _WORDS, _MEASURED = 301, 302, 303, 304
 _LARGEST_FULL_BATCH_STEP = 1024  # examples at once in full-batch descent
 
 
@@ -55,13 +56,18 @@ def plan(num_examples, augment, seed, epoch):
     return {"order": order, **augmentations.draw(augment, num_examples, seed, epoch)}
 
 
+def measuring_order(num_examples):
+    """Returns the permutation in which training examples are measured: always one."""
+    return np.random.default_rng([0, 0, _MEASURED]).permutation(num_examples)
+
+
 @runtime_checkable
 class AnyFeed(Protocol):
     """What a run asks of its feed: `Feed`, `TextFeed` or `streaming.Feed`.
 
     A feed is made of `(data, regime)`. One that is `in_memory` also has the arrays that
-    the network is measured on: `x_train`, `x_test`, and `x_held_out` with its
-    `y_held_out`. One that is not has `splits` and `evaluation(split)` in their place,
+    the network is measured on, `x_train`, `x_test`, `x_held_out` with its `y_held_out`,
+    and `measuring_order`. One that is not has `splits` and `evaluation` in their place,
     and `explain(error)`, which names the file behind one of its `errors`.
     """
 
@@ -112,6 +118,7 @@ class _Feed:
         self.y_held_out = data.y_train[held_out] if hold_out else None
         self.x_test, self.y_test = self._prepared(data.x_test), data.y_test
         num_examples = len(kept)
+        self.measuring_order = measuring_order(num_examples)
         full = regime.batch_size == "full"
         self.batch_size = _part_of(num_examples) if full else regime.batch_size
         self.steps_per_epoch = math.ceil(num_examples / self.batch_size)

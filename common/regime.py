@@ -75,6 +75,7 @@ class Options(NamedTuple):
     overwrite: bool = False
     save_init: bool = False
     checkpoint_every: int = 1
+    measure: str = "sample"  # or "all": the training examples, after every epoch
     tensorboard: str | None = None
     quiet: bool = False
     distribute: str | None = None  # "local", or the chief's HOST:PORT
@@ -405,6 +406,11 @@ def _parser(doc, script, defaults):
     switch("--overwrite", help="run again though the record is complete")
     switch("--save-init", help="also save the untrained model as NAME_init.h5")
     add("--checkpoint-every", "epochs between checkpoints", type=integer, metavar="N")
+    text = (
+        "training examples measured after each epoch: a fixed sample (more where 99 %% "
+        "or --stop-at may be reached, all in the end), or all of them"
+    )
+    add("--measure", text, choices=("sample", "all"))
     text = "write TensorBoard logs (pip install tensorboard)"
     add("--tensorboard", text, "off", metavar="DIR")
     switch("--quiet", help="no progress bar, only the verdict")

@@ -10,7 +10,7 @@ from imagenet_run import small
 from jpegs import write_folder
 
 import imagenet_inception_v3
-from common import cli, models, records
+from common import cli, models, records, verdicts
 from common.engine import devices
 from common.image_files import decoding
 from common.models.inception_v3 import inception_v3
@@ -88,7 +88,7 @@ def test_random_labels_are_memorized(run, tmp_path):
     flags = "--epochs 60 --no-batch-norm --lr 0.005 --lr-decay 1 --stop-at 0.99"
     record, _ = run(f"{flags} --random-labels --train-size 24", tmp_path)
     assert record["final"]["train_accuracy"] >= 0.99
-    assert records.verdict(record).startswith("Memorized")
+    assert verdicts.verdict(record).startswith("Memorized")
     assert 0.5 < record["realized_label_noise"] < 1
 
 

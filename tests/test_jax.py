@@ -39,7 +39,8 @@ import sys
 import keras
 import cifar10_mlp
 import imdb_text
-from common import cli, training
+from common import cli
+from common.engine.history import History
 
 def run(folder, *flags):
     flags = [*flags, "--results-dir", folder, "--models-dir", folder, "--quiet"]
@@ -54,11 +55,11 @@ def interrupt(self, epoch, logs=None):
         raise KeyboardInterrupt
     begin(self, epoch, logs)
 
-begin, training._History.on_epoch_begin = training._History.on_epoch_begin, interrupt
+begin, History.on_epoch_begin = History.on_epoch_begin, interrupt
 try:
     run("cut", *noisy)
 except cli.Interrupted:
-    training._History.on_epoch_begin = begin
+    History.on_epoch_begin = begin
     run("cut", *noisy)
 for model in ("cnn", "transformer"):
     flags = f"{sys.argv[3]} --model {model} --results-dir text --models-dir text"

@@ -44,6 +44,7 @@ TEXTS = [
     path
     for path in (
         ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
         ROOT / "CONTRIBUTING.md",
         ROOT / "Makefile",
         ROOT / "results/README.md",

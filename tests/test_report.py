@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import report
 from common import cli
-from common.report import charts, paper_figures, style, tables
+from common.report import charts, front, paper_figures, style, tables
 from common.report.tables import Stat
 from common.sweep import artefacts
 
@@ -77,7 +77,7 @@ def test_readme_and_results_show_the_records(redrawn, tmp_path):
     assert (redrawn / "README.md").read_text() == committed
     readme = tmp_path / "README.md"
     shutil.copy(ROOT / "README.md", readme)
-    report.refresh_readme(report.table_1(table_1(redrawn).values()), readme)
+    report.refresh_readme(front.short_table_1(table_1(redrawn).values()), readme)
     assert readme.read_text() == (ROOT / "README.md").read_text()
 
 

@@ -14,6 +14,7 @@ import pytest
 import cifar10_mlp
 from common import cli, datasets, models, pipelines, records, training
 from common.engine import backend
+from common.engine.history import History
 from common.regime import Options, Regime, parse
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +49,7 @@ def interrupt_at(monkeypatch, execution):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        training._History, "on_train_batch_end", on_train_batch_end, raising=False
+        History, "on_train_batch_end", on_train_batch_end, raising=False
     )
 
 

@@ -134,7 +134,7 @@ def test_real_imdb():
     assert data.x_train.max() == datasets.FACTS["imdb"].vocabulary - 1
     counts = np.bincount(data.x_train[data.x_train > 1])[2:]
     assert (np.argsort(-counts, kind="stable")[:3] == [0, 1, 2]).all()  # the, and, a
-    # README names these: each is one whose random label is another's with chance 1/2.
+    # docs/text.md names these: the random label of each is another's with chance 1/2.
     assert len(data.x_train) - len(np.unique(data.x_train, axis=0)) == 104
     # The reviews in file order, by another reading of the same file.
     file = sorted((HOME / "aclImdb/test/pos").iterdir())[7]

@@ -17,7 +17,8 @@ import cifar10_alexnet
 import cifar10_inception
 import cifar10_mlp
 import cifar10_wide_resnet
-from common import cli, datasets, models, records, training
+from common import cli, datasets, models, records, training, verdicts
+from common.engine.history import History
 from common.sources import archives
 from common.sweep import artefacts
 
@@ -81,14 +82,21 @@ def test_the_papers_settings_are_the_defaults(script, lr, epochs):
 def trained(tmp_path_factory):
     """{script: (record, paths, what its network in memory said of test images)}"""
     path, said, runs = tmp_path_factory.mktemp("trained"), [], {}
-    final_weights = training._History.final_weights
+    run, feeds = training.run, []
+
+    def noting(build, feed, regime, options):
+        feeds.append(feed)
+        return run(build, feed, regime, options)
+
+    final_weights = History.final_weights
 
     def spy(history):
-        said.append(history.built.predict_on_batch(history.feed.x_test[:50]))
+        said.append(history.built.predict_on_batch(feeds[-1].x_test[:50]))
         return final_weights(history)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._History, "final_weights", spy)
+        patch.setattr(History, "final_weights", spy)
+        patch.setattr(training, "run", noting)
         for name, script in SCRIPTS.items():
             flags = "--dataset synthetic --train-size 200 --epochs 1 --quiet "
             flags += "--precision float32"
@@ -137,7 +145,7 @@ def test_a_complete_run_is_not_run_again(trained, monkeypatch, capsys):
     assert again == records.read(paths.json)
     out = capsys.readouterr().out
     assert "is complete; --overwrite runs it again" in out
-    assert records.verdict(record) in out and str(paths.model) in out
+    assert verdicts.verdict(record) in out and str(paths.model) in out
     assert [path.stat().st_mtime_ns for path in paths[:3]] == before
     # A fresh clone has records and no models.
     hidden = paths.model.with_suffix(".hidden")

@@ -203,7 +203,7 @@ def test_accuracy_on_kept_and_flipped_labels(noisy_run, digits):
 def test_csv_header_with_corrupted_labels(noisy_run):
     header = noisy_run.paths.csv.read_text().splitlines()[0]
     corruption = "kept_accuracy,flipped_accuracy,flipped_true_accuracy"
-    assert header == f"{HEADER},{corruption},seconds"
+    assert header == f"{HEADER},{corruption},measured,seconds"
     assert column(noisy_run.rows, "epoch").tolist() == [1, 2, 3]
 
 
@@ -275,7 +275,7 @@ def test_saving_the_untrained_model_changes_no_number(tmp_path):
 
 def test_csv_header_without_corruption(tmp_path):
     run = train(tmp_path, "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1")
-    assert run.paths.csv.read_text().splitlines()[0] == f"{HEADER},seconds"
+    assert run.paths.csv.read_text().splitlines()[0] == f"{HEADER},measured,seconds"
 
 
 def test_dropout_acts_in_training_and_not_in_evaluation(tmp_path):

@@ -7,7 +7,7 @@ import sys
 import keras
 
 from common.cli import MendableError, UsageError
-from common.sweep import runner
+from common.engine import machine
 
 try:
     import tensorflow as tf
@@ -115,7 +115,7 @@ def _watch(options):
     child = subprocess.Popen(
         [sys.executable, *sys.orig_argv[1:]],
         env=os.environ | {_WATCHED: "1"},
-        preexec_fn=runner.die_with_parent(),
+        preexec_fn=machine.die_with_parent(),
     )
     code = None
     while code is None:

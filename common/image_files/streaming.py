@@ -112,14 +112,19 @@ class Feed:
         first = first_epoch * self.steps_per_epoch
         return self._stream("train", self._training_rows, first, self.regime.augment)
 
-    def evaluation(self, split):
+    def evaluation(self, split, examples=None):
         """Returns `(batches, steps)` that hold every example of a split once.
+
+        Or, of the training set, the first `examples` in a fixed random order.
 
         The batches are `(images, labels, weights)`, the labels of an example the given
         and the true one; the last batch is filled up with examples of weight 0.
         """
-        rows = functools.partial(self._evaluation_rows, split)
-        steps = math.ceil(len(self._places[split]) / self.regime.batch_size)
+        places = self._places[split]
+        if examples:
+            places = places[pipelines.measuring_order(len(places))[:examples]]
+        rows = functools.partial(self._evaluation_rows, split, places)
+        steps = math.ceil(len(places) / self.regime.batch_size)
         return self._stream(split, rows), steps
 
     def input_statistics(self):
@@ -167,8 +172,7 @@ class Feed:
         self._recent.extend(self.data.x_train[places])
         return places, np.ones(len(index), np.float32), parameters
 
-    def _evaluation_rows(self, split, step):
-        places = self._places[split]
+    def _evaluation_rows(self, split, places, step):
         index = self._part(int(step))
         weights = (index < len(places)).astype(np.float32)
         index = np.minimum(index, len(places) - 1)

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from common import records
+from common import verdicts
 from common.report import charts, style, tables
 from common.report.paper_figures import COLOURS
 from common.sweep import artefacts
@@ -503,7 +503,7 @@ def _run(run, results):
     command = shlex.join(["python", f"{run.record['script']}.py", *run.record["argv"]])
     return (
         f'<details id="run-{run.name}"><summary>{run.name}</summary>'
-        f"<p>{escape(records.verdict(run.record))}</p>"
+        f"<p>{escape(verdicts.verdict(run.record))}</p>"
         f'<div class="figures small">{charts.draw(run, "loss")}'
         f"{charts.draw(run, 'accuracy')}</div>"
         f"<p><code>{escape(command)}</code> · {_files(run.name, results)}</p>"
