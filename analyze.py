@@ -30,6 +30,7 @@ from tqdm import tqdm
 from common import cli, corruptions, datasets, models, records
 from common.analysis import hessian, norms
 from common.engine import backend
+from common.models.losses import cross_entropy
 from common.pipelines import SIZE, Feed, prepare
 from common.regime import Regime
 from common.report.style import BLUE, ORANGE, STYLE, save_png
@@ -136,14 +137,7 @@ def examples(path, regime, inputs, shape, data_dir):
     Raises:
         MendableError: If images cannot be brought into that shape.
     """
-    data = datasets.load(regime.dataset, regime.train_size, regime.data_seed, data_dir)
-    data = corruptions.corrupt(
-        data,
-        regime.label_corruption,
-        regime.label_noise,
-        regime.pixels,
-        regime.data_seed,
-    )
+    data = corruptions.corrupt(datasets.load(regime, data_dir), regime)
     side, _, channels = data.x_train.shape[1:]
     for size in (SIZE, side):
         shapes = [(size, size, channels), (size * size * channels,)]
@@ -160,7 +154,7 @@ def examples(path, regime, inputs, shape, data_dir):
         def _prepared(self, images):
             return prepare(images, inputs, size).reshape(len(images), *shape)
 
-    return Shaped(data, 128, hold_out=bool(regime.early_stopping))
+    return Shaped(data, regime)
 
 
 def analyze(path, arguments):
@@ -192,7 +186,7 @@ def analyze(path, arguments):
         ("test", feed.x_test, feed.y_test),
     ):
         logits = model.predict(x, batch_size=500, verbose=0)
-        losses = hessian.cross_entropy(y, keras.ops.cast(logits, "float64"))
+        losses = cross_entropy(y, keras.ops.cast(logits, "float64"))
         row[f"{split}_loss"] = float(keras.ops.mean(losses))
         row[f"{split}_accuracy"] = float((logits.argmax(1) == y).mean())
         row[f"{split}_error"] = 1 - row[f"{split}_accuracy"]

@@ -30,19 +30,8 @@ def main(argv=None):
     )
     if record := verdicts.finished(options):
         return record
-    data = datasets.load(
-        regime.dataset, regime.train_size, regime.data_seed, options.data_dir
-    )
-    data = corruptions.corrupt(
-        data,
-        regime.label_corruption,
-        regime.label_noise,
-        regime.pixels,
-        regime.data_seed,
-    )
-    feed = pipelines.Feed(
-        data, regime.batch_size, regime.augment, regime.seed, regime.early_stopping
-    )
+    data = corruptions.corrupt(datasets.load(regime, options.data_dir), regime)
+    feed = pipelines.Feed(data, regime)
 
     def build():
         return wide_resnet(

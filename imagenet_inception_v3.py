@@ -40,12 +40,7 @@ def main(argv=None):
     if options.process == (0, 1) and (record := verdicts.finished(options)):
         return record
     devices.start(options, regime.batch_size)
-    data = imagenet.load(
-        regime.dataset, regime.train_size, regime.data_seed, options.data_dir
-    )
-    data = corruptions.corrupt(
-        data, regime.label_corruption, regime.label_noise, seed=regime.data_seed
-    )
+    data = corruptions.corrupt(imagenet.load(regime, options.data_dir), regime)
     feed = streaming.Feed(data, regime, options.process)
 
     def build():

@@ -23,7 +23,15 @@ results/NAME.csv (a line an epoch), results/NAME.json (where `images_per_second`
 reviews) and saved_models/NAME.h5. Type it again to continue an interrupted run.
 """
 
-from common import cli, corruptions, pipelines, reviews, training, verdicts
+from common import (
+    cli,
+    corruptions,
+    datasets,
+    pipelines,
+    reviews,
+    training,
+    verdicts,
+)
 from common.models import text
 from common.regime import parse
 
@@ -45,26 +53,14 @@ def main(argv=None):
     )
     if record := verdicts.finished(options):
         return record
-    data = reviews.load(
-        regime.dataset, regime.train_size, regime.data_seed, options.data_dir
-    )
-    data = corruptions.corrupt(
-        data, regime.label_corruption, regime.label_noise, seed=regime.data_seed
-    )
-    data = corruptions.corrupt_words(data, regime.words, regime.data_seed)
-    feed = pipelines.TextFeed(
-        data,
-        regime.batch_size,
-        regime.word_dropout,
-        regime.seed,
-        regime.early_stopping,
-    )
+    data = corruptions.corrupt(reviews.load(regime, options.data_dir), regime)
+    feed = pipelines.TextFeed(data, regime)
 
     def build():
         return getattr(text, regime.model)(
             feed.input_shape,
             feed.num_classes,
-            reviews.VOCABULARY[regime.dataset],
+            datasets.FACTS[regime.dataset].vocabulary,
             regime.wd,
             regime.dropout,
         )

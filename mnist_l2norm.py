@@ -31,9 +31,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from common import cli, corruptions, datasets, pipelines, regime, resumable, training
+from common import cli, corruptions, datasets, pipelines, regime, resumable
 from common.engine import backend
 from common.engine import replicas as loop
+from common.models import save
 from common.models.mlp import mlp
 from common.report.style import INKS, STYLE, save_png
 
@@ -122,7 +123,7 @@ def main(argv=None):
 
 def run(args, paths, done):
     """Trains the sizes not `done`; returns the CSV's rows and the record's fields."""
-    data = datasets.load(args.dataset, data_dir=args.data_dir)
+    data = datasets.named(args.dataset, data_dir=args.data_dir)
     if args.sizes[-1] > len(data.y_train):
         raise cli.UsageError(
             f"{args.sizes[-1]} images asked for: {args.dataset} has "
@@ -136,7 +137,7 @@ def run(args, paths, done):
             saved = {}
             for ending, (weights, settings) in models.items():
                 path = paths.model.with_name(f"{paths.model.stem}_{ending}.h5")
-                training.save(build, weights, path)
+                save(build, weights, path)
                 saved[path.stem] = settings
             done[str(size)] = {"rows": rows, "seconds": seconds, "models": saved}
     rows = [row for size in args.sizes for row in done[str(size)]["rows"]]

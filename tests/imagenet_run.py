@@ -33,7 +33,7 @@ def small(input_shape, num_classes, weight_decay=0.0, dropout=0.0, batch_norm=Tr
     x = keras.layers.Flatten()(keras.layers.ReLU()(x))
     if dropout:
         x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(inputs, logits(x, num_classes, weight_decay))
+    return keras.Model(inputs, logits(num_classes, weight_decay)(x))
 
 
 def tell(history, logs=None):

@@ -58,7 +58,7 @@ def test_a_softmax_is_taken_off():
     plain = keras.Model(inputs, keras.layers.Dense(10, name="last")(x))
     soft = keras.Model(inputs, keras.layers.Dense(10, "softmax", name="last")(x))
     soft.set_weights(plain.get_weights())
-    data = datasets.load("mnist_5k", 20)
+    data = datasets.named("mnist_5k", 20)
     x, y = pipelines.prepare(data.x_train), data.y_train
     opened, notes = models.logits_of(soft)
     assert notes == ["softmax output taken off"]
@@ -108,7 +108,7 @@ def test_models_inside_a_model_are_measured_as_their_layers(end, tmp_path):
     )
     shown = "softmax" if end == "layer" else end
     assert f"{shown} output taken off" in notes and len(notes) == 2
-    data = datasets.load("mnist_5k", 20)
+    data = datasets.named("mnist_5k", 20)
     x, y = pipelines.prepare(data.x_train), data.y_train
     for measure in (
         lambda model: norms.margins(model, x, y),
@@ -263,7 +263,7 @@ def test_a_network_made_elsewhere(shape, dataset, inputs, tmp_path):
     model.save(path)
     flags = f"--dataset {dataset} --inputs {inputs} --examples 10 --quiet"
     row = analyze.main([str(path), *flags.split(), "--results-dir", str(tmp_path)])
-    data = datasets.load(dataset)
+    data = datasets.named(dataset)
     x = pipelines.whiten(data.x_test) if inputs == "whitened" else data.x_test / 255
     kernel, bias = model.get_weights()
     guess = (x.reshape(len(x), -1) @ kernel + bias).argmax(1)

@@ -119,7 +119,7 @@ def test_jax_trains_as_by_hand_with_a_new_order_each_epoch(runs):
         weights = models.load(paths.model).get_weights()
 
     Run.paths = paths
-    data = datasets.load("mnist_5k", 100)
+    data = datasets.named("mnist_5k", 100)
     rates = [0.05, 0.05 * 0.95, 0.05 * 0.95**2]
     batches = list(plan_batches(100, 40, 3))
     assert not np.array_equal(batches[0][0], batches[1][0])
@@ -139,14 +139,14 @@ def test_jax_resumes_bit_for_bit(runs):
 
 def test_a_model_trained_with_jax_says_the_same_here(runs):
     record, paths = runs["whole"]
-    data = datasets.load("synthetic")
+    data = datasets.named("synthetic")
     logits = models.load(paths.model).predict(pipelines.prepare(data.x_test), verbose=0)
     accuracy = (logits.argmax(1) == data.y_test).mean()
     assert accuracy == pytest.approx(record["final"]["val_accuracy"], abs=0.002)
 
 
 def test_text_models_trained_with_jax_say_the_same_here(runs):
-    data = reviews.load("synthetic_text")
+    data = reviews.named("synthetic_text")
     found = sorted(runs["text"].glob("*.json"))
     assert len(found) == 2
     for path in found:

@@ -20,7 +20,7 @@ SEEDS = np.array([0, 0, 1, 1])  # true and random labels of each
 @pytest.fixture(scope="module")
 def problem():
     """(initial, x, y) of four small networks, with a replica axis."""
-    data = datasets.load("mnist_5k", N)
+    data = datasets.named("mnist_5k", N)
     x = pipelines.prepare(data.x_train)[:, ::2, ::2]
     initial, y = [], []
     for i, seed in enumerate(SEEDS):
@@ -249,7 +249,7 @@ def test_record_models_and_figures(finished):
     squares = [float((k.astype(float) ** 2).sum()) for k in kernels]
     assert row.l2_norm == pytest.approx(np.sqrt(sum(squares)), rel=1e-6)
     assert row.product_of_norms == pytest.approx(np.prod(squares), rel=1e-6)
-    test = datasets.load("mnist_5k")
+    test = datasets.named("mnist_5k")
     said = model.predict_on_batch(test.x_test.astype(float) / 255).argmax(1)
     assert row.test_accuracy == pytest.approx((said == test.y_test).mean(), abs=0.002)
     figures = sorted(p.name for p in (path / "figures").iterdir())

@@ -231,9 +231,9 @@ def test_text_is_four_models_under_eight_conditions(capsys, tmp_path):
 @pytest.mark.parametrize("dataset", [*datasets.NAMES, *reviews.NAMES])
 def test_sizes_for_the_estimates(dataset):
     if dataset in ("mnist_5k", "synthetic"):
-        assert reproduce.TRAIN_SIZES[dataset] == len(datasets.load(dataset).y_train)
+        assert reproduce.TRAIN_SIZES[dataset] == len(datasets.named(dataset).y_train)
     if dataset == "synthetic_text":
-        assert reproduce.TRAIN_SIZES[dataset] == len(reviews.SYNTHETIC_TRAIN)
+        assert reproduce.TRAIN_SIZES[dataset] == datasets.FACTS[dataset].train
     assert dataset in reproduce.TRAIN_SIZES
 
 

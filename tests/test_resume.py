@@ -174,8 +174,8 @@ def test_the_best_epoch_is_resumed(tmp_path, monkeypatch):
 
 
 def test_moving_statistics_are_resumed(tmp_path, monkeypatch):
-    feed = pipelines.Feed(datasets.load("mnist_5k", 60), 20, ("flip",))
-    regime = Regime(epochs=4, precision="float32")
+    regime = Regime(epochs=4, precision="float32", batch_size=20, augment=("flip",))
+    feed = pipelines.Feed(datasets.named("mnist_5k", 60), regime)
 
     def build():
         inputs = x = keras.Input(feed.input_shape)

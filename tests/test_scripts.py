@@ -19,6 +19,7 @@ import cifar10_mlp
 import cifar10_wide_resnet
 from common import cli, datasets, models, records, training, verdicts
 from common.engine.history import History
+from common.sources import archives
 from common.sweep import artefacts
 
 ROOT = Path(__file__).parents[1]
@@ -121,7 +122,7 @@ def test_saved_models_say_the_same_in_a_fresh_process(trained, tmp_path):
         "import sys\n"
         "import numpy as np\n"
         "from common import datasets, models, pipelines\n"
-        "images = pipelines.prepare(datasets.load('synthetic').x_test[:50])\n"
+        "images = pipelines.prepare(datasets.named('synthetic').x_test[:50])\n"
         "np.savez(sys.argv[1],\n"
         "    *[models.load(path).predict_on_batch(images) for path in sys.argv[2:]])\n"
     )
@@ -251,7 +252,7 @@ def _batches():
     content = {b"data": np.zeros((20, 3072), np.uint8), b"labels": [0, 1] * 10}
     return {
         f"cifar-10-batches-py/{name}": pickle.dumps(content, protocol=2)
-        for name in datasets.SOURCES["cifar10"].files
+        for name in datasets.FACTS["cifar10"].source.files
     }
 
 
@@ -280,7 +281,7 @@ def test_malicious_pickle(fails, cache, tmp_path, monkeypatch):
         (cache / name).write_bytes(content)
     code, line = fails()  # stopped by its checksum
     assert code == 1 and "data_batch_1 is damaged" in line
-    monkeypatch.setattr(datasets, "verified", lambda path, *_: path.read_bytes())
+    monkeypatch.setattr(archives, "verified", lambda path, *_: path.read_bytes())
     code, line = fails()  # and, had it the right one, when it is read
     assert code == 1 and "refused" in line
     assert not (tmp_path / "attacked").exists()

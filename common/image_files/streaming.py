@@ -54,13 +54,9 @@ class Feed:
         regime: `regime.Regime`.
         share: `(i, n)`: this process feeds part i (from 0) of the n of every batch.
 
-    Attributes:
-        y_train, y_train_true: Labels of the examples trained on.
-        y_test: Labels of the test set.
-        splits: What the fixed model is measured on: train, val, and held_out with
+    Attributes: those of `pipelines.AnyFeed`, and
+        splits: What the network is measured on: train, val, and held_out with
             `early_stopping`.
-        steps_per_epoch: Batches in an epoch.
-        steps_at_once, accumulate: As in `pipelines.Feed`.
 
     Raises:
         UsageError: If the settings do not go with images in files, or a batch has
@@ -154,7 +150,7 @@ class Feed:
     # What a batch is made of: places of its images, weights, what was drawn for them.
 
     def _part(self, step):
-        """Numbers of this process's examples of a batch, counted through an epoch."""
+        """Epoch-wide indices of this process's share of a batch."""
         process, processes = self.share
         size = self.regime.batch_size // processes
         return step * self.regime.batch_size + process * size + np.arange(size)
@@ -267,7 +263,7 @@ class _Batches(keras.utils.PyDataset):
     an endless `PyDataset` is lost.
     """
 
-    num_batches = None  # endless: else Keras asks for the first epoch's every epoch
+    num_batches = None  # without end, see `pipelines`
 
     def __init__(self, rows, example, first):
         super().__init__()

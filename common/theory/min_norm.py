@@ -22,7 +22,7 @@ def load(args):
     """Loads and corrupts; with --held-out, other training images are the test set."""
     size = args.train_size
     if args.held_out:
-        whole = datasets.load(args.dataset, data_dir=args.data_dir)
+        whole = datasets.named(args.dataset, data_dir=args.data_dir)
         size = size or len(whole.y_train) - args.held_out
         if not 0 < size <= len(whole.y_train) - args.held_out:
             raise UsageError(
@@ -35,10 +35,15 @@ def load(args):
         data = whole._replace(x_train=x[kept], y_train=y[kept], y_train_true=y[kept])
         data = data._replace(x_test=x[other], y_test=y[other])
     else:
-        data = datasets.load(args.dataset, size, args.data_seed, args.data_dir)
-    return corruptions.corrupt(
-        data, args.label_corruption, args.label_noise, seed=args.data_seed
+        data = datasets.named(args.dataset, size, args.data_seed, args.data_dir)
+    y_train = corruptions.corrupt_labels(
+        data.y_train,
+        args.label_corruption,
+        data.num_classes,
+        args.data_seed,
+        args.label_noise,
     )
+    return data._replace(y_train=y_train)
 
 
 def verdict(rows, args, size):
