@@ -18,6 +18,8 @@ LIGHT = [
     "common.corruptions",
     "common.datasets",
     "common.report.charts",
+    "common.report.levels",
+    "common.report.names",
     "common.report.paper_figures",
     "common.image_files.imagenet",
     "common.engine.machine",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from common import records
 from common.report import charts, style, tables
-from common.report.paper_figures import COLOURS
+from common.report.names import MODELS
 from common.sweep import artefacts
 
 # Colours of a figure -> those of the page, which differ in light and dark.
@@ -17,11 +17,11 @@ _REPLACED = {
     "#000000": "currentColor",
     "#ffffff": "var(--paper)",
     "black": "currentColor",
-    COLOURS["AlexNet"].lower(): "var(--alexnet)",
-    COLOURS["MLP 1x512"].lower(): "var(--mlp1)",
-    COLOURS["MLP 3x512"].lower(): "var(--mlp3)",
-    COLOURS["Inception"].lower(): "var(--inception)",
-    COLOURS["Inception without BatchNorm"].lower(): "var(--nobn)",
+    MODELS["AlexNet"].colour.lower(): "var(--alexnet)",
+    MODELS["MLP 1x512"].colour.lower(): "var(--mlp1)",
+    MODELS["MLP 3x512"].colour.lower(): "var(--mlp3)",
+    MODELS["Inception"].colour.lower(): "var(--inception)",
+    MODELS["Inception without BatchNorm"].colour.lower(): "var(--nobn)",
 }
 _CLASSES = {"did not fit": "unfit", "not yet run": "none"}  # others: the verdict
 _TERMS = {
