@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from common.report import levels, names, tables
+from common.report import kernel_figures, levels, names, tables
 from common.report.style import (
     BLUE,
     GREY,
@@ -16,7 +16,6 @@ from common.report.style import (
     STYLE,
     YELLOW,
     Sketch,
-    plain_log,
 )
 
 # One look a condition, the same in every panel.
@@ -507,74 +506,6 @@ def _dumbbell(sketch, axis, at, row, label):
             sketch.value(axis, paper.value, at + 0.3, text + f"({paper.certainty})")
 
 
-_FEATURES = {  # of min_norm.py: marker and words
-    "raw": ("o", "pixels"),
-    "gabor": ("s", "Gabor wavelets"),
-    "random_conv": ("D", "random filters"),
-}
-
-
-def kernels(rows, papers):
-    """Norm against test error, without a ridge and with the most filters."""
-    points = []
-    for row in rows:
-        record = row.runs[0].record
-        lines = [x for x in record["rows"] if not x.get("ridge", 1)]
-        points += [(row.fields["setting"], record, line) for line in lines[-1:]]
-    if not points:
-        return None
-    sketch = Sketch(
-        1,
-        1,
-        size=(6.2, 3.2),
-        caption="Norm of the minimum-norm solution, in the space of the kernel, "
-        "against the test error, without a ridge, with the most filters. Colour: the "
-        "data set; marker: the features; beside it the number of training images.",
-    )
-    axis = sketch.axes[0, 0]
-    sets = list(dict.fromkeys(record["settings"]["dataset"] for _, record, _ in points))
-    inks = dict(zip(sets, INKS, strict=False))
-    for setting, record, line in points:
-        settings = record["settings"]
-        x, y = line["rkhs_norm"], 100 * line["test_error"]
-        mark, _ = _FEATURES[settings["features"]]
-        axis.plot(x, y, mark, color=inks[settings["dataset"]], markersize=5)
-        text = f"{record['train_size']:,}"
-        if p := settings["label_corruption"]:
-            text += ", random labels" if p == 1 else f", p = {p:g}"
-        _beside(axis, x, y, text)
-        sketch.value(axis, x, y, f"{setting}: norm {x:.4g}, test error {y:.2f} %")
-    paper = {(x["setting"], x["metric"]): v for x, v in papers.get("kernels", ())}
-    settings = [s for s, metric in paper if metric == "l2_norm"]
-    for setting in settings:  # the paper's: MNIST, on pixels and on Gabor wavelets
-        x, y = (paper[setting, m].value for m in ("l2_norm", "test_error"))
-        mark, _ = _FEATURES["gabor" if "Gabor" in setting else "raw"]
-        axis.plot(x, y, mark, color=inks.get("mnist", GREY), **HOLLOW)
-        _beside(axis, x, y, "paper")
-        label = f"paper: {setting}"
-        sketch.value(axis, x, y, f"{label}, norm {x:g}, test error {y:g} %")
-    if settings:
-        sketch.caption += " Hollow: the paper's, which does not say which norm it is."
-    axis.set(xlabel="norm of the solution", ylabel="test error (%)")
-    plain_log(axis)
-    axis.margins(x=0.12)
-    used = {record["settings"]["features"] for _, record, _ in points}
-    looks = [("s", inks[name], names.DATA.get(name, name)) for name in sets]
-    looks += [(_FEATURES[f][0], "0.4", _FEATURES[f][1]) for f in _FEATURES if f in used]
-    handles = [
-        matplotlib.lines.Line2D([], [], marker=mark, linestyle="none", color=ink,
-                                markersize=5, label=label)
-        for mark, ink, label in looks
-    ]  # fmt: skip
-    sketch.figure.legend(handles=handles, loc="outside right upper", handlelength=1)
-    return sketch
-
-
-def _beside(axis, x, y, text):
-    axis.annotate(text, (x, y), (4, 3), textcoords="offset points", fontsize=6,
-                  color="0.35")  # fmt: skip
-
-
 def compare(runs, path):
     """Draws the loss and the accuracy of runs, side by side, a colour a run.
 
@@ -643,7 +574,7 @@ FIGURES = {  # artefact -> its figures: file -> function of rows and paper's val
     "implicit": {"implicit": accuracies},
     "other_data": {"other_data": accuracies},
     "text": {"text": accuracies},
-    "kernels": {"kernels_norms": kernels},
+    "kernels": {"kernels_norms": kernel_figures.kernels},
     "demo": {
         "demo_curves": losses,
         "demo_corruption": convergence,

@@ -105,19 +105,45 @@ def head(figure, text):
     figure.suptitle(text, x=0.01, ha="left", weight="bold")
 
 
-def plain_log(axis, which="xy"):
-    """Makes axes logarithmic, with ticks at 1, 2 and 5 in plain numbers.
+def log_scale(axis, which="xy"):
+    """Makes axes logarithmic, with ticks that can be read; to be called after plotting.
 
-    matplotlib's own ticks of a range below a decade are overprinted.
+    matplotlib's own ticks of a range below a decade are overprinted, or there is one;
+    and it sets its powers with a formula parser, slowly.
     """
-    from matplotlib.ticker import LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     for name in which:
         axis.set(**{f"{name}scale": "log"})
         ticks = getattr(axis, f"{name}axis")
-        ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ticks.set_major_formatter("{x:g}")
+        low, high = sorted(getattr(axis, f"get_{name}lim")())
         ticks.set_minor_formatter(NullFormatter())
+        ticks.set_major_formatter(number)
+        if high < 15 * low:
+            ticks.set_major_locator(MaxNLocator(4))
+            ticks.set_minor_locator(NullLocator())
+        elif high < 300 * low:
+            ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        else:
+            ticks.set_major_locator(LogLocator(numticks=9))
+            if low < 1e-4 or high > 2e5:
+                ticks.set_major_formatter(power)
+
+
+def number(value, _=None):
+    """Returns a tick as text: 0.005, 2000; from 10⁵ on and below 10⁻³, 5·10⁻⁶."""
+    if value == 0 or 1e-3 <= value < 1e5:
+        return f"{value:g}"
+    times = value / 10 ** math.floor(math.log10(value))
+    return (f"{times:.3g}·" if times > 1.0001 else "") + power(value / times)
+
+
+def power(value, _=None):
+    """Returns a power of ten, or zero, as text: 10⁻⁶."""
+    if value == 0:
+        return "0"
+    digits = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return "10" + f"{round(math.log10(value))}".translate(digits)
 
 
 def save_png(figure, path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common.report import paper_figures, tables
+from common.report import kernel_figures, paper_figures, tables
 from common.sweep import artefacts
 
 ALEXNET = "cifar10_alexnet.py"
@@ -142,7 +142,7 @@ def test_kernels_are_told_apart_by_colour_marker_and_number():
         solved("cifar10", "raw", 30, 5000),
         solved("mnist", "raw", 40, 10_000, p=1.0),
     ]
-    sketch = paper_figures.kernels(rows, {})
+    sketch = kernel_figures.kernels(rows, {})
     axis = sketch.axes[0, 0]
     looks = [(line.get_color(), line.get_marker()) for line in axis.lines]
     assert looks[0][0] == looks[1][0] == looks[3][0] != looks[2][0]
