@@ -89,5 +89,5 @@ def draw(dataset, data_dir, path):
             line[0].set_ylabel(label, rotation=0, ha="right", va="center")
         for axis, i in zip(axes[0], index, strict=True):
             title = f"{classes[data.y_train[i]]}\nrandom: {classes[random[i]]}"
-            axis.set_title(title, fontsize=7)
+            axis.set_title(title, fontsize=6)
         save_png(figure, path)

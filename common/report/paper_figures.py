@@ -228,10 +228,8 @@ def _against_corruption(sketch, axis, rows, measure, unit):
         measure: Function from a model's rows to dict of p -> `levels.Level`.
         unit: Text behind a value shown on hover.
     """
-    for model, chosen in _by_model(
-        [r for r in rows if levels.level(r) is not None]
-    ).items():
-        values = dict(sorted(measure(chosen).items()))
+    for model, chosen in _by_model(rows).items():
+        values = dict(sorted(measure(_levelled(chosen)).items()))
         if not values:
             continue
         ink = _colour(chosen[0])
@@ -282,14 +280,14 @@ def _papers_points(sketch, axis, rows, measure, unit):
         sketch.caption += " Hollow diamonds: the paper's."
 
 
-def _levels(rows):
-    return {levels.level(row) for row in rows} - {None}
+def _levelled(rows):
+    """The rows whose labels alone are corrupted, or nothing."""
+    return [row for row in rows if levels.level(row) is not None]
 
 
 def relative_time(rows, papers):
     """The epochs to fit against label corruption, relative to p = 0."""
-    levelled = [row for row in rows if levels.level(row) is not None]
-    models = _by_model(levelled).values()
+    models = map(_levelled, _by_model(rows).values())
     if not any(len(levels.relative_by_level(chosen)) > 1 for chosen in models):
         return None
     sketch = Sketch(
@@ -314,7 +312,7 @@ def relative_time(rows, papers):
 
 def errors(rows, papers):
     """The test error against label corruption."""
-    if len(_levels(rows)) < 2:
+    if len(set(map(levels.level, _levelled(rows)))) < 2:
         return None
     sketch = Sketch(
         1,
@@ -339,12 +337,12 @@ def errors(rows, papers):
 
 def convergence(rows, papers):
     """Epochs to fit and generalization error against label corruption."""
-    if len(_levels(rows)) < 2:
+    if len(set(map(levels.level, _levelled(rows)))) < 2:
         return None
     sketch = Sketch(
         1,
         2,
-        size=(6.6, 2.85),
+        size=(6.6, 3),
         caption=f"Left: {_EPOCHS.format(relative='')} Right: the generalization error, "
         "test error less training error.",
         data=_data(rows),
@@ -355,7 +353,8 @@ def convergence(rows, papers):
     _papers_points(sketch, right, rows, lambda train, test: train - test, "points")
     left.set(ylabel="epochs to 99 %", ylim=(0, None))
     right.set(ylabel="test error - training error (points)", ylim=(0, 100))
-    left.legend(loc="upper left")
+    handles = left.get_legend_handles_labels()
+    sketch.figure.legend(*handles, loc="outside lower center", ncols=4)
     return sketch
 
 

@@ -122,7 +122,7 @@ def log_scale(axis, which="xy"):
         if high < 15 * low:
             ticks.set_major_locator(MaxNLocator(4))
             ticks.set_minor_locator(NullLocator())
-        elif high < 300 * low:
+        elif high < 600 * low:
             ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))
         else:
             ticks.set_major_locator(LogLocator(numticks=9))
