@@ -138,6 +138,19 @@ def test_light_modules_import_no_keras(module):
     assert not reachable(module) & HEAVY
 
 
+DRAWING = {"report"}  # it asks what figures there are
+
+
+@pytest.mark.parametrize("script", [p.stem for p in SCRIPTS if p.stem not in DRAWING])
+def test_scripts_draw_last_and_import_matplotlib_then(script):
+    assert "matplotlib" not in reachable(script)
+
+
+@pytest.mark.parametrize("room", ("levels", "names", "style", "tables"))
+def test_what_the_page_needs_of_figures_is_light(room):
+    assert "matplotlib" not in reachable(f"common.report.{room}")
+
+
 def test_light_modules_load_no_keras_when_run():
     modules = ", ".join(m for m in LIGHT if m.startswith("common.") and path_of(m))
     code = f"import sys, {modules}; print(sorted({HEAVY} & set(sys.modules)))"
