@@ -32,6 +32,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from common import cli, corruptions, datasets, pipelines, regime, resumable, training
+from common.analysis.meter import Meter
 from common.engine import backend
 from common.engine import replicas as loop
 from common.models.mlp import mlp
@@ -198,7 +199,7 @@ def one_size(args, size, data, build):
             report,
         )
     seconds = {"training": round(time.perf_counter() - clock, 1)}
-    rows, models, meter = [], {}, loop.Meter(build)
+    rows, models, meter = [], {}, Meter(build)
     test = pipelines.prepare(data.x_test, args.inputs), data.y_test
     everyone = tqdm(range(len(who)), f"n = {size}, measures", disable=args.quiet)
     for i in everyone:

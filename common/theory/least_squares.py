@@ -133,9 +133,7 @@ def hessian_difference(data, *weights):
         data: `datasets.Data`.
         *weights: Two `(d, outputs)` arrays.
     """
-    from common.analysis import (
-        hessian,  # needs TensorFlow, which nothing else here does
-    )
+    from common.analysis import hessian  # needs TensorFlow, as nothing else here does
 
     images = data.x_train.astype(np.float32) / 255
     targets = np.eye(data.num_classes, dtype=np.float32)[data.y_train]
@@ -143,9 +141,9 @@ def hessian_difference(data, *weights):
     for w in weights:
         model = linear_model(images.shape[1:], data.num_classes)
         model.set_weights([w])
-        hessian = hessian.Hessian(model, images, targets, loss=hessian.squared_error)
+        operator = hessian.Hessian(model, images, targets, loss=hessian.squared_error)
         v = np.random.default_rng(0).standard_normal(w.size).astype(np.float32)
-        products.append(np.asarray(hessian @ v))
+        products.append(np.asarray(operator @ v))
     return float(
         np.linalg.norm(products[0] - products[1]) / np.linalg.norm(products[0])
     )
