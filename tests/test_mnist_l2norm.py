@@ -29,7 +29,9 @@ def finished(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mnist_l2norm, "one_size", interrupted)
-        with pytest.raises(cli.Interrupted, match="1 by now.*mnist_l2norm.py --d"):
+        with pytest.raises(
+            cli.Interrupted, match="1 finished part is.*mnist_l2norm.py --d"
+        ):
             mnist_l2norm.main(flags)
         assert not (path / f"{NAME}.json").exists()
         record = mnist_l2norm.main(flags)
