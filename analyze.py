@@ -30,6 +30,7 @@ from tqdm import tqdm
 from common import cli, corruptions, datasets, models, records
 from common.analysis import bounds, hessian, norms, sensitivity, spectrum
 from common.engine import backend
+from common.models.losses import cross_entropy
 from common.pipelines import SIZE, Feed, prepare
 from common.regime import Regime
 from common.report.style import BLUE, ORANGE, STYLE, save_png
@@ -222,7 +223,7 @@ def analyze(path, arguments):
 def _fit(model, x, y, split):
     """Mean loss, accuracy and error on a split, as columns of its name."""
     logits = model.predict(x, batch_size=500, verbose=0)
-    losses = hessian.cross_entropy(y, keras.ops.cast(logits, "float64"))
+    losses = cross_entropy(y, keras.ops.cast(logits, "float64"))
     accuracy = float((logits.argmax(1) == y).mean())
     return {
         f"{split}_loss": float(keras.ops.mean(losses)),

@@ -31,10 +31,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from common import cli, corruptions, datasets, pipelines, regime, resumable, training
+from common import cli, corruptions, datasets, pipelines, regime, resumable
 from common.analysis.meter import Meter
 from common.engine import backend
 from common.engine import replicas as loop
+from common.models import save
 from common.models.mlp import mlp
 from common.report.style import INKS, STYLE, save_png
 
@@ -137,7 +138,7 @@ def run(args, paths, done):
             saved = {}
             for ending, (weights, settings) in models.items():
                 path = paths.model.with_name(f"{paths.model.stem}_{ending}.h5")
-                training.save(build, weights, path)
+                save(build, weights, path)
                 saved[path.stem] = settings
             done[str(size)] = {"rows": rows, "seconds": seconds, "models": saved}
     rows = [row for size in args.sizes for row in done[str(size)]["rows"]]

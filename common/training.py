@@ -8,13 +8,13 @@ import sys
 import time
 import zipfile
 
-import absl.logging
 import keras
 import numpy as np
 
 from common import records
 from common.cli import Interrupted, MendableError
 from common.engine import backend, devices, evaluation
+from common.models import save
 
 _DAMAGE = (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile)
 
@@ -366,31 +366,6 @@ def _optimizer(regime, accumulate):
     if accumulate > 1:
         config["gradient_accumulation_steps"] = accumulate
     return keras.optimizers.get({"class_name": regime.optimizer, "config": config})
-
-
-def save(build, weights, path):
-    """Writes a float32 .h5 without optimizer, whatever the training precision.
-
-    Args:
-        build: Function without arguments that returns the untrained model.
-        weights: List of arrays, as `model.get_weights()` gives them.
-        path: The file, replaced in one step.
-    """
-    policy = keras.config.dtype_policy()
-    devices = keras.distribution.distribution()
-    keras.distribution.set_distribution(None)  # one process alone builds this one
-    keras.config.set_dtype_policy("float32")
-    model = build()
-    keras.config.set_dtype_policy(policy)
-    keras.distribution.set_distribution(devices)
-    model.set_weights(weights)
-    level = absl.logging.get_verbosity()
-    absl.logging.set_verbosity(absl.logging.ERROR)  # ".h5 is legacy": it is our format
-    try:
-        with records.replacing(path) as temporary:
-            model.save(temporary, include_optimizer=False)
-    finally:
-        absl.logging.set_verbosity(level)
 
 
 def _require_tensorboard(options):

@@ -13,33 +13,10 @@ import scipy.sparse.linalg
 from tqdm import tqdm
 
 from common.models import leaves
+from common.models.losses import cross_entropy
 
 if keras.backend.backend() == "tensorflow":  # the scripts refuse the others
     import tensorflow as tf
-
-
-def cross_entropy(labels, logits):
-    """Cross-entropy whose derivatives too keep their relative accuracy near zero.
-
-    The usual form rounds `probability - 1` in float32 to a multiple of 6e-8, which at
-    a loss of 1e-5 shows in the Hessian; this one is softplus of minus the margin over
-    the other classes' log-sum-exp.
-
-    Args:
-        labels: `(n,)` integers.
-        logits: `(n, num_classes)`.
-
-    Returns:
-        `(n,)` losses in nats.
-    """
-    given = tf.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
-    others = tf.reduce_logsumexp(logits - 1e9 * given, axis=-1)
-    return tf.nn.softplus(others - tf.reduce_sum(given * logits, axis=-1))
-
-
-def squared_error(targets, outputs):
-    """Half the squared distance, so that a linear model's Hessian is `x.T @ x / n`."""
-    return 0.5 * tf.reduce_sum((outputs - targets) ** 2, axis=-1)
 
 
 class Hessian(scipy.sparse.linalg.LinearOperator):
@@ -58,8 +35,8 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
             float64), whose outputs are logits.
         x: `(n, ...)` inputs as the model takes them; cast to its dtype.
         y: `(n,)` integer labels, or what `loss` takes.
-        loss: Callable `(y, outputs) -> (n,)` in TensorFlow ops: `cross_entropy`,
-            `squared_error` or another.
+        loss: Callable `(y, outputs) -> (n,)` in TensorFlow or Keras ops:
+            `cross_entropy`, `squared_error` (`models.losses`) or another.
         layer: Name of the one layer whose block of the Hessian is meant; `None`
             for all trainable weights.
         batch_size: Examples per pass; `None` for what takes about a gigabyte.

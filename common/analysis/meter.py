@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from common.analysis import hessian, norms, sensitivity, spectrum
+from common.models.losses import cross_entropy
 
 
 class Meter:
@@ -36,7 +37,7 @@ class Meter:
 
     def _losses(self, x, y):
         logits = keras.ops.cast(self.model.predict_on_batch(x), "float64")
-        loss = hessian.cross_entropy(y, logits).numpy().mean()
+        loss = cross_entropy(y, logits).numpy().mean()
         return {"loss": loss, "accuracy": (logits.numpy().argmax(1) == y).mean()}
 
     def _norms(self, x, y):

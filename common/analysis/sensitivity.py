@@ -8,6 +8,7 @@ import scipy.optimize
 from tqdm import tqdm
 
 from common.analysis import hessian
+from common.models.losses import cross_entropy
 
 if keras.backend.backend() == "tensorflow":  # the scripts refuse the others
     import tensorflow as tf
@@ -126,7 +127,7 @@ def critical_sample_ratio(
     def search(center, point, label, noise):
         with tf.GradientTape() as tape:
             tape.watch(point)
-            loss = hessian.cross_entropy(label, model(point, training=False))
+            loss = cross_entropy(label, model(point, training=False))
         uphill = tf.sign(tape.gradient(loss, point))
         point += radius / 0.3 * (0.25 * uphill + 0.2 * noise)
         point = tf.clip_by_value(point, center - radius, center + radius)

@@ -10,7 +10,7 @@ import time
 import keras
 import numpy as np
 
-from common import cli, corruptions, datasets, models, pipelines, training
+from common import cli, corruptions, datasets, models, pipelines
 from common.models.interpolant import interpolant, units_of_widest
 from common.theory import memorization, rademacher, theorem
 
@@ -63,7 +63,7 @@ class Theorem:
         def build(dtype="float64"):
             return interpolant(self.x.shape[1:], solution, depth, dtype)
 
-        training.save(build, build().get_weights(), self._path(n, depth))
+        models.save(build, build().get_weights(), self._path(n, depth))
         model = models.load(self._path(n, depth))
         error, accuracy = _fit(model, self.x[:n], y, n)
         rough_error, rough_accuracy = _fit(build("float32"), self.x[:n], y, n)

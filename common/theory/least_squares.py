@@ -8,8 +8,9 @@ import numpy as np
 import scipy.linalg
 from tqdm import tqdm
 
-from common import training
+from common import models
 from common.cli import UsageError
+from common.models.losses import squared_error
 from common.theory import features
 
 _START = 503  # stream of randomness, apart from all others
@@ -74,7 +75,7 @@ def save(data, weights, model_path):
     """Saves a linear model as `.h5`."""
     shape = data.x_train.shape[1:]
     build = functools.partial(linear_model, shape, data.num_classes)
-    training.save(build, [weights], model_path)
+    models.save(build, [weights], model_path)
 
 
 def sgd_path(data, seed, quiet, model_path, passes=3000):
@@ -141,7 +142,7 @@ def hessian_difference(data, *weights):
     for w in weights:
         model = linear_model(images.shape[1:], data.num_classes)
         model.set_weights([w])
-        operator = hessian.Hessian(model, images, targets, loss=hessian.squared_error)
+        operator = hessian.Hessian(model, images, targets, loss=squared_error)
         v = np.random.default_rng(0).standard_normal(w.size).astype(np.float32)
         products.append(np.asarray(operator @ v))
     return float(

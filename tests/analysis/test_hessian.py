@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from common.analysis import hessian
+from common.models.losses import cross_entropy, squared_error
 
 
 def dense(units, activation=None):
@@ -82,7 +83,7 @@ def test_least_squares_has_the_hessian_of_the_normal_equations():
     inputs = keras.Input((6,), dtype="float64")
     layer = keras.layers.Dense(1, use_bias=False, dtype="float64")
     model = keras.Model(inputs, layer(inputs))
-    for loss in (hessian.squared_error, lambda y, z: (z - y)[:, 0] ** 2 / 2):
+    for loss in (squared_error, lambda y, z: (z - y)[:, 0] ** 2 / 2):
         operator = hessian.Hessian(model, x, y, loss, batch_size=13)
         np.testing.assert_allclose(operator @ np.eye(6), x.T @ x / 30, atol=1e-14)
 
@@ -121,7 +122,7 @@ def test_cross_entropy_keeps_relative_accuracy():
     )
     logits = tf.Variable(logits, dtype=tf.float32)
     with tf.GradientTape() as tape:
-        losses = hessian.cross_entropy(labels, logits)
+        losses = cross_entropy(labels, logits)
     np.testing.assert_allclose(losses, exact, rtol=1e-6)
     gradient = tape.gradient(losses, logits)[0].numpy()
     np.testing.assert_allclose(gradient[0], -2 * np.exp(-20), rtol=1e-6)
@@ -141,7 +142,7 @@ def test_float32_products_keep_their_accuracy_at_a_loss_near_zero(small):
         second.set_weights([60 * last[0], last[1]])
     logits = nets[0].predict_on_batch(x)
     y = logits.argmax(1)
-    sure = hessian.cross_entropy(y, tf.constant(logits)).numpy() < 1e-4
+    sure = cross_entropy(y, tf.constant(logits)).numpy() < 1e-4
     exact, single = (hessian.Hessian(net, x[sure], y[sure]) for net in nets)
     assert sure.sum() > 5 and exact.loss_and_gradient()[0] < 1e-4
     identity = np.eye(43)

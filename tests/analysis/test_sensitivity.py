@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from common.analysis import hessian, sensitivity
+from common.models.losses import squared_error
 
 
 @pytest.mark.parametrize("misfit", [0.0, 0.7])
@@ -17,7 +18,7 @@ def test_box_sharpness_of_a_quadratic(misfit):
     model = keras.Model(inputs, layer(inputs))
     layer.kernel.assign(weights)
     targets = x @ weights + misfit
-    operator = hessian.Hessian(model, x, targets, hessian.squared_error)
+    operator = hessian.Hessian(model, x, targets, squared_error)
     # A convex function is largest at a corner of the box: try all 16.
     bound = 1e-2 * (np.abs(weights[:, 0]) + 1)
     corners = np.array(np.meshgrid(*[(-1, 1)] * 4)).reshape(4, -1).T * bound
