@@ -78,11 +78,14 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
         self._bar = tqdm(desc="Hessian products", unit="", disable=not progress)
 
     def move(self, x, y):
-        """Takes other examples, and the weights as they are now, tracing nothing anew.
+        """Switches to other examples and the current weights, without retracing.
 
         Args:
-            x: As on construction; another number of examples is fine.
-            y: Likewise.
+            x: As in the constructor, of the same shape but for the number of examples.
+            y: As in the constructor.
+
+        Raises:
+            ValueError: If there are no examples, or not as many labels.
         """
         if not len(x) or len(x) != len(y):
             raise ValueError(
@@ -100,12 +103,15 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
         self._tapes, self.num_products = None, 0
 
     def _compile(self, model, loss):
+        """Compiles the gradient g of a batch's summed loss, and d(g . v) / dw."""
+
         def gradient(x, y):
             with tf.GradientTape() as tape:
                 outputs = model(tf.stop_gradient(x), training=False)
                 value = tf.reduce_sum(loss(y, outputs))
             inner = tape.gradient(value, self._variables, unconnected_gradients="zero")
-            return value, [tf.convert_to_tensor(g) for g in inner]  # embeddings: dense
+            # Dense, also where the gradient of an embedding is sparse.
+            return value, [tf.convert_to_tensor(g) for g in inner]
 
         def flat_gradient(x, y):
             value, inner = gradient(x, y)
@@ -205,7 +211,7 @@ def _flat(tensors):
 
 
 def _activations(model):
-    """Numbers that one example makes on its way through the model."""
+    """Number of activations that the model computes for one example."""
     outputs = [t for leaf in leaves(model) for t in tf.nest.flatten(leaf.output)]
     return sum(int(np.prod([n or 1 for n in t.shape[1:]])) for t in outputs)
 

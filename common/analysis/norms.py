@@ -49,7 +49,7 @@ def layer_norms(model, initial=None, fold=True):
 
     Returns:
         List of dicts: `layer`; `shape`; `operator`, whether `spectral` is that of
-        the true linear map (dense, ungrouped convolutions) rather than of the
+        the layer's linear map (dense, ungrouped convolutions) rather than of the
         kernel reshaped to two axes; `frobenius`; `spectral`; `l1`, the sum of
         absolute values; `group`, the sum over output units of the norm of their
         incoming weights, every position of a convolution counted. With `initial`
@@ -317,7 +317,7 @@ class _PathScale(keras.layers.Layer):
 
 
 def _path_layer(layer, p):
-    """What stands for `layer` when paths are summed: linear, in float64."""
+    """A linear float64 layer that takes the place of `layer` when paths are summed."""
     scale = None
     if isinstance(layer, keras.layers.BatchNormalization):
         scale = np.abs(_scale(layer)) ** p

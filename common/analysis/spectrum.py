@@ -14,7 +14,7 @@ import scipy.stats
 
 class Eigenvalues(NamedTuple):
     values: np.ndarray  # (k,), largest first
-    residuals: np.ndarray  # (k,), norm of H v - value v: some eigenvalue is that near
+    residuals: np.ndarray  # (k,), norm of H v - value v; bounds the value's error
 
 
 def top_eigenvalues(hessian, k=5, tolerance=1e-4, seed=0):
@@ -24,7 +24,7 @@ def top_eigenvalues(hessian, k=5, tolerance=1e-4, seed=0):
 
     Args:
         hessian: Symmetric linear operator, `(p, p)`.
-        k: How many, in `[1, p)`.
+        k: Number of eigenvalues, in `[1, p)`.
         tolerance: Relative accuracy asked of the eigenvalues.
         seed: Integer, of the starting vector.
 
@@ -37,7 +37,7 @@ def top_eigenvalues(hessian, k=5, tolerance=1e-4, seed=0):
         values, vectors = scipy.sparse.linalg.eigsh(
             hessian, k, which="LA", v0=start, tol=tolerance
         )
-    except scipy.sparse.linalg.ArpackError:  # of zeros, as of a layer nothing reads
+    except scipy.sparse.linalg.ArpackError:  # a zero matrix: an unused layer's block
         if hessian.matvec(start).any():
             raise
         return Eigenvalues(np.zeros(k), np.zeros(k))
@@ -50,7 +50,7 @@ def top_eigenvalues(hessian, k=5, tolerance=1e-4, seed=0):
 
 class Trace(NamedTuple):
     value: float
-    standard_error: float  # of the random part; 0 where the sketch caught everything
+    standard_error: float  # of the sampled part; 0 if the sketch spans the matrix
     low: float  # the confidence interval
     high: float
     num_probes: int  # independent samples behind the standard error
@@ -156,7 +156,7 @@ def _lanczos(operator, start, num_steps):
         for _ in range(2):
             image = image - (basis[: step + 1] @ image) @ basis[: step + 1]
         beside.append(float(np.linalg.norm(image)))
-        # Nothing new: the directions found span an invariant subspace.
+        # No new direction: those found span an invariant subspace.
         if beside[-1] <= 10 * np.finfo(operator.dtype).eps * scale:
             break
         vector = image / beside[-1]

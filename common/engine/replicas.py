@@ -47,7 +47,7 @@ def train(
 ):
     """Trains ReLU networks of one architecture side by side.
 
-    Both criteria are of the fixed network after an epoch, over its training set.
+    Both criteria are evaluated on the training set after an epoch, weights frozen.
 
     Args:
         initial: List of `(replicas, ...)` arrays: kernel, bias, kernel, bias ...

@@ -22,8 +22,8 @@ from common.engine import machine
 from common.theory import cholesky, features, kernels, least_squares
 
 FILTER_BLOCK = 128  # filters whose features are in memory at once: 1,024 columns
-FITTED = 1e-6  # relative misfit below which the targets are reproduced
-_SWEEPS = 6  # products with K in float64 that a solution usually takes
+FITTED = 1e-6  # relative misfit below which a solution interpolates
+_SWEEPS = 6  # float64 products with K that a solution usually takes
 
 
 def load(settings, data_dir=None):
