@@ -25,10 +25,10 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
     `hessian @ vector` sums reverse-over-reverse products over batches and divides
     by the number of examples, so the batch size changes memory and speed, never
     the result. The variables are flattened in the order of `trainable_variables`.
-    Small networks without pooling keep the gradient's graph from product to product:
+    Wide networks without pooling keep the gradient's graph from product to product:
     1.4 times faster on MLP 1x512, while AlexNet, whose pooling then loses oneDNN's
-    kernels, is faster recomputed. So the weights must not change while the operator is
-    in use; after they have, call `move`.
+    kernels, is faster recomputed, as are small networks. So the weights must not
+    change while the operator is in use; after they have, call `move`.
 
     Args:
         model: Keras model on the TensorFlow backend, in one dtype (float32 or
@@ -98,8 +98,11 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
             for part in [y[i : i + self._batch_size]]
         ]
         self._num_examples = len(x)
-        # A kept graph holds four copies of all activations.
-        self._keep = len(x) * self._activations <= 100e6 and not self._pooling
+        # A kept graph holds four copies of all activations, and takes a few
+        # milliseconds to go through again: more than it saves where products are small.
+        fits = len(x) * self._activations <= 100e6
+        large = len(x) * self.shape[0] >= 200e6
+        self._keep = fits and large and not self._pooling
         self._tapes, self.num_products = None, 0
 
     def _compile(self, model, loss):
