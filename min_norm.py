@@ -27,7 +27,6 @@ are estimated first. Finished settings are kept; of an unfinished one nothing is
 """
 
 import functools
-import itertools
 import sys
 
 from common import cli, datasets, records, regime, resumable
@@ -144,14 +143,15 @@ def main(argv=None):
 
 def run(args, paths, done):
     """Solves what is not `done`; returns the CSV's rows and the record's fields."""
-    data = min_norm.load(args)
+    data = min_norm.load(args, args.data_dir)
     if args.sgd:
         rows, more = least_squares.sgd_path(data, args.seed, args.quiet, paths.model)
     else:
-        settings = list(itertools.product(args.filters, args.bandwidth, args.ridge))
-        for row in min_norm.path(data, args, settings, done, paths.model):
+        grid = min_norm.grid(args)
+        waiting = [system for system in grid if str(system) not in done]
+        for row in min_norm.path(data, args, waiting, paths.model, args.quiet):
             done[str((row["filters"], row["bandwidth"], row["ridge"]))] = row
-        rows, more = [done[str(setting)] for setting in settings], {}
+        rows, more = [done[str(system)] for system in grid], {}
     return rows, {
         "settings": {k: v for k, v in vars(args).items() if k in SETTINGS},
         "train_size": len(data.y_train),

@@ -30,6 +30,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from common import cli, corruptions, datasets, pipelines, regime, resumable
+from common.analysis.meter import Meter
 from common.engine import backend
 from common.engine import replicas as loop
 from common.models import save
@@ -187,7 +188,7 @@ def one_size(args, size, data, build):
             report,
         )
     seconds = {"training": round(time.perf_counter() - clock, 1)}
-    rows, models, meter = [], {}, loop.Meter(build)
+    rows, models, meter = [], {}, Meter(build)
     test = pipelines.prepare(data.x_test, args.inputs), data.y_test
     everyone = tqdm(range(len(who)), f"n = {size}, measures", disable=args.quiet)
     for i in everyone:

@@ -9,7 +9,7 @@ import analyze
 import cifar10_mlp
 import mnist_l2norm
 from common import cli, datasets, models, pipelines, records
-from common.analysis import hessian, norms
+from common.analysis import hessian, norms, spectrum
 from common.report import model_figures
 from expressivity import main as theory
 
@@ -67,7 +67,7 @@ def test_a_softmax_is_taken_off():
         norms.margins(opened, x, y), norms.margins(plain, x, y), atol=1e-5
     )
     traces = [
-        hessian.trace(hessian.Hessian(model, x, y)).value for model in (opened, plain)
+        spectrum.trace(hessian.Hessian(model, x, y)).value for model in (opened, plain)
     ]
     assert traces[0] == pytest.approx(traces[1], rel=1e-4)
 
@@ -169,7 +169,7 @@ def test_true_and_random_labels_share_a_row_of_the_figure(folder, monkeypatch):
     )
     row = table.iloc[0].to_dict()
     assert row["label_corruption"] == 1
-    density = hessian.SpectralDensity(*[np.arange(1.0, 4.0)] * 5)
+    density = spectrum.SpectralDensity(*[np.arange(1.0, 4.0)] * 5)
     one = analyze.Measured(row, np.ones(5), density, np.arange(9.0), np.arange(9.0))
     names = ("a_labels1_wd0.1_seed0", "a_wd0.1_seed0", "a_labels0.5_wd0.1_seed0")
     names += ("mnist_l2norm_128_true_loss_seed0", "mnist_l2norm_128_random_loss_seed0")

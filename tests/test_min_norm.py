@@ -1,4 +1,4 @@
-"""min_norm.py: its solutions against closed forms, its names, files and refusals."""
+"""min_norm.py: its solutions against other solvers, its names, files, refusals."""
 
 import sys
 
@@ -12,7 +12,7 @@ from common import cli, corruptions, datasets, models, records
 from common.engine import machine
 from common.report import tables
 from common.theory import features, least_squares
-from common.theory import min_norm as interpolation
+from common.theory import min_norm as theory
 
 
 def solve(folder, flags):
@@ -21,64 +21,6 @@ def solve(folder, flags):
     folders = ["--results-dir", str(folder), "--models-dir", str(folder / "models")]
     record = min_norm.main([*flags, *folders])
     return record, pd.read_csv(folder / f"{record['name']}.csv")
-
-
-# The closed forms.
-
-
-@pytest.mark.parametrize("shape", [(30, 70), (70, 30), (40, 40)])
-def test_minimum_norm_is_the_pseudo_inverse(shape):
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal(shape), rng.standard_normal((shape[0], 3))
-    weights, condition = least_squares.minimum_norm(x, y)
-    np.testing.assert_allclose(weights, np.linalg.lstsq(x, y, rcond=None)[0])
-    np.testing.assert_allclose(weights, np.linalg.pinv(x) @ y, atol=1e-8)
-    assert condition == pytest.approx(np.linalg.cond(x))
-    ridge = np.linalg.solve(x.T @ x + 0.5 * np.eye(shape[1]), x.T @ y)
-    weights, condition = least_squares.minimum_norm(x, y, 0.5)
-    np.testing.assert_allclose(weights, ridge)
-    gram = x @ x.T if shape[0] < shape[1] else x.T @ x
-    exact = np.linalg.cond(gram + 0.5 * np.eye(len(gram)))
-    assert condition**2 == pytest.approx(exact)
-
-
-def test_condition_counts_no_zeros():
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((20, 3)) @ rng.standard_normal((3, 8))
-    weights, condition = least_squares.minimum_norm(x, np.ones((20, 1)))
-    values = np.linalg.svd(x, compute_uv=False)
-    assert condition == pytest.approx(values[0] / values[2])
-    np.testing.assert_allclose(weights, np.linalg.pinv(x) @ np.ones((20, 1)))
-
-
-def test_sgd_from_zero_and_from_elsewhere():
-    rng = np.random.default_rng(1)
-    x, y = rng.standard_normal((15, 40)), rng.standard_normal((15, 2))
-    closed = np.linalg.pinv(x) @ y
-    start = rng.standard_normal((40, 2))
-    # What lies outside the span of the data stays where it began.
-    stays = start - np.linalg.pinv(x) @ (x @ start)
-    rate = 1 / (x**2).sum(1).max()
-    for begin, end in ((np.zeros((40, 2)), closed), (start, closed + stays)):
-        *_, w = least_squares.sgd(x, y, begin, 2000, 0, rate)
-        np.testing.assert_allclose(w, end, atol=1e-8)
-    assert np.linalg.norm(stays) > 1
-
-
-def test_the_hessian_is_the_same_at_every_interpolator(data):
-    rng = np.random.default_rng(0)
-    x = features.unit(data.x_train).astype(np.float64)
-    y = np.eye(10)[data.y_train]
-    closed = np.linalg.pinv(x) @ y
-    noise = rng.standard_normal(closed.shape)
-    other = closed + noise - np.linalg.pinv(x) @ (x @ noise)
-    np.testing.assert_allclose(x @ closed, y, atol=1e-8)
-    np.testing.assert_allclose(x @ other, y, atol=1e-8)  # both interpolate
-    assert np.linalg.norm(other - closed) > np.linalg.norm(closed)
-    assert least_squares.hessian_difference(data, closed, other) < 1e-6
-
-
-# The script.
 
 
 def test_ridge_path_against_kernel_ridge(tmp_path):
@@ -191,7 +133,7 @@ def test_held_out_images_are_training_images_not_fitted(tmp_path, monkeypatch):
         "--dataset mnist_5k --train-size 300 --held-out 50 --data-seed 1".split()
     )
     assert name == "min_norm_mnist_5k_n300_heldout50_dataseed1_seed0"
-    whole, data = datasets.named("mnist_5k"), interpolation.load(args)
+    whole, data = datasets.named("mnist_5k"), theory.load(args)
     every = {image.tobytes() for image in whole.x_train}
     kept = {image.tobytes() for image in data.x_train}
     other = {image.tobytes() for image in data.x_test}
@@ -213,14 +155,14 @@ def test_sgd_run(tmp_path, monkeypatch):
     assert "fits as well" in record["verdict"]
     early = table[table.step <= 100].to_dict("records")
     args, _ = min_norm.parse(["--sgd"])
-    assert "has not fitted yet" in interpolation.verdict(early, args, 20)
+    assert "has not fitted yet" in theory.verdict(early, args, 20)
     assert record["hessian_difference"] < 1e-6
     assert (tmp_path / "figures" / f"{record['name']}_step.png").exists()
 
 
 def test_an_interrupted_path_goes_on(tmp_path, monkeypatch):
     flags = "--dataset mnist_5k --train-size 60 --ridge 0 1 2"
-    solved, calls = interpolation._solved, []
+    solved, calls = theory._solved, []
 
     def interrupted(setting, *others):
         calls.append(setting[2])
@@ -228,8 +170,8 @@ def test_an_interrupted_path_goes_on(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return solved(setting, *others)
 
-    monkeypatch.setattr(interpolation, "_solved", interrupted)
-    with pytest.raises(cli.Interrupted, match="parts are kept .1 by now"):
+    monkeypatch.setattr(theory, "_solved", interrupted)
+    with pytest.raises(cli.Interrupted, match="1 finished part is saved"):
         solve(tmp_path, flags)
     assert not list(tmp_path.glob("*.json"))
     record, table = solve(tmp_path, flags)
@@ -259,18 +201,16 @@ def test_too_large_is_refused_with_what_fits(tmp_path, monkeypatch, capsys):
     code, said = ends_with(flags, tmp_path, monkeypatch, capsys)
     assert code == 1 and "4000 images need" in said and "0.9 GB are free" in said
     size = int(said.rsplit("--train-size ", 1)[1].strip(" .\n"))
-    args, _ = min_norm.parse(flags.split())
     data = datasets.named("mnist_5k")
     assert 500 < size < 4000 and size % 100 == 0
-    fits, larger = (interpolation._bytes(data, args, n) for n in (size, size + 100))
+    fits, larger = (theory._bytes(data, "raw", n) for n in (size, size + 100))
     assert fits <= free < larger
 
 
 def test_sixty_thousand_digits_need_less_than_24_gb():
-    args, _ = min_norm.parse([])
     data = datasets.named("mnist_5k")
     data = data._replace(y_test=np.zeros(10_000))
-    assert 7.2e9 < interpolation._bytes(data, args, 60_000) < 16e9
+    assert 7.2e9 < theory._bytes(data, "raw", 60_000) < 16e9
 
 
 def test_names_tell_settings_apart():

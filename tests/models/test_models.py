@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from common import models
-from common.analysis import hessian
+from common.analysis import hessian, sensitivity
 from common.cli import MendableError
 from common.models import text
 from common.models.alexnet import small_alexnet
@@ -577,7 +577,7 @@ def test_curvature_through_fused_batch_normalization():
         products.append(operator @ direction)
     error = np.linalg.norm(products[1] - products[0]) / np.linalg.norm(products[0])
     assert error < 1e-5
-    norms = [hessian.jacobian_norms(network, x) for network in networks]
+    norms = [sensitivity.jacobian_norms(network, x) for network in networks]
     np.testing.assert_allclose(norms[1], norms[0], rtol=1e-4)
 
 
