@@ -19,20 +19,11 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
-import matplotlib
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
-from common import cli, corruptions, datasets, models, records
-from common.analysis import hessian, norms
-from common.engine import backend
-from common.pipelines import SIZE, Feed, prepare
+from common import cli, corruptions, datasets, records
 from common.regime import Regime
-from common.report.style import BLUE, ORANGE, STYLE, save_png
 
 SHOWN = {  # on the terminal, and their headings there; the CSV has all
     "model": "model",
@@ -52,7 +43,7 @@ class Measured(NamedTuple):
 
     row: dict
     eigenvalues: np.ndarray  # the largest, of the Hessian
-    density: hessian.SpectralDensity
+    density: "hessian.SpectralDensity"  # noqa: F821 - imported where it is used
     margins: np.ndarray  # of the training examples, in logits
     normalized_margins: np.ndarray
 
@@ -92,6 +83,7 @@ def parse(argv):
     arguments = parser.parse_args(argv)
     if arguments.examples < 1 or arguments.eigenvalues < 1:
         parser.error("--examples and --eigenvalues must be at least 1.")
+    cli.existing(arguments.data_dir)
     return arguments
 
 
@@ -136,6 +128,8 @@ def examples(path, regime, inputs, shape, data_dir):
     Raises:
         MendableError: If images cannot be brought into that shape.
     """
+    from common.pipelines import SIZE, Feed, prepare
+
     data = datasets.load(regime.dataset, regime.train_size, regime.data_seed, data_dir)
     data = corruptions.corrupt(
         data,
@@ -165,6 +159,11 @@ def examples(path, regime, inputs, shape, data_dir):
 
 def analyze(path, arguments):
     """Measures one model, on what `trained_on` says; returns a `Measured`."""
+    import keras
+
+    from common import models
+    from common.analysis import hessian, norms
+
     try:
         model, notes = models.logits_of(models.load(path))
     except ValueError as error:
@@ -227,6 +226,8 @@ def analyze(path, arguments):
 
 
 def _curvature(operator, arguments, row, prefix):
+    from common.analysis import hessian
+
     spectrum = hessian.top_eigenvalues(operator, arguments.eigenvalues)
     trace = hessian.trace(operator)
     for i, value in enumerate(spectrum.values, 1):
@@ -243,6 +244,12 @@ def draw(measured, path):
 
     Models that differ in nothing but how corrupted their labels were share a row.
     """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    from common.report.style import STYLE, save_png
+
     rows = {}
     for model in measured:
         labels = r"_labels[0-9.]+(?=_)|(?<=\d)_(true|random)(?=_(accuracy|loss)_)"
@@ -273,6 +280,8 @@ def draw(measured, path):
 
 
 def _draw_model(axes, model, place, count):
+    from common.report.style import BLUE, ORANGE
+
     corruption = model.row["label_corruption"]
     color = ORANGE if corruption else BLUE
     label = {0: "true labels", 1: "random labels"}.get(
@@ -295,6 +304,10 @@ def _draw_model(axes, model, place, count):
 
 def main(argv=None):
     arguments = parse(argv)
+    import pandas as pd  # here, as Keras below: a mistyped flag is told at once
+
+    from common.engine import backend
+
     backend.require_tensorflow()
     paths = [path for path in arguments.models if not path.stem.endswith("_init")]
     if not paths:

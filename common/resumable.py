@@ -1,4 +1,4 @@
-"""Scripts that measure part by part: their options, what is kept, what is left.
+"""Scripts that measure part by part: what is kept, what is left.
 
 `mnist_l2norm.py`, `min_norm.py` and `expressivity.py` train or solve many small things
 in one process. A finished part is kept when the script is stopped; the record is
@@ -23,23 +23,13 @@ class Finished(dict):
         super().__setitem__(part, records.read(self.path)[part])
 
 
-def add_options(parser):
-    """Adds the flags that say how a script is run, never what it measures."""
-    add = parser.add_argument_group("how it is run (never in the name)").add_argument
-    add("--results-dir", default="results", metavar="DIR", help="CSV, JSON, figures")
-    add("--models-dir", default="saved_models", metavar="DIR", help=".h5 files")
-    add("--data-dir", metavar="DIR", help="where data sets lie")
-    add("--overwrite", action="store_true", help="run again")
-    add("--quiet", action="store_true", help="only the verdict")
-
-
 def run(script, name, args, measure):
     """Measures what an interrupted run has not, and leaves CSV and JSON.
 
     Args:
         script: The script's name without `.py`.
         name: The run's name; a complete run is not run again.
-        args: The command line, with `argv` and the flags of `add_options`.
+        args: `regime.Options`, or an object with those fields.
         measure: Function of `records.Paths` and `Finished`. It adds each part to the
             latter and returns `(rows, fields)`: the lines of the CSV, and what the
             record says beside where and when, a `verdict` among it.
