@@ -18,16 +18,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
-from common import cli, corruptions, datasets, models, records
-from common.analysis import bounds, hessian, norms, sensitivity, spectrum
-from common.engine import backend
-from common.models.losses import cross_entropy
-from common.pipelines import SIZE, Feed, prepare
+from common import cli, corruptions, datasets, records
 from common.regime import Regime
 
 SHOWN = {  # on the terminal, and their headings there; the CSV has all
@@ -48,7 +42,7 @@ class Measured(NamedTuple):
 
     row: dict
     eigenvalues: np.ndarray  # the largest, of the Hessian
-    density: spectrum.SpectralDensity
+    density: NamedTuple  # `spectrum.SpectralDensity`
     margins: np.ndarray  # of the training examples, in logits
     normalized_margins: np.ndarray
 
@@ -88,6 +82,7 @@ def parse(argv):
     arguments = parser.parse_args(argv)
     if arguments.examples < 1 or arguments.eigenvalues < 1:
         parser.error("--examples and --eigenvalues must be at least 1.")
+    cli.existing(arguments.data_dir)
     return arguments
 
 
@@ -132,6 +127,8 @@ def examples(path, regime, inputs, shape, data_dir):
     Raises:
         MendableError: If images cannot be brought into that shape.
     """
+    from common.pipelines import SIZE, Feed, prepare
+
     data = corruptions.corrupt(datasets.load(regime, data_dir), regime)
     side, _, channels = data.x_train.shape[1:]
     for size in (SIZE, side):
@@ -154,6 +151,9 @@ def examples(path, regime, inputs, shape, data_dir):
 
 def analyze(path, arguments):
     """Measures one model, on what `trained_on` says; returns a `Measured`."""
+    from common import models
+    from common.analysis import bounds, hessian, norms, sensitivity, spectrum
+
     try:
         model, notes = models.logits_of(models.load(path))
     except ValueError as error:
@@ -210,6 +210,10 @@ def analyze(path, arguments):
 
 def _fit(model, x, y, split):
     """Mean loss, accuracy and error on a split, as columns of its name."""
+    import keras
+
+    from common.models.losses import cross_entropy
+
     logits = model.predict(x, batch_size=500, verbose=0)
     losses = cross_entropy(y, keras.ops.cast(logits, "float64"))
     accuracy = float((logits.argmax(1) == y).mean())
@@ -222,6 +226,8 @@ def _fit(model, x, y, split):
 
 def _curvature(operator, arguments, row, prefix):
     """Adds eigenvalues and trace to a row; returns the eigenvalues."""
+    from common.analysis import spectrum
+
     eigenvalues = spectrum.top_eigenvalues(operator, arguments.eigenvalues).values
     trace = spectrum.trace(operator)
     for i, value in enumerate(eigenvalues, 1):
@@ -233,6 +239,10 @@ def _curvature(operator, arguments, row, prefix):
 
 def main(argv=None):
     arguments = parse(argv)
+    import pandas as pd  # here, as Keras below: a mistyped flag is told at once
+
+    from common.engine import backend
+
     backend.require_tensorflow()
     paths = [path for path in arguments.models if not path.stem.endswith("_init")]
     if not paths:

@@ -24,7 +24,7 @@ from common.regime import parse
 
 
 def main(argv=None):
-    regime, options = parse(__doc__, __file__, argv, lr=0.01, epochs=100, hidden=(512,))
+    regime, options = parse(__doc__, __file__, argv)
     if record := verdicts.finished(options):
         return record
     data = corruptions.corrupt(datasets.load(regime, options.data_dir), regime)

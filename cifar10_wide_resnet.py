@@ -25,9 +25,7 @@ from common.regime import parse
 
 
 def main(argv=None):
-    regime, options = parse(
-        __doc__, __file__, argv, lr=0.1, epochs=50, depth=28, width=1
-    )
+    regime, options = parse(__doc__, __file__, argv)
     if record := verdicts.finished(options):
         return record
     data = corruptions.corrupt(datasets.load(regime, options.data_dir), regime)

@@ -26,17 +26,7 @@ from common.regime import parse
 
 
 def main(argv=None):
-    regime, options = parse(
-        __doc__,
-        __file__,
-        argv,
-        dataset="imagenet",
-        image_size=299,
-        batch_norm=True,
-        lr=0.1,
-        batch_size=256,
-        epochs=100,
-    )
+    regime, options = parse(__doc__, __file__, argv)
     if options.process == (0, 1) and (record := verdicts.finished(options)):
         return record
     devices.start(options, regime.batch_size)

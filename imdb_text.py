@@ -37,20 +37,7 @@ from common.regime import parse
 
 
 def main(argv=None):
-    regime, options = parse(
-        __doc__,
-        __file__,
-        argv,
-        dataset="imdb",
-        model="bag",
-        words="true",
-        word_dropout=0.0,
-        optimizer="adam",
-        lr=0.002,
-        momentum=0.0,
-        epochs=30,
-        precision="float32",
-    )
+    regime, options = parse(__doc__, __file__, argv)
     if record := verdicts.finished(options):
         return record
     data = corruptions.corrupt(reviews.load(regime, options.data_dir), regime)

@@ -84,7 +84,7 @@ def test_early_stopping_reports_the_best_epoch(tmp_path):
     ("flags", "reason"),
     [
         ("--dataset cifar10", "'cifar10'. Expected imdb, synthetic_text"),
-        ("--pixels shuffled", "unrecognized arguments: --pixels"),
+        ("--pixels shuffled", "unknown flag --pixels"),
         ("--words random", "invalid choice: 'random'"),
         ("--model mlp", "invalid choice: 'mlp'"),
         ("--dataset synthetic_text --train-size 3000", "2000 training examples"),

@@ -246,7 +246,7 @@ def test_names_tell_settings_apart():
         ("--ridge -1", "expected"),
         ("--features wavelet", "invalid choice"),
         ("--dataset mnist_5k --features random_conv --filters 9", "too few to inter"),
-        ("--rand", "unrecognized arguments"),
+        ("--rand", "unknown flag"),
     ],
 )
 def test_wrong_usage(flags, reason, tmp_path, monkeypatch, capsys):

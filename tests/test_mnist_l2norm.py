@@ -121,7 +121,7 @@ def test_names_tell_settings_apart():
         ("--seeds 0", "at least 1"),
         ("--opt lamb", "invalid choice"),
         ("--label-noise pair", "invalid choice"),
-        ("--rand", "unrecognized arguments"),
+        ("--rand", "unknown flag"),
     ],
 )
 def test_wrong_usage(flags, reason, tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """An interrupted run ends bit for bit as if it had never been interrupted."""
 
+import dataclasses
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import cifar10_mlp
-from common import cli, datasets, models, pipelines, records, training
+from common import cli, datasets, models, pipelines, records, regime, training
 from common.engine import backend
 from common.engine.history import History
 from common.regime import Options, Regime, parse
@@ -32,7 +33,7 @@ def arguments(flags, folder):
 
 def paths_of(flags, folder):
     file = cifar10_mlp.__file__
-    _, options = parse("", file, arguments(flags, folder), hidden=(512,))
+    _, options = parse("", file, arguments(flags, folder))
     return records.paths(options.name, options.results_dir, options.models_dir)
 
 
@@ -313,9 +314,8 @@ def test_other_data_of_the_same_name(folder, monkeypatch):
 
 def test_other_settings_of_the_same_name(folder, monkeypatch):
     # As when a default of the script was edited in between.
-    monkeypatch.setattr(
-        cifar10_mlp, "parse", lambda *args, **more: parse(*args, **more | {"lr": 0.5})
-    )
+    edited = dataclasses.replace(regime.DEFAULTS["cifar10_mlp"], lr=0.5)
+    monkeypatch.setitem(regime.DEFAULTS, "cifar10_mlp", edited)
     with pytest.raises(cli.MendableError, match="other settings.*--no-resume"):
         run(SMALL, folder)
 
