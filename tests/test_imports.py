@@ -31,6 +31,12 @@ LIGHT = [
     "common.sources.download",
     "common.sources.synthetic",
     "common.sweep.runner",
+    "cifar10_alexnet",
+    "cifar10_inception",
+    "cifar10_mlp",
+    "cifar10_wide_resnet",
+    "imagenet_inception_v3",
+    "imdb_text",
     "report",
     "reproduce",
 ]
