@@ -18,8 +18,7 @@ epoch), results/NAME.json and saved_models/NAME.h5. Type it again to continue an
 interrupted run.
 """
 
-from common import cli, corruptions, datasets, pipelines, training, verdicts
-from common.models.mlp import mlp
+from common import cli, corruptions, datasets, verdicts
 from common.regime import parse
 
 
@@ -27,6 +26,10 @@ def main(argv=None):
     regime, options = parse(__doc__, __file__, argv)
     if record := verdicts.finished(options):
         return record
+
+    from common import pipelines, training
+    from common.models.mlp import mlp
+
     data = corruptions.corrupt(datasets.load(regime, options.data_dir), regime)
     feed = pipelines.Feed(data, regime)
 

@@ -19,8 +19,7 @@ Writes results/NAME.csv (a line an epoch), results/NAME.json and saved_models/NA
 Type it again to continue an interrupted run.
 """
 
-from common import cli, corruptions, datasets, pipelines, training, verdicts
-from common.models.wide_resnet import wide_resnet
+from common import cli, corruptions, datasets, verdicts
 from common.regime import parse
 
 
@@ -28,6 +27,10 @@ def main(argv=None):
     regime, options = parse(__doc__, __file__, argv)
     if record := verdicts.finished(options):
         return record
+
+    from common import pipelines, training
+    from common.models.wide_resnet import wide_resnet
+
     data = corruptions.corrupt(datasets.load(regime, options.data_dir), regime)
     feed = pipelines.Feed(data, regime)
 

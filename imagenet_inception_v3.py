@@ -18,10 +18,9 @@ Writes results/NAME.csv (a line an epoch), results/NAME.json and saved_models/NA
 Type it again (on every host) to continue an interrupted run.
 """
 
-from common import cli, corruptions, training, verdicts
+from common import cli, corruptions, verdicts
 from common.engine import devices
-from common.image_files import imagenet, streaming
-from common.models.inception_v3 import inception_v3
+from common.image_files import imagenet
 from common.regime import parse
 
 
@@ -29,6 +28,11 @@ def main(argv=None):
     regime, options = parse(__doc__, __file__, argv)
     if options.process == (0, 1) and (record := verdicts.finished(options)):
         return record
+
+    from common import training
+    from common.image_files import streaming
+    from common.models.inception_v3 import inception_v3
+
     devices.start(options, regime.batch_size)
     data = corruptions.corrupt(imagenet.load(regime, options.data_dir), regime)
     feed = streaming.Feed(data, regime, options.process)

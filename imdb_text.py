@@ -23,16 +23,7 @@ results/NAME.csv (a line an epoch), results/NAME.json (where `images_per_second`
 reviews) and saved_models/NAME.h5. Type it again to continue an interrupted run.
 """
 
-from common import (
-    cli,
-    corruptions,
-    datasets,
-    pipelines,
-    reviews,
-    training,
-    verdicts,
-)
-from common.models import text
+from common import cli, corruptions, datasets, reviews, verdicts
 from common.regime import parse
 
 
@@ -40,6 +31,10 @@ def main(argv=None):
     regime, options = parse(__doc__, __file__, argv)
     if record := verdicts.finished(options):
         return record
+
+    from common import pipelines, training
+    from common.models import text
+
     data = corruptions.corrupt(reviews.load(regime, options.data_dir), regime)
     feed = pipelines.TextFeed(data, regime)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from common import augmentations
 
-# One independent stream of randomness for each purpose.
+# One independent RNG stream for each purpose.
 _WHICH, _CLASS, _PERMUTATION, _PIXELS, _WORDS = range(201, 206)
 
 

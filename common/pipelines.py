@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from common import augmentations
+from common.augmentations import SIZE
 from common.cli import UsageError
 from common.datasets import UNKNOWN
 
@@ -16,7 +17,6 @@ try:
 except ImportError:  # KERAS_BACKEND=jax on a machine without TensorFlow
     tf = None
 
-SIZE = 28  # the paper's crop of the 32 x 32 image
 HELD_OUT = 0.1  # of the training set, for early stopping
 # RNG streams, apart from all others.
 _ORDER, _SPLIT, _WORDS, _MEASURED = 301, 302, 303, 304
@@ -96,7 +96,7 @@ class AnyFeed(Protocol):
 class _Feed:
     """What images and text share; see `Feed` and `TextFeed`.
 
-    A subclass says how raw arrays are `_prepared` for the fixed model, what an epoch's
+    A subclass says how raw arrays are `_prepared` to be measured on, what an epoch's
     plan is (`_drawn`), and how it changes a training batch (`_changed`).
     """
 
@@ -259,7 +259,7 @@ class _Batches(keras.utils.PyDataset):
 
 
 def prepare(images, inputs="whitened", size=SIZE):
-    """Returns the centre crops as the fixed model sees them, float32.
+    """Returns the centre crops as a network is measured on them, float32.
 
     Args:
         images: `(num_images, height, width, channels)`, uint8 or float.

@@ -22,6 +22,7 @@ import imagenet_inception_v3  # noqa: E402
 from common import cli  # noqa: E402
 from common.engine import devices  # noqa: E402
 from common.engine.history import History  # noqa: E402
+from common.models import inception_v3  # noqa: E402
 from common.models.layers import l2, logits  # noqa: E402
 
 
@@ -43,7 +44,7 @@ def tell(history, logs=None):
 
 if __name__ == "__main__":
     History.on_train_end = tell
-    imagenet_inception_v3.inception_v3 = small
+    inception_v3.inception_v3 = small
     flags = " ".join(sys.argv[1:])
     for argv in flags.split(" --then "):
         cli.run(

@@ -29,7 +29,7 @@ def run(images, monkeypatch):
     """Runs the script, with a small network unless told otherwise, in a folder."""
 
     def run(flags, folder, network=small, data=images):
-        monkeypatch.setattr(imagenet_inception_v3, "inception_v3", network)
+        monkeypatch.setattr("common.models.inception_v3.inception_v3", network)
         where = ["--data-dir", data, "--results-dir", folder, "--models-dir", folder]
         record = imagenet_inception_v3.main([*(TINY + flags).split(), *map(str, where)])
         return record, records.paths(record["name"], folder, folder)

@@ -65,7 +65,8 @@ def test_every_flag_reaches_the_text(told):
 
 def test_every_flag_reaches_inception_v3(told, tmp_path, monkeypatch):
     images = write_folder(tmp_path / "images", classes=6)
-    monkeypatch.setattr(imagenet_inception_v3, "inception_v3", lambda *given: given)
+    name = "common.models.inception_v3.inception_v3"
+    monkeypatch.setattr(name, lambda *given: given)
     flags = f"--dataset tiny --data-dir {images} --train-size 24 --image-size 75 "
     flags += "--batch-size 8 --data-seed 5 --label-corruption 0.5 --label-noise pair "
     flags += "--wd 0.02 --dropout 0.3 --no-batch-norm"

@@ -21,7 +21,7 @@ from common.image_files.decoding import tf
 if tf is not None and keras.backend.backend() != "tensorflow":
     tf.config.set_visible_devices([], "GPU")  # they are the other backend's
 
-_BOX = 107  # stream of randomness, beside those of `augmentations`
+_BOX = 107  # RNG stream, beside those of `augmentations`
 _SAMPLE = 1000  # images that a set's mean and variance are taken from
 
 
@@ -43,7 +43,7 @@ def plan(num_examples, augment, seed, epoch):
 
 
 class Feed:
-    """The training batches of every epoch, and those the fixed model is measured on.
+    """The training batches of every epoch, and those the network is measured on.
 
     Images are `(image_size, image_size, 3)` float32 in [-1, 1]: with `crop` a box drawn
     at random, else the centre, squeezed to a square. A training batch is always whole:
@@ -147,7 +147,7 @@ class Feed:
                 )
         return error
 
-    # What a batch is made of: places of its images, weights, what was drawn for them.
+    # Rows: places of a batch's images, their weights, and their random parameters.
 
     def _part(self, step):
         """Epoch-wide indices of this process's share of a batch."""

@@ -14,7 +14,7 @@ from common.cli import MendableError
 
 
 class Source(NamedTuple):
-    """The official files of a data set. Checksums are md5 or sha256, told by length."""
+    """The official files of a data set; checksums are md5 (32 digits) or sha256."""
 
     url: str  # of the archive; of the folder of the files where there is no archive
     checksum: str  # of the archive

@@ -99,7 +99,7 @@ def reviews(indices, seed=0):
 
 
 def _review(label, u):
-    """The words of a review, made of numbers in [0, 1): one row a clause, and one."""
+    """Words of a review from uniform numbers `u`: a row a clause, and a last one."""
     negations, opinions, neutral = 2, 6, 206  # the first word of each kind
     count = 7 + 2 * int(3 * u[-1, 0])
     against = int((count // 3 + 1) * u[-1, 1])

@@ -153,7 +153,7 @@ def test_a_loss_that_is_no_number_ends_the_run():
 def test_the_network_that_was_measured_is_the_one_that_is_kept(data):
     from common.pipelines import Feed
 
-    feed = Feed(data, 10)
+    feed = Feed(data, Regime(batch_size=10))
     model = keras.Sequential(
         [keras.Input(feed.input_shape), keras.layers.Flatten(), keras.layers.Dense(10)]
     )
