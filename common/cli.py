@@ -91,14 +91,16 @@ def run(main, leave=sys.exit):
     """Calls `main()` and turns what a person can mend into one line and a code.
 
     Exit codes: 0 done; 2 wrong usage or impossible settings; 1 anything else a
-    person can mend; 130 after Ctrl-C. Defects of the program keep their
-    traceback. `leave` is called with the code.
+    person can mend, a run that diverged among it; 130 after Ctrl-C. Defects of the
+    program keep their traceback. `leave` is called with the code, 0 left out.
     """
     try:
         try:
-            main()
+            record = main()
         finally:
             sys.stdout.flush()  # also of --help: nobody may be reading any more
+        if isinstance(record, dict) and record.get("stopped_because") == "diverged":
+            leave(1)  # its record is written, and its verdict said what to do
     except UsageError as error:
         leave(_say(error, 2))
     except MendableError as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import zipfile
 
 import keras
@@ -20,6 +21,10 @@ def precision_of(path):
         with contextlib.suppress(*_DAMAGE), np.load(path) as file:
             return json.loads(str(file["meta"])).get("precision")
     return None
+
+
+def _settings(regime):
+    return {name: repr(value) for name, value in vars(regime).items()}
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -59,7 +64,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _write(self):
         meta = {
-            "regime": repr(self.regime),
+            "regime": _settings(self.regime),
             "data": self.data_hash,
             "environment": self.environment,
             "precision": self.precision,
@@ -97,7 +102,10 @@ class Checkpoint(keras.callbacks.Callback):
                 f"the checkpoint {path} is damaged ({error}): delete it, or start "
                 "over with --no-resume."
             ) from None
-        if meta["regime"] != repr(self.regime) or meta["data"] != self.data_hash:
+        known = meta["regime"]
+        if isinstance(known, str):  # until November 2026 it was the regime's repr
+            known = dict(re.findall(r"(\w+)=(.+?)(?=, \w+=|\)$)", known))
+        if known != _settings(self.regime) or meta["data"] != self.data_hash:
             raise MendableError(
                 f"the checkpoint {path} belongs to other settings or other data of the "
                 "same name: start over with --no-resume."

@@ -165,7 +165,7 @@ def start(words, log, share=None, gpu=None, threads=None, folder=None):
 
 def why_failed(code, job):
     """What to tell of a process that has ended; empty when it left its record."""
-    if code == 0 and job.paths.json.exists():
+    if code in (0, 1) and job.paths.json.exists():  # 1: it diverged, and is done
         return ""
     # Since its start; where another process runs the same and writes here too, the
     # line that is the script's own (`cli.run`).

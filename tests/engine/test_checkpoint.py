@@ -1,5 +1,6 @@
 """What a checkpoint keeps of a run, without training one (see test_resume)."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -83,6 +84,23 @@ def test_that_of_other_data_is_refused(start):
     epoch(start("1")[0])
     with pytest.raises(MendableError, match="other data.*--no-resume"):
         start("1", data="another hash")
+
+
+def test_a_checkpoint_of_before_goes_on(start):
+    """Settings were kept as the regime's repr, in another order of its fields."""
+    run, _ = start("1")
+    epoch(run)
+    with np.load(run.paths.checkpoint) as file:
+        arrays = dict(file)
+    meta = json.loads(str(arrays["meta"]))
+    words = [f"{k}={v}" for k, v in reversed(meta["regime"].items())]
+    meta["regime"] = f"Regime({', '.join(words)})"
+    np.savez(run.paths.checkpoint, **arrays | {"meta": json.dumps(meta)})
+    assert start("1")[0].resumed_at == [1]
+    meta["regime"] = meta["regime"].replace("lr=0.01", "lr=0.02")
+    np.savez(run.paths.checkpoint, **arrays | {"meta": json.dumps(meta)})
+    with pytest.raises(MendableError, match="other settings"):
+        start("1")
 
 
 def test_the_precision_of_a_run_is_found_in_its_checkpoint(start, tmp_path):
