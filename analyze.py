@@ -14,26 +14,15 @@ sources: common/analysis/norms.py and common/analysis/hessian.py.
 """
 
 import math
-import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
-import matplotlib
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
-from common import cli, corruptions, datasets, models, records
-from common.analysis import bounds, hessian, norms, sensitivity, spectrum
-from common.engine import backend
-from common.models.losses import cross_entropy
-from common.pipelines import SIZE, Feed, prepare
+from common import cli, corruptions, datasets, records
 from common.regime import Regime
-from common.report.style import BLUE, ORANGE, STYLE, save_png
 
 SHOWN = {  # on the terminal, and their headings there; the CSV has all
     "model": "model",
@@ -53,7 +42,7 @@ class Measured(NamedTuple):
 
     row: dict
     eigenvalues: np.ndarray  # the largest, of the Hessian
-    density: spectrum.SpectralDensity
+    density: NamedTuple  # `spectrum.SpectralDensity`
     margins: np.ndarray  # of the training examples, in logits
     normalized_margins: np.ndarray
 
@@ -93,6 +82,7 @@ def parse(argv):
     arguments = parser.parse_args(argv)
     if arguments.examples < 1 or arguments.eigenvalues < 1:
         parser.error("--examples and --eigenvalues must be at least 1.")
+    cli.existing(arguments.data_dir)
     return arguments
 
 
@@ -137,14 +127,9 @@ def examples(path, regime, inputs, shape, data_dir):
     Raises:
         MendableError: If images cannot be brought into that shape.
     """
-    data = datasets.load(regime.dataset, regime.train_size, regime.data_seed, data_dir)
-    data = corruptions.corrupt(
-        data,
-        regime.label_corruption,
-        regime.label_noise,
-        regime.pixels,
-        regime.data_seed,
-    )
+    from common.pipelines import SIZE, Feed, prepare
+
+    data = corruptions.corrupt(datasets.load(regime, data_dir), regime)
     side, _, channels = data.x_train.shape[1:]
     for size in (SIZE, side):
         shapes = [(size, size, channels), (size * size * channels,)]
@@ -161,11 +146,14 @@ def examples(path, regime, inputs, shape, data_dir):
         def _prepared(self, images):
             return prepare(images, inputs, size).reshape(len(images), *shape)
 
-    return Shaped(data, 128, hold_out=bool(regime.early_stopping))
+    return Shaped(data, regime)
 
 
 def analyze(path, arguments):
     """Measures one model, on what `trained_on` says; returns a `Measured`."""
+    from common import models
+    from common.analysis import bounds, hessian, norms, sensitivity, spectrum
+
     try:
         model, notes = models.logits_of(models.load(path))
     except ValueError as error:
@@ -222,6 +210,10 @@ def analyze(path, arguments):
 
 def _fit(model, x, y, split):
     """Mean loss, accuracy and error on a split, as columns of its name."""
+    import keras
+
+    from common.models.losses import cross_entropy
+
     logits = model.predict(x, batch_size=500, verbose=0)
     losses = cross_entropy(y, keras.ops.cast(logits, "float64"))
     accuracy = float((logits.argmax(1) == y).mean())
@@ -234,6 +226,8 @@ def _fit(model, x, y, split):
 
 def _curvature(operator, arguments, row, prefix):
     """Adds eigenvalues and trace to a row; returns the eigenvalues."""
+    from common.analysis import spectrum
+
     eigenvalues = spectrum.top_eigenvalues(operator, arguments.eigenvalues).values
     trace = spectrum.trace(operator)
     for i, value in enumerate(eigenvalues, 1):
@@ -243,63 +237,12 @@ def _curvature(operator, arguments, row, prefix):
     return eigenvalues
 
 
-def draw(measured, path):
-    """Draws eigenvalues, spectral density and margins, a network a row.
-
-    Models that differ in nothing but how corrupted their labels were share a row.
-    """
-    rows = {}
-    for model in measured:
-        labels = r"_labels[0-9.]+(?=_)|(?<=\d)_(true|random)(?=_(accuracy|loss)_)"
-        network = re.sub(labels, "", model.row["model"])
-        rows.setdefault(network, []).append(model)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 1.8 * len(rows) + 0.3))
-        axes = figure.subplots(len(rows), 4, squeeze=False)
-        for line, (network, together) in zip(axes, rows.items(), strict=True):
-            line[0].set_title(network, loc="left", fontsize=7)
-            for i, model in enumerate(together):
-                _draw_model(line, model, i, len(together))
-            labels = ("eigenvalue", "density", "training examples")
-            for axis, label in zip(line, labels, strict=False):
-                axis.set_ylabel(label)
-            # One eigenvalue of a million is 1e-6 of a peak.
-            top = max(model.density.density.max() for model in together)
-            line[1].set(yscale="log", ylim=(1e-8 * top, None))
-            for axis in line[2:]:
-                axis.axvline(0, color="0.6", linewidth=0.7)
-                axis.xaxis.set_major_locator(MaxNLocator(3))
-            line[3].xaxis.set_major_formatter("{x:g}")
-            line[3].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
-        labels = ("rank", "eigenvalue", "margin (logits)", "normalized margin")
-        for axis, label in zip(axes[-1], labels, strict=True):
-            axis.set_xlabel(label)
-        save_png(figure, path)
-
-
-def _draw_model(axes, model, place, count):
-    corruption = model.row["label_corruption"]
-    color = ORANGE if corruption else BLUE
-    label = {0: "true labels", 1: "random labels"}.get(
-        corruption, f"{corruption:.0%} corrupted"
-    )
-    rank = np.arange(1, len(model.eigenvalues) + 1)
-    beside = 0.8 * (place + 0.5) / count - 0.4
-    axes[0].bar(rank + beside, model.eigenvalues, 0.8 / count, color=color)
-    axes[0].set_xticks(rank)
-    axes[1].plot(model.density.grid, model.density.density, color=color, linewidth=1)
-    style = {"histtype": "stepfilled", "color": color, "alpha": 0.6, "label": label}
-    for axis, values in zip(
-        axes[2:], (model.margins, model.normalized_margins), strict=True
-    ):
-        values = values[np.isfinite(values)]  # over a norm of 0 they are not
-        if len(values):
-            ends = np.quantile(values, (0.0005, 0.9995))  # the ends would be invisible
-            axis.hist(values, 80, range=tuple(ends), **style)
-
-
 def main(argv=None):
     arguments = parse(argv)
+    import pandas as pd  # here, as Keras below: a mistyped flag is told at once
+
+    from common.engine import backend
+
     backend.require_tensorflow()
     paths = [path for path in arguments.models if not path.stem.endswith("_init")]
     if not paths:
@@ -320,8 +263,10 @@ def main(argv=None):
             table.to_csv(temporary, index=False)
     if not measured:
         raise cli.MendableError("none of the models can be measured; why is above.")
+    from common.report import model_figures  # here alone: it imports matplotlib
+
     picture = arguments.results_dir / "figures" / "analysis.png"
-    draw(measured, picture)
+    model_figures.draw(measured, picture)
     record = {"script": "analyze", "argv": sys.argv[1:] if argv is None else argv}
     record |= backend.environment() | {"git": git, "finished": records.now()}
     records.write_json(file.with_suffix(".json"), record)

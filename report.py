@@ -16,7 +16,7 @@ import shlex
 from pathlib import Path
 
 from common import cli, datasets, reviews
-from common.report import page, paper_figures, tables
+from common.report import front, page, paper_figures, tables
 from common.sweep import artefacts
 
 ROOT = Path(__file__).resolve().parent
@@ -59,7 +59,9 @@ def parse(argv):
         "--flags", metavar="FLAGS", help="of the runs, as in reproduce.py"
     )
     parser.add_argument("--data-dir", metavar="DIR", help="where its data set lies")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    cli.existing(arguments.data_dir)
+    return arguments
 
 
 def collect(results, dataset=None, flags=None):
@@ -74,6 +76,7 @@ def collect(results, dataset=None, flags=None):
         `(sections, absent, runs)`: list of `page.Section` of the artefacts with a
         record, names of the others, and every `tables.Run` by name.
     """
+
     more = artefacts.variation(dataset, flags)
     runs, papers = tables.load(results), {} if more else tables.paper_by_run()
     points = {x: [] if more else tables.paper_of(x) for x in PANELS}
@@ -205,7 +208,7 @@ def readme(sections, absent):
 
 
 def refresh_readme(text, path):
-    """Puts Table 1 between README's markers."""
+    """Puts Table 1 in short between README's markers."""
     start, end = "<!-- table 1, by report.py -->\n", "\n<!-- end -->"
     text = text.replace("](cifar10", "](results/cifar10")
     pattern = re.escape(start) + ".*?" + re.escape(end)
@@ -223,6 +226,7 @@ def compare(names, results):
     Raises:
         MendableError: If there is no such record.
     """
+
     pair = [_find(name, results) for name in names]
     regimes = [{"script": r.record["script"], **r.record["regime"]} for r in pair]
     facts = [
@@ -263,6 +267,7 @@ def _short(value):
 
 def main(argv=None):
     arguments = parse(argv)
+
     results = arguments.results_dir
     if arguments.compare:
         return compare(arguments.compare, results)
@@ -283,7 +288,7 @@ def main(argv=None):
             more = artefacts.variation(arguments.dataset, flags)
             raise cli.MendableError(
                 f"{results} holds no record of such a run. This makes some: "
-                + shlex.join(["python", "reproduce.py", "ARTEFACT", *more])
+                + shlex.join(["python", "reproduce.py", "EXPERIMENT", *more])
             )
         mine = {run.name: run for s in sections for row in s.rows for run in row.runs}
         path = results / f"report_{other}.html"
@@ -295,7 +300,7 @@ def main(argv=None):
     (results / "report.html").write_text(page.render(results, sections, absent, runs))
     rows = [section.rows for section in sections if section.name == "table_1"]
     if rows and results.resolve() == ROOT / "results":
-        refresh_readme(table_1(*rows), ROOT / "README.md")
+        refresh_readme(front.short_table_1(*rows), ROOT / "README.md")
     print(f"Wrote {results / 'report.html'}, {results / 'README.md'} and figures/")
 
 

@@ -26,16 +26,6 @@ class Finished(dict):
         super().__setitem__(part, records.read(self.path)[part])
 
 
-def add_options(parser):
-    """Adds the flags that say how a script is run, never what it measures."""
-    add = parser.add_argument_group("how it is run (never in the name)").add_argument
-    add("--results-dir", default="results", metavar="DIR", help="CSV, JSON, figures")
-    add("--models-dir", default="saved_models", metavar="DIR", help=".h5 files")
-    add("--data-dir", metavar="DIR", help="where data sets lie")
-    add("--overwrite", action="store_true", help="run again")
-    add("--quiet", action="store_true", help="only the verdict")
-
-
 def run(script, name, args, measure):
     """Runs an experiment, or the rest of an interrupted one; writes CSV and JSON.
 

@@ -13,6 +13,7 @@ import cifar10_mlp
 import mnist_l2norm
 from common import cli, datasets, models, pipelines, records
 from common.analysis import hessian, norms, spectrum
+from common.report import model_figures
 from expressivity import main as theory
 
 FOLDERS = "--results-dir {0} --models-dir {0}"
@@ -67,7 +68,7 @@ def test_a_softmax_is_taken_off():
     plain = keras.Model(inputs, keras.layers.Dense(10, name="last")(x))
     soft = keras.Model(inputs, keras.layers.Dense(10, "softmax", name="last")(x))
     soft.set_weights(plain.get_weights())
-    data = datasets.load("mnist_5k", 20)
+    data = datasets.named("mnist_5k", 20)
     x, y = pipelines.prepare(data.x_train), data.y_train
     opened, notes = models.logits_of(soft)
     assert notes == ["softmax output taken off"]
@@ -117,7 +118,7 @@ def test_models_inside_a_model_are_measured_as_their_layers(end, tmp_path):
     )
     shown = "softmax" if end == "layer" else end
     assert f"{shown} output taken off" in notes and len(notes) == 2
-    data = datasets.load("mnist_5k", 20)
+    data = datasets.named("mnist_5k", 20)
     x, y = pipelines.prepare(data.x_train), data.y_train
     for measure in (
         lambda model: norms.margins(model, x, y),
@@ -165,9 +166,9 @@ def test_a_network_of_norm_0_is_measured(tmp_path):
 
 
 def test_true_and_random_labels_share_a_row_of_the_figure(folder, row, monkeypatch):
-    grids, subplots = [], analyze.Figure.subplots
+    grids, subplots = [], model_figures.Figure.subplots
     monkeypatch.setattr(
-        analyze.Figure,
+        model_figures.Figure,
         "subplots",
         lambda figure, *a, **k: grids.append(a) or subplots(figure, *a, **k),
     )
@@ -180,8 +181,8 @@ def test_true_and_random_labels_share_a_row_of_the_figure(folder, row, monkeypat
     # Random pixels are another experiment.
     names += ("a_labels1_wd0.1_seed1", "a_random_wd0.1_seed1")
     models = [one._replace(row=row | {"model": name}) for name in names]
-    analyze.draw([one], folder / "figures" / "alone.png")
-    analyze.draw(models, folder / "figures" / "together.png")
+    model_figures.draw([one], folder / "figures" / "alone.png")
+    model_figures.draw(models, folder / "figures" / "together.png")
     assert [grid[0] for grid in grids] == [1, 4]
 
 
@@ -281,7 +282,7 @@ def test_a_network_made_elsewhere(shape, dataset, inputs, tmp_path):
     model.save(path)
     flags = f"--dataset {dataset} --inputs {inputs} --examples 10 --quiet"
     row = analyze.main([str(path), *flags.split(), "--results-dir", str(tmp_path)])
-    data = datasets.load(dataset)
+    data = datasets.named(dataset)
     x = pipelines.whiten(data.x_test) if inputs == "whitened" else data.x_test / 255
     kernel, bias = model.get_weights()
     guess = (x.reshape(len(x), -1) @ kernel + bias).argmax(1)

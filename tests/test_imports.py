@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "augmentations": "",
     "records": "cli",
     "verdicts": "cli records",
+    "quiet": "",
     "sources": "cli",
     "datasets": "cli sources",
     "reviews": "cli sources datasets",
@@ -43,11 +44,6 @@ LIGHT = "datasets reviews corruptions augmentations sources report".split()
 LIGHT += ["image_files.imagenet", "engine.machine"]  # a reader; memory, processes
 HEAVY_PLACES = {"common.report.gallery"}  # shows batches as the pipeline makes them
 KERAS = {"keras", "tensorflow", "jax", "torch"}
-
-# Until the branches of issue 16 are merged; then all of these are empty.
-AWAITED_ROOMS = {"settings", "sources", "verdicts"}
-AWAITED_MOVES = {("engine.devices", "sweep.runner")}  # die_with_parent
-AWAITED_SCRIPTS = {path.stem for path in SCRIPTS} - {"reproduce"}  # load Keras late
 
 
 def path_of(module):
@@ -132,11 +128,11 @@ def test_there_is_something_to_walk():
 
 def test_the_rule_names_every_room_and_no_other():
     rooms = {room(module) for module in COMMON} - {""}
-    assert set(MAY_IMPORT) == rooms | AWAITED_ROOMS
+    assert set(MAY_IMPORT) == rooms
     named = {name for names in MAY_IMPORT.values() for name in names.split()}
     assert named | set(ANSWERS) <= set(MAY_IMPORT)
     for name in LIGHT:
-        assert path_of(f"common.{name}") or name in AWAITED_ROOMS, name
+        assert path_of(f"common.{name}"), name
     assert set(COMMON) >= HEAVY_PLACES
 
 
@@ -146,7 +142,7 @@ def test_a_room_imports_only_what_lies_below(name):
     for module in modules([name]):
         for other in COMMON[module] & COMMON.keys() - {"common"}:
             pair = module.removeprefix("common."), other.removeprefix("common.")
-            assert room(other) in allowed or pair in AWAITED_MOVES, pair
+            assert room(other) in allowed, pair
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -183,9 +179,7 @@ def test_light_modules_import_no_keras(module):
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_a_script_answers_without_keras_and_matplotlib(script):
-    assert {path.stem for path in SCRIPTS} >= AWAITED_SCRIPTS
-    if script.stem not in AWAITED_SCRIPTS:
-        assert not reachable(script.stem) & (KERAS | {"matplotlib"})
+    assert not reachable(script.stem) & (KERAS | {"matplotlib"})
 
 
 def test_matplotlib_is_imported_where_something_is_drawn():
@@ -195,6 +189,11 @@ def test_matplotlib_is_imported_where_something_is_drawn():
         used = {other.split(".")[0] for other in COMMON[module]}
         assert draws or "matplotlib" not in used, module
     assert "matplotlib" not in reachable("common.report.tables")
+
+
+@pytest.mark.parametrize("room", ("levels", "names", "style", "tables"))
+def test_what_the_page_needs_of_figures_is_light(room):
+    assert "matplotlib" not in reachable(f"common.report.{room}")
 
 
 def test_light_modules_load_no_keras_when_run():

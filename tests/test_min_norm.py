@@ -26,7 +26,7 @@ def solve(folder, flags):
 def test_ridge_path_against_kernel_ridge(tmp_path):
     record, table = solve(tmp_path, "--dataset mnist_5k --train-size 200 --ridge 1 0")
     assert record["name"] == "min_norm_mnist_5k_n200_ridge0-1_seed0"
-    data = datasets.load("mnist_5k", 200)
+    data = datasets.named("mnist_5k", 200)
     x, new = (features.unit(a).astype(float) for a in (data.x_train, data.x_test))
     y = np.eye(10)[data.y_train]
     assert list(table.ridge) == [0, 1] and (table.residual < 1e-7).all()
@@ -54,7 +54,7 @@ def test_fewer_images_than_classes(tmp_path):
 
 
 def test_equal_images_of_different_labels(tmp_path, monkeypatch):
-    load = datasets.load
+    load = datasets.named
 
     def doubled(*args):
         data = load(*args)
@@ -74,7 +74,7 @@ def test_equal_images_of_different_labels(tmp_path, monkeypatch):
 def test_more_images_than_their_rank_are_not_interpolated(tmp_path):
     flags = "--dataset mnist_5k --train-size 600"
     record, table = solve(tmp_path, f"{flags} --kernel linear")
-    data = datasets.load("mnist_5k", 600)
+    data = datasets.named("mnist_5k", 600)
     x, y = features.unit(data.x_train).reshape(600, -1), np.eye(10)[data.y_train]
     left = y - x @ np.linalg.lstsq(x.astype(float), y, rcond=None)[0]
     exact = np.linalg.norm(left) / np.linalg.norm(y)
@@ -88,7 +88,7 @@ def test_random_labels_interpolate_and_stay_at_chance(tmp_path):
     flags = "--dataset mnist_5k --train-size 400 --random-labels"
     record, table = solve(tmp_path, flags)
     assert table.train_error[0] == 0 and 0.8 < table.test_error[0] < 0.97
-    data = datasets.load("mnist_5k", 400)
+    data = datasets.named("mnist_5k", 400)
     labels = corruptions.corrupt_labels(data.y_train, 1.0, 10, 0)
     assert record["realized_label_noise"] == (labels != data.y_train).mean()
     assert record["data_sha256"] == records.sha256(data.x_train, labels)
@@ -105,7 +105,7 @@ def test_random_convolutions_and_paths_share_filters(tmp_path):
     record, alone = solve(tmp_path, f"{flags} 32 --ridge 0.1")
     assert record["verdict"].startswith("Solved with a ridge of 0.1, which need not")
     assert alone.rkhs_norm[0] == pytest.approx(table.rkhs_norm[3], rel=1e-4)
-    data = datasets.load("synthetic", 100)
+    data = datasets.named("synthetic", 100)
     train, test = features.RandomConvolution(data.x_train, 0).pair(
         data.x_train, data.x_test, 0, 32
     )
@@ -122,7 +122,7 @@ def test_linear_model_is_saved(tmp_path):
     model = models.load(tmp_path / f"models/{record['name']}.h5")
     (weights,) = model.get_weights()
     assert table.rkhs_norm[0] == pytest.approx(np.linalg.norm(weights), rel=1e-6)
-    data = datasets.load("mnist_5k", 150)
+    data = datasets.named("mnist_5k", 150)
     scores = model.predict_on_batch(data.x_test.astype(np.float32) / 255)
     wrong = (np.asarray(scores).argmax(1) != data.y_test).mean()
     assert table.test_error[0] == pytest.approx(wrong, abs=0.002)
@@ -133,14 +133,14 @@ def test_held_out_images_are_training_images_not_fitted(tmp_path, monkeypatch):
         "--dataset mnist_5k --train-size 300 --held-out 50 --data-seed 1".split()
     )
     assert name == "min_norm_mnist_5k_n300_heldout50_dataseed1_seed0"
-    whole, data = datasets.load("mnist_5k"), theory.load(args)
+    whole, data = datasets.named("mnist_5k"), theory.load(args)
     every = {image.tobytes() for image in whole.x_train}
     kept = {image.tobytes() for image in data.x_train}
     other = {image.tobytes() for image in data.x_test}
     assert len(kept) == 300 and len(other) == 50
     assert kept | other <= every and not kept & other
     np.testing.assert_array_equal(
-        data.x_train, datasets.load("mnist_5k", 300, 1).x_train
+        data.x_train, datasets.named("mnist_5k", 300, 1).x_train
     )
 
 
@@ -201,14 +201,14 @@ def test_too_large_is_refused_with_what_fits(tmp_path, monkeypatch, capsys):
     code, said = ends_with(flags, tmp_path, monkeypatch, capsys)
     assert code == 1 and "4000 images need" in said and "0.9 GB are free" in said
     size = int(said.rsplit("--train-size ", 1)[1].strip(" .\n"))
-    data = datasets.load("mnist_5k")
+    data = datasets.named("mnist_5k")
     assert 500 < size < 4000 and size % 100 == 0
     fits, larger = (theory._bytes(data, "raw", n) for n in (size, size + 100))
     assert fits <= free < larger
 
 
 def test_sixty_thousand_digits_need_less_than_24_gb():
-    data = datasets.load("mnist_5k")
+    data = datasets.named("mnist_5k")
     data = data._replace(y_test=np.zeros(10_000))
     assert 7.2e9 < theory._bytes(data, "raw", 60_000) < 16e9
 
@@ -246,7 +246,7 @@ def test_names_tell_settings_apart():
         ("--ridge -1", "expected"),
         ("--features wavelet", "invalid choice"),
         ("--dataset mnist_5k --features random_conv --filters 9", "too few to inter"),
-        ("--rand", "unrecognized arguments"),
+        ("--rand", "unknown flag"),
     ],
 )
 def test_wrong_usage(flags, reason, tmp_path, monkeypatch, capsys):

@@ -80,7 +80,7 @@ def test_record_models_and_figures(finished):
     squares = [float((k.astype(float) ** 2).sum()) for k in kernels]
     assert row.l2_norm == pytest.approx(np.sqrt(sum(squares)), rel=1e-6)
     assert row.product_of_norms == pytest.approx(np.prod(squares), rel=1e-6)
-    test = datasets.load("mnist_5k")
+    test = datasets.named("mnist_5k")
     said = model.predict_on_batch(test.x_test.astype(float) / 255).argmax(1)
     assert row.test_accuracy == pytest.approx((said == test.y_test).mean(), abs=0.002)
     figures = sorted(p.name for p in (path / "figures").iterdir())
@@ -121,7 +121,7 @@ def test_names_tell_settings_apart():
         ("--seeds 0", "at least 1"),
         ("--opt lamb", "invalid choice"),
         ("--label-noise pair", "invalid choice"),
-        ("--rand", "unrecognized arguments"),
+        ("--rand", "unknown flag"),
     ],
 )
 def test_wrong_usage(flags, reason, tmp_path, monkeypatch, capsys):

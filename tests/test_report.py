@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import report
 from common import cli
-from common.report import charts, paper_figures, style, tables
+from common.report import charts, front, levels, paper_figures, style, tables
 from common.report.tables import Stat
 from common.sweep import artefacts
 
@@ -77,7 +77,7 @@ def test_readme_and_results_show_the_records(redrawn, tmp_path):
     assert (redrawn / "README.md").read_text() == committed
     readme = tmp_path / "README.md"
     shutil.copy(ROOT / "README.md", readme)
-    report.refresh_readme(report.table_1(table_1(redrawn).values()), readme)
+    report.refresh_readme(front.short_table_1(table_1(redrawn).values()), readme)
     assert readme.read_text() == (ROOT / "README.md").read_text()
 
 
@@ -256,12 +256,12 @@ def test_epochs_to_fit_relative_to_no_corruption(tmp_path, make_up):
     make_up(tmp_path, ROW_13, 0, 0.9, 0.1, fit=None, epochs=50)
     make_up(tmp_path, ROW_13, 1, 1.0, 0.1, fit=30, epochs=50)
     rows = [row for row in rows_of("figure_1", tmp_path) if row.runs]
-    assert paper_figures.epochs_by_level(rows) == {
+    assert levels.epochs_by_level(rows) == {
         0.0: (Stat(4, 4, 4, 1), 0, ()),
         0.5: (Stat(10, 9, 11, 2), 0, ()),
         1.0: (Stat(50, 50, 50, 1), 1, (30,)),  # the last epoch, no made-up number
     }
-    assert paper_figures.relative_by_level(rows) == {
+    assert levels.relative_by_level(rows) == {
         0.0: (Stat(1, 1, 1, 1), 0, ()),
         0.5: (Stat(2.5, 2.25, 2.75, 2), 0, ()),
         1.0: (Stat(12.5, 12.5, 12.5, 1), 1, (7.5,)),
@@ -274,14 +274,14 @@ def test_nothing_is_relative_to_a_base_that_has_not_fitted(tmp_path, make_up):
     make_up(tmp_path, ALEXNET, train=0.9, fit=None)
     make_up(tmp_path, ROW_13, fit=4)
     rows = [row for row in rows_of("figure_1", tmp_path) if row.runs]
-    assert paper_figures.relative_by_level(rows) == {}
+    assert levels.relative_by_level(rows) == {}
 
 
 def test_errors_by_hand(tmp_path, make_up):
     make_up(tmp_path, ALEXNET, train=0.99, test=0.75)
     (row,) = [row for row in rows_of("figure_1", tmp_path) if row.runs]
-    assert paper_figures.error_by_level([row])[0.0][0].mean == pytest.approx(25)
-    gap = paper_figures.generalization_by_level([row])[0.0][0].mean
+    assert levels.error_by_level([row])[0.0][0].mean == pytest.approx(25)
+    gap = levels.generalization_by_level([row])[0.0][0].mean
     assert gap == pytest.approx(24)  # 25 % test error less 1 % training error
 
 

@@ -7,9 +7,18 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from common import records
-from common.report import charts, style, tables
-from common.report.paper_figures import COLOURS
+from common import verdicts
+from common.report import (
+    charts,
+    gallery,
+    kernel_figures,
+    model_figures,
+    norm_figures,
+    style,
+    tables,
+    theory_figures,
+)
+from common.report.names import MODELS
 from common.sweep import artefacts
 
 # Colours of a figure -> those of the page, which differ in light and dark.
@@ -17,11 +26,11 @@ _REPLACED = {
     "#000000": "currentColor",
     "#ffffff": "var(--paper)",
     "black": "currentColor",
-    COLOURS["AlexNet"].lower(): "var(--alexnet)",
-    COLOURS["MLP 1x512"].lower(): "var(--mlp1)",
-    COLOURS["MLP 3x512"].lower(): "var(--mlp3)",
-    COLOURS["Inception"].lower(): "var(--inception)",
-    COLOURS["Inception without BatchNorm"].lower(): "var(--nobn)",
+    MODELS["AlexNet"].colour.lower(): "var(--alexnet)",
+    MODELS["MLP 1x512"].colour.lower(): "var(--mlp1)",
+    MODELS["MLP 3x512"].colour.lower(): "var(--mlp3)",
+    MODELS["Inception"].colour.lower(): "var(--inception)",
+    MODELS["Inception without BatchNorm"].colour.lower(): "var(--nobn)",
 }
 _CLASSES = {"did not fit": "unfit", "not yet run": "none"}  # others: the verdict
 _TERMS = {
@@ -357,23 +366,9 @@ def _own_result(row, results):
 
 _MOST_LINES = 30
 # The end of the name of a picture that a script drew itself: what it shows.
-_DRAWN_BY_SCRIPTS = {
-    "norms": "L2 norm of the kernels, and product of their squared norms, against the "
-    "number of training examples, at both stopping points. Bands: lowest to highest "
-    "seed.",
-    "curvature": "Top eigenvalue and trace of the Hessian against the number of "
-    "training examples, at both stopping points. Bands: lowest to highest seed.",
-    "filters": "Test error against the number of random filters.",
-    "rkhs_norm": "Test error against the norm of the solution.",
-    "step": "Distance from SGD's weights to the minimum-norm solution, relative to its "
-    "norm, against the steps, from two starts.",
-    "growth": "The network of Theorem 1 against n: largest error of its outputs, "
-    "accuracy, condition of the system that gives its weights, and their size.",
-    "complexity": "Estimated Rademacher complexity against the examples and against "
-    "the hidden units, and the bound on the generalization error that it gives.",
-    "capacity": "Most examples whose random labels a network reproduces, against its "
-    "weights.",
-}
+_DRAWN_BY_SCRIPTS = (
+    norm_figures.CAPTIONS | kernel_figures.CAPTIONS | theory_figures.CAPTIONS
+)
 
 
 def _files(name, results):
@@ -456,34 +451,20 @@ def _analysis(results):
         '<section id="analysis"><h2>Saved models</h2><p>Norms, margins and curvature '
         "of trained models, by <code>python analyze.py</code>; every column is in "
         '<a href="analysis.csv">analysis.csv</a>.</p>'
-        + _picture(results, "analysis", _ANALYSIS)
+        + _picture(results, "analysis", model_figures.CAPTION)
         + _table(head, _texts(cells), "Saved models")
         + "</section>"
     )
 
 
-_ANALYSIS = (
-    "A row for each network, with true and with random labels: the largest eigenvalues "
-    "of the Hessian, its spectral density, and the margins of the training examples, "
-    "as they are and normalized by the norms of the weights."
-)
-
-
 def _gallery(results):
-    picture = _picture(results, "gallery", _GALLERY)
+    picture = _picture(results, "gallery", gallery.CAPTION)
     if not picture:
         return ""
     return (
         f'<section id="gallery"><h2>Gallery</h2>{picture}'
         "<p><code>python report.py --gallery</code></p></section>"
     )
-
-
-_GALLERY = (
-    "The same eight training images under every corruption and augmentation, as the "
-    "model is fed them: 28x28 pixels, whitened image by image. For the eye, grey is "
-    "the image's mean, and black and white are two standard deviations below and above."
-)
 
 
 def _every_run(runs, results):
@@ -503,7 +484,7 @@ def _run(run, results):
     command = shlex.join(["python", f"{run.record['script']}.py", *run.record["argv"]])
     return (
         f'<details id="run-{run.name}"><summary>{run.name}</summary>'
-        f"<p>{escape(records.verdict(run.record))}</p>"
+        f"<p>{escape(verdicts.verdict(run.record))}</p>"
         f'<div class="figures small">{charts.draw(run, "loss")}'
         f"{charts.draw(run, 'accuracy')}</div>"
         f"<p><code>{escape(command)}</code> · {_files(run.name, results)}</p>"

@@ -235,7 +235,7 @@ def _bound(row):
 
 def _images(settings, data_dir, count):
     """The data set, and indices of its first `count` training images, balanced."""
-    data = datasets.load(settings["dataset"], data_dir=data_dir)
+    data = datasets.named(settings["dataset"], data_dir=data_dir)
     if count > len(data.y_train):
         raise cli.UsageError(
             f"{count} examples asked for: {data.name} has {len(data.y_train)} to train "
@@ -246,7 +246,7 @@ def _images(settings, data_dir, count):
 
 def _components(settings, data_dir):
     """Principal components of at most `POOL` training images."""
-    data = datasets.load(settings["dataset"], data_dir=data_dir)
+    data = datasets.named(settings["dataset"], data_dir=data_dir)
     kept = datasets.balanced_order(data.y_train, settings["seed"])[:POOL]
     images = pipelines.prepare(data.x_train[kept])
     try:

@@ -43,7 +43,7 @@ def load(settings, data_dir=None):
     """
     s, size, held_out = settings, settings.train_size, settings.held_out
     if held_out:
-        data = datasets.load(s.dataset, data_dir=data_dir)
+        data = datasets.named(s.dataset, data_dir=data_dir)
         x, y = data.x_train, data.y_train
         size = size or len(y) - held_out
         if not 0 < size <= len(y) - held_out:
@@ -56,10 +56,11 @@ def load(settings, data_dir=None):
         data = data._replace(x_train=x[kept], y_train=y[kept], y_train_true=y[kept])
         data = data._replace(x_test=x[other], y_test=y[other])
     else:
-        data = datasets.load(s.dataset, size, s.data_seed, data_dir)
-    return corruptions.corrupt(
-        data, s.label_corruption, s.label_noise, seed=s.data_seed
+        data = datasets.named(s.dataset, size, s.data_seed, data_dir)
+    y_train = corruptions.corrupt_labels(
+        data.y_train, s.label_corruption, data.num_classes, s.data_seed, s.label_noise
     )
+    return data._replace(y_train=y_train)
 
 
 def grid(settings):

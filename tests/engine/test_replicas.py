@@ -15,7 +15,7 @@ SEEDS = np.array([0, 0, 1, 1])  # true and random labels of each
 @pytest.fixture(scope="module")
 def problem():
     """(initial, x, y) of four small networks, with a replica axis."""
-    data = datasets.load("mnist_5k", N)
+    data = datasets.named("mnist_5k", N)
     x = pipelines.prepare(data.x_train)[:, ::2, ::2]
     initial, y = [], []
     for i, seed in enumerate(SEEDS):
