@@ -17,7 +17,7 @@ LIGHT = [
     "common.sweep.cluster",
     "common.corruptions",
     "common.datasets",
-    "common.report.charts",
+    "common.report.markdown",
     "common.report.paper_figures",
     "common.image_files.imagenet",
     "common.engine.machine",

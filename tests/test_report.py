@@ -6,15 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
-from html import escape
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 from matplotlib.figure import Figure
 
 import report
 from common import cli
-from common.report import charts, paper_figures, style, tables
+from common.report import markdown, page, paper_figures, style, tables
 from common.report.tables import Stat
 from common.sweep import artefacts
 
@@ -65,10 +65,14 @@ def pages(folder):
 
 @pytest.fixture(scope="module")
 def redrawn(tmp_path_factory):
-    """A copy of results/, drawn again."""
-    folder = tmp_path_factory.mktemp("results") / "results"
+    """A copy of results/, drawn again as the project's own folder."""
+    root = tmp_path_factory.mktemp("root")
+    folder = root / "results"
     shutil.copytree(ROOT / "results", folder)
-    report.main(["--results-dir", str(folder)])
+    shutil.copy(ROOT / "README.md", root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "ROOT", root)
+        report.main(["--results-dir", str(folder)])
     return folder
 
 
@@ -77,7 +81,7 @@ def test_readme_and_results_show_the_records(redrawn, tmp_path):
     assert (redrawn / "README.md").read_text() == committed
     readme = tmp_path / "README.md"
     shutil.copy(ROOT / "README.md", readme)
-    report.refresh_readme(report.table_1(table_1(redrawn).values()), readme)
+    markdown.refresh_readme(markdown.table_1(table_1(redrawn).values()), readme)
     assert readme.read_text() == (ROOT / "README.md").read_text()
 
 
@@ -151,13 +155,14 @@ def test_every_value_of_the_paper_is_on_the_page_with_its_certainty(tmp_path, ma
 
 
 def test_a_row_without_a_record_reads_not_yet_run(tmp_path, make_up):
-    lines = report.table_1(table_1(tmp_path).values()).splitlines()[2:]
+    lines = markdown.table_1(table_1(tmp_path).values()).splitlines()[2:]
     assert len(lines) == 19
     assert all(line.count("not yet run") == 2 for line in lines)
     make_up(tmp_path, ROW_13)
     text, readme = pages(tmp_path)
     # Two measured cells and the verdict, of the 18 other rows.
-    table = re.search(r"<table>.*?</table>", text, re.DOTALL)[0]
+    section = text[text.index('<section id="table_1">') :]
+    table = re.search(r"<table>.*?</table>", section, re.DOTALL)[0]
     assert table.count("not yet run") == 3 * 18
     assert readme.count("not yet run (") == 2 * 18
 
@@ -167,8 +172,10 @@ def test_artefacts_without_a_record_are_one_line(tmp_path, make_up):
     text, readme = pages(tmp_path)
     assert '<section id="demo">' in text and '<section id="table_1">' not in text
     absent = set(artefacts.ARTEFACTS) - {"demo"}
-    assert all(f"reproduce.py {name}</code>" in text for name in absent)
-    assert text.count("<table>") == 2  # the demo's, and the paper's other numbers
+    here = f"--results-dir {tmp_path}</code>"
+    assert all(f"reproduce.py {name} {here}" in text for name in absent)
+    # All runs, the demo's, and the paper's other numbers.
+    assert text.count("<table>") == 3
     assert all(f"`{name}`" in readme.splitlines()[-1] for name in absent)
 
 
@@ -182,7 +189,7 @@ def test_mean_range_and_difference_by_hand(tmp_path, make_up):
     assert row.difference("train_accuracy") == 0.08  # 99.9 - 99.82
     assert tables.verdict(row) == "within"
     assert tables.epochs_to_fit(row) == "4.0 (3–5)"
-    line = report.table_1([row]).splitlines()[2]
+    line = markdown.table_1([row]).splitlines()[2]
     assert "**99.90 (99.80–100.00)** (99.82)" in line
     assert "**10.03 (9.09–11.00)** (9.86)" in line
     assert "| epoch 4.0 (3–5) | 3 |" in line
@@ -190,7 +197,7 @@ def test_mean_range_and_difference_by_hand(tmp_path, make_up):
 
 def test_a_single_seed_shows_its_number_without_a_range(tmp_path, make_up):
     make_up(tmp_path, ROW_13, train=0.9876, test=0.1234)
-    line = report.table_1([table_1(tmp_path)[13]]).splitlines()[2]
+    line = markdown.table_1([table_1(tmp_path)[13]]).splitlines()[2]
     assert "**98.76** (99.82)" in line and "**12.34** (9.86)" in line
 
 
@@ -404,7 +411,8 @@ def test_other_data_have_a_page_of_their_own(tmp_path, make_up):
     text = (tmp_path / "report_synthetic.html").read_text()
     assert not (tmp_path / "report.html").exists()
     assert "runs than the paper's:</b> synthetic." in text and "62.50" in text
-    assert "reproduce.py figure_1 --dataset=synthetic</code>" in text
+    command = f"reproduce.py figure_1 --dataset=synthetic --results-dir {tmp_path}"
+    assert f"{command}</code>" in text
     assert "76.07 <small>" not in text  # the paper's, of CIFAR-10
     assert "12.50" not in text
     report.main(
@@ -495,6 +503,6 @@ def test_compare_names_close_records(tmp_path, make_up):
 
 def test_a_chart_survives_a_run_of_one_epoch_and_a_diverged_one():
     run = tables.Run("one", {}, {"epoch": [1.0], "train_cross_entropy": [0.5]})
-    assert "polyline" in charts.draw(run, "loss")
+    assert page.chart(run, "loss").lines
     run = tables.Run("nan", {}, {"epoch": [1.0], "train_cross_entropy": [float("nan")]})
-    assert charts.draw(run, "loss") == ""
+    assert page.chart(run, "loss") is None

@@ -1,5 +1,6 @@
 """The figures of every artefact, drawn from records alone (imports no Keras)."""
 
+import itertools
 from typing import NamedTuple
 
 import matplotlib
@@ -42,6 +43,8 @@ LINES = {
     "gaussian pixels": {"linestyle": ":", "marker": "o"},
     "random pixels": {"linestyle": ":", "marker": "^"},
 }
+# Of runs that have nothing but their name: INKS, then darker hues of Okabe and Ito's.
+SERIES = (*INKS, "#009E73", "#CC79A7", "#5F9ED1", "#7B4FA3")
 P_OF = {"true labels": 0.0, "random labels": 1.0}  # the others are their own number
 
 
@@ -524,17 +527,17 @@ def kernels(rows, papers):
     return sketch
 
 
-def compare(pair, path):
-    """Draws two runs' loss and accuracy side by side.
+def compare(runs, path):
+    """Draws the loss and the accuracy of some runs in one panel each.
 
     Args:
-        pair: Two `tables.Run`s.
+        runs: List of `tables.Run`s.
         path: `Path` of the PNG.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.6, 2.9))
+        figure = Figure(figsize=(6.6, 2.7 + 0.16 * len(runs)))
         loss, accuracy = figure.subplots(1, 2)
-        for run, ink in zip(pair, INKS, strict=False):
+        for run, ink in zip(runs, itertools.cycle(SERIES)):
             epochs = run.history["epoch"]
             for key, dashes, word in (("train", "-", "training"), ("val", ":", "test")):
                 label = f"{run.name}, {word}"
