@@ -246,7 +246,7 @@ def _results_table(rows, caption):
             cells += _measured_cells(row, metric, known)
         cells += [_first_fitted(row), _number(len(row.runs) or "", len(row.runs))]
         records = [(f"#run-{x.name}", x.name.rpartition("_")[2]) for x in row.runs]
-        lines.append([*cells, Cell(row.command, "code"), Cell(links=records)])
+        lines.append([*cells, Cell(row.command, "code"), Cell("", "", links=records)])
     return Table(head, lines, caption)
 
 
@@ -284,7 +284,8 @@ def _first_fitted(row):
     last = max((run.record["epochs"] for run in row.runs), default="")
     epochs = [run.record["epochs_to_fit"] for run in row.runs]
     order = last + 0.5 if None in epochs else epochs and sum(epochs) / len(epochs)
-    return _number(tables.epochs_to_fit(row), order or "")
+    text, _, spread = tables.epochs_to_fit(row).partition(" (")
+    return _number(text, order or "", spread and f"({spread}")
 
 
 def _field(value):

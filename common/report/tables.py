@@ -374,11 +374,12 @@ def by_setting(runs):
         if "regime" in run.record and run.history:
             name = run.name.removesuffix(f"_seed{run.record['regime']['seed']}")
             groups.setdefault(name, []).append(run)
-    settings = []
+    settings, scripts = [], []
     for members in groups.values():
         record = members[0].record
         texts = {name: _setting(value) for name, value in record["regime"].items()}
-        settings.append({"script": record["script"], **texts})
+        settings.append(texts)
+        scripts.append(record["script"])
     values = collections.defaultdict(set)
     for setting in settings:  # an older record may lack a setting
         for name, text in setting.items():
@@ -389,7 +390,7 @@ def by_setting(runs):
         for setting in settings
     ]
     if len(varied) > MOST_COLUMNS:
-        fields = [{"differs by": text} for text in _differences(fields)]
+        fields = [{"differs by": text} for text in _differences(fields, scripts)]
     return [
         Row(field, command(members[0].record), tuple(members), {})
         for field, members in zip(fields, groups.values(), strict=True)
@@ -406,24 +407,24 @@ def _setting(value):
     return "" if value is None else str(value)
 
 
-def _differences(fields):
-    """Says for each of some settings what most others of the same script do not have.
+def _differences(fields, scripts):
+    """Says in which settings each run differs from most others of its script.
 
     Args:
-        fields: List of dicts of name -> text, with a `script`.
+        fields: List of dicts of name -> text.
+        scripts: List of the names of their scripts.
     """
-    usual = {}
-    for field in fields:
+    usual = collections.defaultdict(collections.Counter)
+    for field, script in zip(fields, scripts, strict=True):
         for name, text in field.items():
-            key = field.get("script"), name
-            usual.setdefault(key, collections.Counter())[text] += 1
+            usual[script, name][text] += 1
     return [
         ", ".join(
             f"{name} {text}" if text else f"no {name}"
             for name, text in field.items()
-            if text != usual[field.get("script"), name].most_common(1)[0][0]
+            if text != usual[script, name].most_common(1)[0][0]
         )
-        for field in fields
+        for field, script in zip(fields, scripts, strict=True)
     ]
 
 
