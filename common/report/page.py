@@ -377,7 +377,7 @@ def chart(run, kind):
                 text = f"{10 ** values[i]:.4g}" if loss else _percent(values[i])
                 said.append(f"{word} {text}")
         tips.append((epoch, ", ".join(said)))
-    return _chart(lines, kind, run.name, 320, 170, tips)
+    return _chart(lines, kind, run.name, 320, 176, tips)
 
 
 def curves(rows):
@@ -396,7 +396,7 @@ def curves(rows):
                 title = f"{run.name}: {word} accuracy"
                 ink = f"var(--ink{i % _INKS})"
                 lines.append((epochs, values, ink, dashes, title, name))
-    return _chart(lines, "accuracy", "all runs", 720, 330)
+    return _chart(lines, "accuracy", "all runs", 720, 340)
 
 
 _PARTS = (("train", "training"), ("val", "test"))  # of a column's name, in words
@@ -430,7 +430,7 @@ def _chart(lines, kind, runs, width, height, tips=()):
     if kind == "loss":  # whole powers of ten
         low, high = math.floor(min(values)), math.ceil(max(values))
         ticks = list(range(low, max(high, low + 1) + 1))
-    left, top, bottom = 38, 8, height - 30
+    left, top, bottom = 38, 12, height - 36
     last = max(2, *(epochs[-1] for epochs, *_ in lines))
 
     def x(epoch):

@@ -374,6 +374,7 @@ def by_setting(runs):
         if "regime" in run.record and run.history:
             name = run.name.removesuffix(f"_seed{run.record['regime']['seed']}")
             groups.setdefault(name, []).append(run)
+    groups = dict(sorted(groups.items()))
     settings, scripts = [], []
     for members in groups.values():
         record = members[0].record
@@ -420,7 +421,7 @@ def _differences(fields, scripts):
             usual[script, name][text] += 1
     return [
         ", ".join(
-            f"{name} {text}" if text else f"no {name}"
+            f"{name} {text}" if text else f"default {name}"
             for name, text in field.items()
             if text != usual[script, name].most_common(1)[0][0]
         )
