@@ -171,7 +171,7 @@ def render(results, sections, absent, runs, variation="", where=""):
             curves=curves(rows) if where else None,
             inks=_INKS,
             others=[(run, _files(run.name, results)) for run in others],
-            runs=[_run(run, results) for row in rows for run in row.runs],
+            runs=[_run(run, results, where) for row in rows for run in row.runs],
             compared=_picture(results, "compare", _COMPARED),
             analysis=_analysis(results),
             analyze=shlex.join(["python", "analyze.py", *in_analyze]),
@@ -347,12 +347,15 @@ def _all_runs(rows):
     return Table([*head, "seeds"], lines, "All runs", names)
 
 
-def _run(run, results):
+def _run(run, results, where):
+    command = tables.command(run.record)
+    if where and "--results-dir" not in command:  # its record was moved here
+        command += f" {shlex.join(['--results-dir', str(results)])}"
     return {
         "name": run.name,
         "verdict": records.verdict(run.record),
         "charts": list(filter(None, [chart(run, "loss"), chart(run, "accuracy")])),
-        "command": tables.command(run.record),
+        "command": command,
         "files": _files(run.name, results),
     }
 

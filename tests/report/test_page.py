@@ -317,3 +317,14 @@ def test_links_out_of_the_page_say_that_they_need_its_folder(page):
     )
     assert unmarked == 0
     assert "a copy of the page alone" in find(page, "main").text
+
+
+def test_ids_are_of_one_element_and_references_lead_to_one(page):
+    ids, used = page.execute_script(
+        "const all = [...document.querySelectorAll('*')];"
+        "const values = all.flatMap((e) => [...e.attributes]).map((a) => a.value);"
+        "const found = values.flatMap((v) => [...v.matchAll(/url\\(#(.+?)\\)|^#(.+)/g)]);"
+        "return [all.map((e) => e.id).filter(Boolean), found.map((m) => m[1] ?? m[2])]"
+    )
+    assert len(ids) == len(set(ids))
+    assert len(used) > 50 and set(used) <= set(ids)
