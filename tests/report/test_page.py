@@ -323,7 +323,8 @@ def test_ids_are_of_one_element_and_references_lead_to_one(page):
     ids, used = page.execute_script(
         "const all = [...document.querySelectorAll('*')];"
         "const values = all.flatMap((e) => [...e.attributes]).map((a) => a.value);"
-        "const found = values.flatMap((v) => [...v.matchAll(/url\\(#(.+?)\\)|^#(.+)/g)]);"
+        "const form = /url\\(#(.+?)\\)|^#(.+)/g;"
+        "const found = values.flatMap((v) => [...v.matchAll(form)]);"
         "return [all.map((e) => e.id).filter(Boolean), found.map((m) => m[1] ?? m[2])]"
     )
     assert len(ids) == len(set(ids))
