@@ -63,7 +63,7 @@ def parse(argv):
     parser.add_argument("--data-dir", metavar="DIR", help="where its data set lies")
     arguments = parser.parse_args(argv)
     if arguments.compare and len(arguments.compare) < 2:
-        parser.error("--compare takes two runs or more")
+        raise cli.UsageError("--compare takes two runs or more.")
     return arguments
 
 

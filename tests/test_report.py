@@ -572,9 +572,10 @@ def test_a_folder_without_records_is_left_alone(tmp_path):
 def test_mistakes_are_told_before_matplotlib_is_loaded(tmp_path):
     code = (
         "import sys, report\n"
+        "mistakes = report.cli.UsageError, report.cli.MendableError\n"
         "for argv in (['--help'], ['--bogus'], ['--compare', 'a'], sys.argv[1:]):\n"
         "    try: report.main(argv)\n"
-        "    except (SystemExit, report.cli.MendableError): pass\n"
+        "    except (SystemExit, *mistakes): pass\n"
         "assert not {'matplotlib', 'keras', 'jinja2'} & set(sys.modules)"
     )
     flags = ["--results-dir", str(tmp_path)]
@@ -594,7 +595,7 @@ def test_any_number_of_runs_is_compared(tmp_path, make_up, capsys):
     section = text.split('<section id="compared">')[1].split("</section>")[0]
     drawn = (tmp_path / "figures" / "compare.png").read_bytes()
     assert base64.b64encode(drawn).decode() in section
-    with pytest.raises(SystemExit):
+    with pytest.raises(cli.UsageError, match="two runs"):
         report.main(["--results-dir", str(tmp_path), "--compare", names[0]])
 
 
