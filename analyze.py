@@ -14,17 +14,13 @@ sources: common/analysis/norms.py and common/analysis/hessian.py.
 """
 
 import math
-import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
 from common import cli, corruptions, datasets, models, records
@@ -32,7 +28,6 @@ from common.analysis import hessian, norms
 from common.engine import backend
 from common.pipelines import SIZE, Feed, prepare
 from common.regime import Regime
-from common.report.style import BLUE, ORANGE, STYLE, save_png
 
 SHOWN = {  # on the terminal, and their headings there; the CSV has all
     "model": "model",
@@ -238,61 +233,6 @@ def _curvature(operator, arguments, row, prefix):
     return spectrum, hessian.spectral_density(operator, num_probes=3, num_steps=40)
 
 
-def draw(measured, path):
-    """Draws eigenvalues, spectral density and margins, a network a row.
-
-    Models that differ in nothing but how corrupted their labels were share a row.
-    """
-    rows = {}
-    for model in measured:
-        labels = r"_labels[0-9.]+(?=_)|(?<=\d)_(true|random)(?=_(accuracy|loss)_)"
-        network = re.sub(labels, "", model.row["model"])
-        rows.setdefault(network, []).append(model)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 1.8 * len(rows) + 0.3))
-        axes = figure.subplots(len(rows), 4, squeeze=False)
-        for line, (network, together) in zip(axes, rows.items(), strict=True):
-            line[0].set_title(network, loc="left", fontsize=7)
-            for i, model in enumerate(together):
-                _draw_model(line, model, i, len(together))
-            labels = ("eigenvalue", "density", "training examples")
-            for axis, label in zip(line, labels, strict=False):
-                axis.set_ylabel(label)
-            # One eigenvalue of a million is 1e-6 of a peak.
-            top = max(model.density.density.max() for model in together)
-            line[1].set(yscale="log", ylim=(1e-8 * top, None))
-            for axis in line[2:]:
-                axis.axvline(0, color="0.6", linewidth=0.7)
-                axis.xaxis.set_major_locator(MaxNLocator(3))
-            line[3].xaxis.set_major_formatter("{x:g}")
-            line[3].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
-        labels = ("rank", "eigenvalue", "margin (logits)", "normalized margin")
-        for axis, label in zip(axes[-1], labels, strict=True):
-            axis.set_xlabel(label)
-        save_png(figure, path)
-
-
-def _draw_model(axes, model, place, count):
-    corruption = model.row["label_corruption"]
-    color = ORANGE if corruption else BLUE
-    label = {0: "true labels", 1: "random labels"}.get(
-        corruption, f"{corruption:.0%} corrupted"
-    )
-    rank = np.arange(1, len(model.eigenvalues) + 1)
-    beside = 0.8 * (place + 0.5) / count - 0.4
-    axes[0].bar(rank + beside, model.eigenvalues, 0.8 / count, color=color)
-    axes[0].set_xticks(rank)
-    axes[1].plot(model.density.grid, model.density.density, color=color, linewidth=1)
-    style = {"histtype": "stepfilled", "color": color, "alpha": 0.6, "label": label}
-    for axis, values in zip(
-        axes[2:], (model.margins, model.normalized_margins), strict=True
-    ):
-        values = values[np.isfinite(values)]  # over a norm of 0 they are not
-        if len(values):
-            ends = np.quantile(values, (0.0005, 0.9995))  # the ends would be invisible
-            axis.hist(values, 80, range=tuple(ends), **style)
-
-
 def main(argv=None):
     arguments = parse(argv)
     backend.require_tensorflow()
@@ -315,8 +255,10 @@ def main(argv=None):
             table.to_csv(temporary, index=False)
     if not measured:
         raise cli.MendableError("none of the models can be measured; why is above.")
+    from common.report import model_figures  # here alone: it imports matplotlib
+
     picture = arguments.results_dir / "figures" / "analysis.png"
-    draw(measured, picture)
+    model_figures.draw(measured, picture)
     record = {"script": "analyze", "argv": sys.argv[1:] if argv is None else argv}
     record |= backend.environment() | {"git": git, "finished": records.now()}
     records.write_json(file.with_suffix(".json"), record)

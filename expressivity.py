@@ -32,7 +32,6 @@ from tqdm import tqdm
 
 from common import cli, datasets, regime, resumable
 from common.engine import backend
-from common.report import theory_figures
 from common.theory import expressivity as theory
 
 DEFAULTS = {  # of each part: what decides its name, with the seed
@@ -128,8 +127,10 @@ def main(argv=None):
     for part, (settings, name) in args.parts.items():
         measure = functools.partial(run, part, settings, args)
         result[part], paths = resumable.run("expressivity", name, args, measure)
-        figure = theory_figures.draw(part, pd.read_csv(paths.csv), paths.csv)
-        resumable.show(result[part], (figure, paths.csv, paths.json))
+        from common.report import theory_figures  # here alone: it imports matplotlib
+
+        drawn = theory_figures.draw(result[part], paths.csv)
+        resumable.show(result[part], (*drawn, paths.csv, paths.json))
     return result
 
 

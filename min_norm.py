@@ -30,13 +30,8 @@ import functools
 import itertools
 import sys
 
-import matplotlib
-import pandas as pd
-from matplotlib.figure import Figure
-
 from common import cli, datasets, records, regime, resumable
 from common.engine import backend, machine
-from common.report.style import INKS, STYLE, save_png
 from common.theory import least_squares, min_norm
 
 BANDWIDTHS = {"raw": 0.01, "gabor": 4.0}  # but for MNIST, where raw is the companion's
@@ -140,7 +135,9 @@ def main(argv=None):
     if args.sgd:
         backend.require_tensorflow()
     record, paths = resumable.run("min_norm", name, args, functools.partial(run, args))
-    drawn = draw(pd.read_csv(paths.csv), paths, args)
+    from common.report import kernel_figures  # here alone: it imports matplotlib
+
+    drawn = kernel_figures.draw(record, paths.csv)
     resumable.show(record, (*drawn, paths.csv, paths.json))
     return record
 
@@ -169,57 +166,6 @@ def run(args, paths, done):
 
 SETTINGS = """dataset train_size features kernel bandwidth filters ridge held_out
     label_corruption label_noise sgd seed data_seed""".split()
-
-
-def draw(table, paths, args):
-    """Draws a path against what varies in it; returns the files."""
-    if args.sgd:
-        return [_draw(table, paths, "step", "distance", "start")]
-    paths_of = [c for c in ("filters", "bandwidth", "ridge") if table[c].nunique() > 1]
-    if not paths_of:
-        return []
-    lines = "ridge" if paths_of[0] == "filters" or "ridge" in paths_of[1:] else None
-    shown = (paths_of[0], "rkhs_norm")
-    return [_draw(table, paths, x, "test_error", lines) for x in shown]
-
-
-def _draw(table, paths, x, y, lines):
-    """A line for each value of the column `lines`; y against x on a log scale."""
-    said = {
-        "distance": "distance to the closed form, relative",
-        "test_error": "error (%)",
-        "step": "steps of SGD",
-        "rkhs_norm": "norm of the solution",
-    }
-    looks = itertools.cycle(zip(INKS, ("-", "--", ":", "-."), strict=True))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(3.3, 2.6))
-        axis = figure.subplots()
-        for value, part in table.groupby(lines) if lines else [(None, table)]:
-            scale = 100 if y == "test_error" else 1
-            label = f"ridge {value:g}" if lines == "ridge" else f"from {value}"
-            ink, dashes = next(looks)
-            axis.plot(
-                part[x],
-                scale * part[y],
-                dashes,
-                color=ink,
-                marker="o",
-                markersize=3,
-                label=label if lines else None,
-            )
-        axis.set(xlabel=said.get(x, x), ylabel=said[y])
-        if (table[x] == 0).any():  # linear between 0 and the next value
-            axis.set_xscale("symlog", linthresh=table[x][table[x] > 0].min())
-        else:
-            axis.set_xscale("log")
-        if y == "distance":
-            axis.set_yscale("log")
-        if lines:
-            axis.legend()
-        path = paths.csv.parent / "figures" / f"{paths.csv.stem}_{x}.png"
-        save_png(figure, path)
-    return path
 
 
 if __name__ == "__main__":

@@ -25,31 +25,18 @@ import sys
 import time
 
 import keras
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from common import cli, corruptions, datasets, pipelines, regime, resumable, training
 from common.engine import backend
 from common.engine import replicas as loop
 from common.models.mlp import mlp
-from common.report.style import INKS, STYLE, save_png
 
 LABELS, STOPS, SIZES = ("true", "random"), ("accuracy", "loss"), (128, 256, 512, 1024)
 SETTINGS = """dataset label_noise inputs opt batch_size max_epochs target_loss seed
     seeds sizes labels""".split()
-SHOWN = {  # file: {column: what the axis says}
-    "norms": {
-        "l2_norm": "L2 norm of the kernels",
-        "product_of_norms": "product of squared norms",
-    },
-    "curvature": {
-        "eigenvalue_1": "top Hessian eigenvalue",
-        "trace": "trace of the Hessian",
-    },
-}
 
 
 def parse(argv):
@@ -114,9 +101,10 @@ def main(argv=None):
     record, paths = resumable.run(
         "mnist_l2norm", name, args, functools.partial(run, args)
     )
-    table = pd.read_csv(paths.csv)
-    files = [draw(table, paths, kind, args) for kind in SHOWN]
-    resumable.show(record, (*files, paths.csv, paths.json))
+    from common.report import norm_figures  # here alone: it imports matplotlib
+
+    drawn = norm_figures.draw(record, paths.csv)
+    resumable.show(record, (*drawn, paths.csv, paths.json))
     return record
 
 
@@ -252,64 +240,6 @@ def verdict(table, args):
         f"norms is {at_both('product_of_norms')}. The top Hessian eigenvalue is "
         f"{at_both('eigenvalue_1')}, and the trace {at_both('trace')}.{note}"
     )
-
-
-COLORS = dict(zip(LABELS, INKS, strict=False))
-LINES = {"true": "-", "random": "--"}
-MARKS = {"accuracy": "o", "loss": "s"}
-
-
-def draw(table, paths, kind, args):
-    """Draws a file of `SHOWN`: mean over seeds, and band from min to max."""
-    said = {"accuracy": "100 % accuracy", "loss": f"loss {args.target_loss:g}"}
-    said["loss"] = said["loss"].replace("e-0", "e-")
-    panels = [  # heading; {what tells a line from the other: its (labels, stop)}
-        *(
-            (f"at {said[stop]}", {f"{k} labels": (k, stop) for k in args.labels})
-            for stop in STOPS
-        ),
-        *((f"{k} labels", {said[s]: (k, s) for s in STOPS}) for k in args.labels),
-    ]
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(2 * len(panels), 4))
-        # Curvature falls by orders of magnitude between the stopping points.
-        sharey = "row" if kind == "norms" else False
-        axes = figure.subplots(2, len(panels), sharex=True, sharey=sharey)
-        for (column, what), row in zip(SHOWN[kind].items(), axes, strict=True):
-            row[0].set_ylabel(what)
-            for axis, (_, lines) in zip(row, panels, strict=True):
-                _draw_panel(axis, table, column, lines)
-                both_stops = len({stop for _, stop in lines.values()}) > 1
-                if column == "product_of_norms" or (both_stops and kind == "curvature"):
-                    axis.set_yscale("log")
-                elif kind == "curvature":
-                    axis.set_ylim(bottom=0)
-        for top, bottom, (heading, _) in zip(*axes, panels, strict=True):
-            # Above the panel, where no line is hidden.
-            top.legend(title=heading, loc="lower center", bbox_to_anchor=(0.5, 1))
-            bottom.set_xlabel("training examples")
-        axes[0, 0].set_xscale("log", base=2)
-        axes[0, 0].set_xticks(args.sizes, [str(size) for size in args.sizes])
-        path = paths.csv.parent / "figures" / f"{paths.csv.stem}_{kind}.png"
-        save_png(figure, path)
-    return path
-
-
-def _draw_panel(axis, table, column, lines):
-    for name, (labels, stop) in lines.items():
-        chosen = table[(table.labels == labels) & (table.stop == stop)]
-        values = chosen.groupby("size")[column].agg(["mean", "min", "max"])
-        axis.plot(
-            values.index,
-            values["mean"],
-            LINES[labels] + MARKS[stop],
-            color=COLORS[labels],
-            markerfacecolor=COLORS[labels] if stop == "loss" else "white",
-            markersize=4,
-            label=name,
-        )
-        band = values["min"], values["max"]
-        axis.fill_between(values.index, *band, color=COLORS[labels], alpha=0.2, lw=0)
 
 
 if __name__ == "__main__":

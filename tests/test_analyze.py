@@ -10,6 +10,7 @@ import cifar10_mlp
 import mnist_l2norm
 from common import cli, datasets, models, pipelines, records
 from common.analysis import hessian, norms
+from common.report import model_figures
 from expressivity import main as theory
 
 FOLDERS = "--results-dir {0} --models-dir {0}"
@@ -156,9 +157,9 @@ def test_a_network_of_norm_0_is_measured(tmp_path):
 
 
 def test_true_and_random_labels_share_a_row_of_the_figure(folder, monkeypatch):
-    grids, subplots = [], analyze.Figure.subplots
+    grids, subplots = [], model_figures.Figure.subplots
     monkeypatch.setattr(
-        analyze.Figure,
+        model_figures.Figure,
         "subplots",
         lambda figure, *a, **k: grids.append(a) or subplots(figure, *a, **k),
     )
@@ -175,7 +176,7 @@ def test_true_and_random_labels_share_a_row_of_the_figure(folder, monkeypatch):
     # Random pixels are another experiment.
     names += ("a_labels1_wd0.1_seed1", "a_random_wd0.1_seed1")
     models = [one._replace(row=row | {"model": name}) for name in names]
-    analyze.draw(models, folder / "figures" / "together.png")
+    model_figures.draw(models, folder / "figures" / "together.png")
     assert [grid[0] for grid in grids] == [1, 4]
 
 

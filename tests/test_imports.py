@@ -17,13 +17,20 @@ LIGHT = [
     "common.sweep.cluster",
     "common.corruptions",
     "common.datasets",
+    "common.report.gallery",
+    "common.report.kernel_figures",
+    "common.report.levels",
     "common.report.markdown",
+    "common.report.model_figures",
+    "common.report.names",
+    "common.report.norm_figures",
     "common.report.paper_figures",
     "common.image_files.imagenet",
     "common.engine.machine",
     "common.report.style",
     "common.report.page",
     "common.report.tables",
+    "common.report.theory_figures",
     "common.records",
     "common.regime",
     "common.reviews",
@@ -129,6 +136,19 @@ def test_no_circles():
 @pytest.mark.parametrize("module", [name for name in LIGHT if path_of(name)])
 def test_light_modules_import_no_keras(module):
     assert not reachable(module) & HEAVY
+
+
+DRAWING = {"report"}  # it asks what figures there are
+
+
+@pytest.mark.parametrize("script", [p.stem for p in SCRIPTS if p.stem not in DRAWING])
+def test_scripts_draw_last_and_import_matplotlib_then(script):
+    assert "matplotlib" not in reachable(script)
+
+
+@pytest.mark.parametrize("room", ("levels", "names", "style", "tables"))
+def test_what_the_page_needs_of_figures_is_light(room):
+    assert "matplotlib" not in reachable(f"common.report.{room}")
 
 
 def test_light_modules_load_no_keras_when_run():

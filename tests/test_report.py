@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import report
 from common import cli
-from common.report import markdown, page, paper_figures, style, tables
+from common.report import levels, markdown, page, paper_figures, style, tables
 from common.report.tables import Stat
 from common.sweep import artefacts
 
@@ -263,12 +263,12 @@ def test_epochs_to_fit_relative_to_no_corruption(tmp_path, make_up):
     make_up(tmp_path, ROW_13, 0, 0.9, 0.1, fit=None, epochs=50)
     make_up(tmp_path, ROW_13, 1, 1.0, 0.1, fit=30, epochs=50)
     rows = [row for row in rows_of("figure_1", tmp_path) if row.runs]
-    assert paper_figures.epochs_by_level(rows) == {
+    assert levels.epochs_by_level(rows) == {
         0.0: (Stat(4, 4, 4, 1), 0, ()),
         0.5: (Stat(10, 9, 11, 2), 0, ()),
         1.0: (Stat(50, 50, 50, 1), 1, (30,)),  # the last epoch, no made-up number
     }
-    assert paper_figures.relative_by_level(rows) == {
+    assert levels.relative_by_level(rows) == {
         0.0: (Stat(1, 1, 1, 1), 0, ()),
         0.5: (Stat(2.5, 2.25, 2.75, 2), 0, ()),
         1.0: (Stat(12.5, 12.5, 12.5, 1), 1, (7.5,)),
@@ -281,14 +281,14 @@ def test_nothing_is_relative_to_a_base_that_has_not_fitted(tmp_path, make_up):
     make_up(tmp_path, ALEXNET, train=0.9, fit=None)
     make_up(tmp_path, ROW_13, fit=4)
     rows = [row for row in rows_of("figure_1", tmp_path) if row.runs]
-    assert paper_figures.relative_by_level(rows) == {}
+    assert levels.relative_by_level(rows) == {}
 
 
 def test_errors_by_hand(tmp_path, make_up):
     make_up(tmp_path, ALEXNET, train=0.99, test=0.75)
     (row,) = [row for row in rows_of("figure_1", tmp_path) if row.runs]
-    assert paper_figures.error_by_level([row])[0.0][0].mean == pytest.approx(25)
-    gap = paper_figures.generalization_by_level([row])[0.0][0].mean
+    assert levels.error_by_level([row])[0.0][0].mean == pytest.approx(25)
+    gap = levels.generalization_by_level([row])[0.0][0].mean
     assert gap == pytest.approx(24)  # 25 % test error less 1 % training error
 
 
@@ -547,7 +547,7 @@ def test_commands_lead_to_the_folder(tmp_path, make_up):
     text, readme = pages(folder)
     where = f"--results-dir '{folder}' --models-dir 'my models'"
     for command in (f"{ALEXNET} --random-labels {where}", f"report.py {where}"):
-        assert escape(command) in re.sub('<span class="flag">|</span>', "", text)
+        assert escape(command) in re.sub('<span class="word">|</span>', "", text)
         assert command in readme
     assert report.where(ROOT / "results", tables.load(ROOT / "results")) == ""
 

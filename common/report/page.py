@@ -12,8 +12,15 @@ import jinja2
 from markupsafe import Markup
 
 from common import records
-from common.report import style, tables
-from common.report.paper_figures import COLOURS
+from common.report import (
+    gallery,
+    kernel_figures,
+    model_figures,
+    norm_figures,
+    style,
+    tables,
+    theory_figures,
+)
 from common.sweep import artefacts, runner
 
 # Colours of a figure -> those of the page, which differ in light and dark.
@@ -21,43 +28,14 @@ _REPLACED = {
     "#000000": "currentColor",
     "#ffffff": "var(--paper)",
     "black": "currentColor",
-    COLOURS["AlexNet"].lower(): "var(--alexnet)",
-    COLOURS["MLP 1x512"].lower(): "var(--mlp1)",
-    COLOURS["MLP 3x512"].lower(): "var(--mlp3)",
-    COLOURS["Inception"].lower(): "var(--inception)",
-    COLOURS["Inception without BatchNorm"].lower(): "var(--nobn)",
-}
+} | {ink.lower(): f"var(--{ink[1:].lower()})" for ink in style.DARK}
 _CLASSES = {"did not fit": "unfit", "not yet run": "none"}  # others: the verdict
 _MOST_LINES = 30  # of a table that is shown without being asked for
 _PIXELS_PER_POINT = 1.45  # makes a figure's 8-point text about 12 pixels high
 _INKS = 8  # `--ink0` … of page.css: the colours of the curves of all runs
 # The end of the name of a picture that a script drew itself: what it shows.
-_DRAWN_BY_SCRIPTS = {
-    "norms": "L2 norm of the kernels, and product of their squared norms, against the "
-    "number of training examples, at both stopping points. Bands: lowest to highest "
-    "seed.",
-    "curvature": "Top eigenvalue and trace of the Hessian against the number of "
-    "training examples, at both stopping points. Bands: lowest to highest seed.",
-    "filters": "Test error against the number of random filters.",
-    "rkhs_norm": "Test error against the norm of the solution.",
-    "step": "Distance from SGD's weights to the minimum-norm solution, relative to its "
-    "norm, against the steps, from two starts.",
-    "growth": "The network of Theorem 1 against n: largest error of its outputs, "
-    "accuracy, condition of the system that gives its weights, and their size.",
-    "complexity": "Estimated Rademacher complexity against the examples and against "
-    "the hidden units, and the bound on the generalization error that it gives.",
-    "capacity": "Most examples whose random labels a network reproduces, against its "
-    "weights.",
-}
-_ANALYSIS = (
-    "A row for each network, with true and with random labels: the largest eigenvalues "
-    "of the Hessian, its spectral density, and the margins of the training examples, "
-    "as they are and normalized by the norms of the weights."
-)
-_GALLERY = (
-    "The same eight training images under every corruption and augmentation, as the "
-    "model is fed them: 28x28 pixels, whitened image by image. For the eye, grey is "
-    "the image's mean, and black and white are two standard deviations below and above."
+_DRAWN_BY_SCRIPTS = (
+    norm_figures.CAPTIONS | kernel_figures.CAPTIONS | theory_figures.CAPTIONS
 )
 _COMPARED = (
     "Loss and accuracy on the training set (solid) and on the test set (dotted) of the "
@@ -158,6 +136,7 @@ def render(results, sections, absent, runs, variation="", where=""):
     return (
         environment.get_template("page.html")
         .render(
+            figure_inks={ink[1:].lower(): (ink, x) for ink, x in style.DARK.items()},
             style=Markup(here.with_suffix(".css").read_text()),
             script=Markup(here.with_suffix(".js").read_text()),
             folder=results,
@@ -175,8 +154,8 @@ def render(results, sections, absent, runs, variation="", where=""):
             compared=_picture(results, "compare", _COMPARED),
             analysis=_analysis(results),
             analyze=shlex.join(["python", "analyze.py", *in_analyze]),
-            analysis_figure=_picture(results, "analysis", _ANALYSIS),
-            gallery=_picture(results, "gallery", _GALLERY),
+            analysis_figure=_picture(results, "analysis", model_figures.CAPTION),
+            gallery=_picture(results, "gallery", gallery.CAPTION),
             absent=[(name, artefacts.ARTEFACTS[name].title) for name in absent],
             paper=_other_numbers(),
         )
@@ -370,7 +349,7 @@ def chart(run, kind):
     epochs, lines = _thinned(run.history["epoch"], 25), []
     shown = {word: _values(run, kind, part, 25) for part, word in _PARTS}
     for (word, values), dashes in zip(shown.items(), ("", "2 3"), strict=True):
-        lines.append((epochs, values, "var(--alexnet)", dashes, word, ""))
+        lines.append((epochs, values, "var(--ink0)", dashes, word, ""))
     tips = []
     for i, epoch in enumerate(epochs):
         said = [f"epoch {epoch:g}"]

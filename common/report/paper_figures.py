@@ -1,14 +1,10 @@
 """The figures of every artefact, drawn from records alone (imports no Keras)."""
 
-import itertools
-from typing import NamedTuple
-
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from common.report import tables
+from common.report import kernel_figures, levels, names, tables
 from common.report.style import (
     BLUE,
     GREY,
@@ -16,48 +12,22 @@ from common.report.style import (
     INKS,
     OPEN,
     ORANGE,
+    SKY,
     STYLE,
     YELLOW,
     Sketch,
-    save_png,
 )
 
-# One colour a model family; lighter or darker within it.
-COLOURS = {
-    "AlexNet": BLUE,
-    "MLP 1x512": YELLOW,
-    "MLP 3x512": ORANGE,
-    "Wide ResNet 28-1": "#A2C8EC",
-    "Inception": GREY,
-    "Inception without BatchNorm": "#ABABAB",
-    "bag of embeddings": "#FFBC79",
-    "CNN on words": "#5F9ED1",
-    "LSTM": ORANGE,
-    "transformer": "#898989",
-}
-# One line style a regime; markers tell the corruptions of pixels apart.
+# One look a condition, the same in every panel.
 LINES = {
-    "true labels": {"linestyle": "-"},
-    "random labels": {"linestyle": "--"},
-    "shuffled pixels": {"linestyle": ":", "marker": "s"},
-    "gaussian pixels": {"linestyle": ":", "marker": "o"},
-    "random pixels": {"linestyle": ":", "marker": "^"},
+    "true labels": {"color": BLUE, "linestyle": "-", "linewidth": 2},
+    "random labels": {"color": ORANGE, "linestyle": "--"},
+    "shuffled pixels": {"color": SKY, "linestyle": ":", "marker": "s"},
+    "gaussian pixels": {"color": GREY, "linestyle": ":", "marker": "o"},
+    "random pixels": {"color": YELLOW, "linestyle": ":", "marker": "^"},
 }
-# Of runs that have nothing but their name: INKS, then darker hues of Okabe and Ito's.
-SERIES = (*INKS, "#009E73", "#CC79A7", "#5F9ED1", "#7B4FA3")
-P_OF = {"true labels": 0.0, "random labels": 1.0}  # the others are their own number
-
-
-class Level(NamedTuple):
-    """What the seeds of one corruption level measured."""
-
-    value: tables.Stat  # of all seeds; where some did not fit, the last epoch of those
-    unfit: int = 0  # seeds that never fitted: the true value is larger
-    fitted: tuple = ()  # beside unfit ones, the values of the seeds that did
-
-
 # The picture at the top of README: network -> rows of Table 1, true and random.
-MEMORIZATION = {"small AlexNet": (12, 13), "MLP 1x512": (18, 19)}
+MEMORIZATION = {"AlexNet": (12, 13), "MLP 1x512": (18, 19)}
 
 
 def draw(name, rows, papers, folder, prefix=""):
@@ -76,37 +46,39 @@ def draw(name, rows, papers, folder, prefix=""):
     rows = [row for row in rows if row.runs and (row.trains or name == "kernels")]
     drawn = []
     with matplotlib.rc_context(STYLE):
-        for stem, caption, function in FIGURES.get(name, ()) if rows else ():
+        for stem, function in FIGURES.get(name, {}).items() if rows else ():
             sketch = function(rows, papers)
             if sketch:
-                drawn.append(sketch.save(folder, prefix + stem, caption))
+                drawn.append(sketch.save(folder, prefix + stem))
     return drawn
 
 
-def colour(row):
-    """The colour of a row's model; the MLP's where a table has one model only."""
-    return COLOURS.get(row.fields.get("model"), COLOURS["MLP 1x512"])
+def _model(row):
+    """The name shown of a row's network; the MLP's where a table has one only."""
+    return row.fields.get("model", "MLP 1x512")
+
+
+def _colour(row):
+    return names.colour(_model(row))
+
+
+def _data(rows):
+    """What rows were measured on, in words; "" where it is not one for all."""
+    said = {names.data(run.record["regime"]) for row in rows for run in row.runs}
+    return said.pop() if len(said) == 1 else ""
 
 
 def _by_model(rows):
-    """Returns dict of model -> rows, in their order."""
-    models = {}
+    """Returns dict of model -> rows; its name says the data where they differ."""
+    one, models = _data(rows), {}
     for row in rows:
-        label = row.fields.get("model", "MLP 1x512")
-        if "data" in row.fields:
-            label += f", {row.fields['data']}"
-        models.setdefault(label, []).append(row)
+        name = _model(row) if one else f"{_model(row)}, {_data([row])}"
+        models.setdefault(name, []).append(row)
     return models
 
 
 def _condition(row):
     return row.fields.get("corruption", row.fields.get("inputs"))
-
-
-def _level(row):
-    """The label corruption of a row, or None for corrupted pixels."""
-    condition = _condition(row)
-    return condition if isinstance(condition, float) else P_OF.get(condition)
 
 
 def _seeds(rows):
@@ -136,7 +108,7 @@ def _curves(sketch, axis, row, column, scale, label, **line):
     length = values.shape[1]
     epochs = np.arange(1, length + 1)
     mean = values.mean(0)
-    line = {"color": colour(row), "label": label, "linewidth": 1.2} | line
+    line = {"color": _colour(row), "linewidth": 1.2} | line | {"label": label}
     if "marker" in line:
         line |= {"markevery": max(1, length // 8), "markersize": 3.5}
     axis.plot(epochs, mean, **line)
@@ -159,11 +131,20 @@ def _chance(axis, rows, error=False):
 
 
 def memorization(rows, papers):
-    """Draws accuracy against epochs, true and random labels side by side."""
+    """Accuracy against epochs, true and random labels side by side."""
     by_row = {row.fields["row"]: row for row in rows}
     if not any(n in by_row for pair in MEMORIZATION.values() for n in pair):
         return None
-    sketch = Sketch(1, 2, size=(6.6, 2.6), sharey=True, sharex=True)
+    sketch = Sketch(
+        1,
+        2,
+        size=(6.6, 2.75),
+        caption="Accuracy on the training set (solid) and on the test set (dotted) "
+        "while training, with true and with random labels.",
+        data=_data(rows),
+        sharey=True,
+        sharex=True,
+    )
     for column, kind in enumerate(("true", "random")):
         axis = sketch.axes[0, column]
         for network, pair in MEMORIZATION.items():
@@ -184,13 +165,22 @@ def memorization(rows, papers):
 
 
 def losses(rows, papers):
-    """Draws training loss against epochs, a panel a model, under each condition."""
+    """Training loss against epochs, a panel a model, a line a condition."""
     rows = [row for row in rows if _condition(row) in LINES]
     models = _by_model(rows)
     if not models:
         return None
-    width = min(10, 1 + 2.7 * len(models))
-    sketch = Sketch(1, len(models), size=(width, 2.7), sharey=True)
+    sketch = Sketch(
+        1,
+        len(models),
+        size=(min(10, 1.4 + 2.6 * len(models)), 2.9),
+        caption="Training loss (cross-entropy after each epoch with the weights "
+        "frozen, log scale) under each condition. Lines: mean over seeds; bands: "
+        "lowest to highest seed. Seeds that stopped at different epochs have a line "
+        "each.",
+        data=_data(rows),
+        sharey=True,
+    )
     for axis, (model, chosen) in zip(sketch.axes[0], models.items(), strict=True):
         for row in chosen:
             kind = _condition(row)
@@ -201,23 +191,32 @@ def losses(rows, papers):
         axis.yaxis.set_minor_formatter(NullFormatter())
         axis.text(0.5, 1.02, f"{model} ({_seeds(chosen)})", ha="center",
                   transform=axis.transAxes)  # fmt: skip
-        for line, value in papers["figure_1a"] if model == "Inception" else ():
-            labels = {"true labels": "D", "random labels": "v"}  # others: as the line
-            marker = LINES[line["setting"]].get("marker", labels.get(line["setting"]))
-            sketch.note = _PUBLIC_RUN
-            axis.plot(value.value, 0.01, marker, color=COLOURS[model], **HOLLOW)
-            text = f"{line['setting']}, another public run: {value.value} epochs"
-            sketch.value(axis, value.value, 0.01, text)
+        if model == "Inception":
+            _public_run(sketch, axis, papers["figure_1a"])
     sketch.axes[0, 0].set_ylabel("training cross-entropy (nats)")
-    kinds = {_condition(row): None for row in rows}
+    kinds = [kind for kind in LINES if kind in map(_condition, rows)]
     handles = [
-        matplotlib.lines.Line2D([], [], color="0.4", markersize=3.5, **LINES[kind])
-        for kind in kinds
+        matplotlib.lines.Line2D([], [], markersize=3.5, **LINES[kind]) for kind in kinds
     ]
-    sketch.axes[0, -1].legend(
-        handles, kinds, loc="upper left", bbox_to_anchor=(1, 1), handlelength=2.8
-    )
+    sketch.figure.legend(handles, kinds, loc="outside right upper")
     return sketch
+
+
+def _public_run(sketch, axis, points):
+    """Draws when a careful public run, not the paper's, reached a loss of 0.01."""
+    labels = {"true labels": "D", "random labels": "v"}  # others: as the line
+    for line, value in points:
+        look = LINES[line["setting"]]
+        marker = look.get("marker", labels.get(line["setting"]))
+        axis.plot(value.value, 0.01, marker, color=look["color"], **HOLLOW)
+        text = f"{line['setting']}, another public run: {value.value} epochs"
+        sketch.value(axis, value.value, 0.01, text)
+    if points:
+        sketch.caption += (
+            " Hollow markers, in Inception's panel: when a careful public run reached "
+            "0.01 (not the paper's, one seed); a diamond for true and a triangle that "
+            "points down for random labels."
+        )
 
 
 def _against_corruption(sketch, axis, rows, measure, unit):
@@ -226,14 +225,14 @@ def _against_corruption(sketch, axis, rows, measure, unit):
     Args:
         sketch, axis: The figure and its panel.
         rows: `tables.Row`s.
-        measure: Function from a model's rows to dict of p -> `Level`.
+        measure: Function from a model's rows to dict of p -> `levels.Level`.
         unit: Text behind a value shown on hover.
     """
-    for model, chosen in _by_model([r for r in rows if _level(r) is not None]).items():
-        values = dict(sorted(measure(chosen).items()))
+    for model, chosen in _by_model(rows).items():
+        values = dict(sorted(measure(_levelled(chosen)).items()))
         if not values:
             continue
-        ink = colour(chosen[0])
+        ink = _colour(chosen[0])
         fitted = {p: level.value for p, level in values.items() if not level.unfit}
         means = [value.mean for value in fitted.values()]
         # Two points are no curve: nothing is known of what lies between.
@@ -257,82 +256,49 @@ def _against_corruption(sketch, axis, rows, measure, unit):
     axis.set(xlabel="label corruption p", xlim=(-0.04, 1.06))
 
 
+_EPOCHS = (
+    "Epochs until 99 % of the training labels are reproduced{relative}, against the "
+    "probability p that a label is replaced. A hollow triangle is a run that had not "
+    "fitted when it ended: the true value is larger; small dots below it are the seeds "
+    "that fitted. Bars: lowest to highest seed."
+)
+
+
 def _papers_points(sketch, axis, rows, measure, unit):
     """Draws what follows from the accuracies that the paper gives at a level."""
+    drawn = False
     for row in rows:
         known = [row.paper.get(f"{part}_accuracy") for part in ("train", "test")]
-        if _level(row) is None or None in known:
+        if levels.level(row) is None or None in known:
             continue
         value = measure(*(paper.value for paper in known))
-        axis.plot(_level(row), value, "D", color=colour(row), **OPEN)
+        axis.plot(levels.level(row), value, "D", color=_colour(row), **OPEN)
         text = f"{row.fields['model']}, paper: {value:.2f} {unit}"
-        sketch.value(axis, _level(row), value, f"{text} ({known[1].certainty})")
+        sketch.value(axis, levels.level(row), value, f"{text} ({known[1].certainty})")
+        drawn = True
+    if drawn:
+        sketch.caption += " Hollow diamonds: the paper's."
 
 
-def epochs_by_level(rows):
-    """Returns dict of corruption level -> `Level` of the epochs to fit.
-
-    A level with a seed that never fitted is censored: its number is the last epoch
-    of the longest such run, and the true value is larger.
-    """
-    values = {}
-    for row in rows:
-        ends = [(run.record["epochs_to_fit"], run.record["epochs"]) for run in row.runs]
-        fitted = tuple(first for first, _ in ends if first is not None)
-        unfit = [last for first, last in ends if first is None]
-        values[_level(row)] = (
-            Level(tables.stat([max(unfit)]), len(unfit), fitted)
-            if unfit
-            else Level(tables.stat(fitted))
-        )
-    return values
-
-
-def relative_by_level(rows):
-    """Returns `epochs_by_level` relative to p = 0; empty where that has not fitted."""
-    values = epochs_by_level(rows)
-    if 0.0 not in values or values[0.0].unfit:
-        return {}
-    base = values[0.0].value.mean
-
-    def relative(level):
-        value = tables.Stat(*(part / base for part in level.value[:3]), level.value.n)
-        return Level(value, level.unfit, tuple(part / base for part in level.fitted))
-
-    return {p: relative(level) for p, level in values.items()}
-
-
-def _final_by_level(rows, measure):
-    return {
-        _level(row): Level(tables.stat([measure(r.record["final"]) for r in row.runs]))
-        for row in rows
-    }
-
-
-def error_by_level(rows):
-    """Returns dict of level -> `Level` of the test error in %."""
-    return _final_by_level(rows, lambda final: 100 * (1 - final["val_accuracy"]))
-
-
-def generalization_by_level(rows):
-    """Returns the same of the test error less the training error, in points."""
-    return _final_by_level(
-        rows, lambda final: 100 * (final["train_accuracy"] - final["val_accuracy"])
-    )
-
-
-def _levels(rows):
-    return {_level(row) for row in rows} - {None}
+def _levelled(rows):
+    """The rows whose labels alone are corrupted, or nothing."""
+    return [row for row in rows if levels.level(row) is not None]
 
 
 def relative_time(rows, papers):
-    """Draws the epochs to fit against label corruption, relative to p = 0."""
-    levels = [row for row in rows if _level(row) is not None]
-    if not any(len(relative_by_level(m)) > 1 for m in _by_model(levels).values()):
+    """The epochs to fit against label corruption, relative to p = 0."""
+    models = map(_levelled, _by_model(rows).values())
+    if not any(len(levels.relative_by_level(chosen)) > 1 for chosen in models):
         return None
-    sketch = Sketch(1, 1, size=(3.6, 2.7))
+    sketch = Sketch(
+        1,
+        1,
+        size=(3.6, 2.85),
+        caption=_EPOCHS.format(relative=", relative to p = 0"),
+        data=_data(rows),
+    )
     axis = sketch.axes[0, 0]
-    _against_corruption(sketch, axis, rows, relative_by_level, "times p = 0")
+    _against_corruption(sketch, axis, rows, levels.relative_by_level, "times p = 0")
     if ends := [paper.value for _, paper in papers["figure_1b"]]:
         axis.plot([1.03] * len(ends), ends, "D-", color="0.5", lw=0.8, markersize=4,
                   markerfacecolor="white", label="paper, about")  # fmt: skip
@@ -345,12 +311,19 @@ def relative_time(rows, papers):
 
 
 def errors(rows, papers):
-    """Draws the test error against label corruption."""
-    if len(_levels(rows)) < 2:
+    """The test error against label corruption."""
+    if len(set(map(levels.level, _levelled(rows)))) < 2:
         return None
-    sketch = Sketch(1, 1, size=(3.6, 2.7))
+    sketch = Sketch(
+        1,
+        1,
+        size=(3.6, 2.85),
+        caption="Error on the test set, whose labels are never corrupted, against the "
+        "probability p that a training label is replaced.",
+        data=_data(rows),
+    )
     axis = sketch.axes[0, 0]
-    _against_corruption(sketch, axis, rows, error_by_level, "% test error")
+    _against_corruption(sketch, axis, rows, levels.error_by_level, "% test error")
     for _, paper in papers["figure_1c"]:
         axis.plot(1.03, paper.value, "D", color="0.5", **HOLLOW, label="paper")
         text = f"paper: {paper.value:g} % ({paper.certainty})"
@@ -363,27 +336,43 @@ def errors(rows, papers):
 
 
 def convergence(rows, papers):
-    """Draws epochs to fit and generalization error against label corruption."""
-    if len(_levels(rows)) < 2:
+    """Epochs to fit and generalization error against label corruption."""
+    if len(set(map(levels.level, _levelled(rows)))) < 2:
         return None
-    sketch = Sketch(1, 2, size=(6.6, 2.7))
+    sketch = Sketch(
+        1,
+        2,
+        size=(6.6, 3),
+        caption=f"Left: {_EPOCHS.format(relative='')} Right: the generalization error, "
+        "test error less training error.",
+        data=_data(rows),
+    )
     left, right = sketch.axes[0]
-    _against_corruption(sketch, left, rows, epochs_by_level, "epochs")
-    _against_corruption(sketch, right, rows, generalization_by_level, "points")
+    _against_corruption(sketch, left, rows, levels.epochs_by_level, "epochs")
+    _against_corruption(sketch, right, rows, levels.generalization_by_level, "points")
     _papers_points(sketch, right, rows, lambda train, test: train - test, "points")
     left.set(ylabel="epochs to 99 %", ylim=(0, None))
     right.set(ylabel="test error - training error (points)", ylim=(0, 100))
-    left.legend(loc="upper left")
+    handles = left.get_legend_handles_labels()
+    sketch.figure.legend(*handles, loc="outside lower center", ncols=4)
     return sketch
 
 
 def batch_norm(rows, papers):
-    """Draws accuracy with and without BatchNorm, and the best test accuracy so far."""
-    sketch = Sketch(1, 1, size=(5.2, 3))
+    """Accuracy with and without BatchNorm, and the best test accuracy so far."""
+    sketch = Sketch(
+        1,
+        1,
+        size=(5.2, 3.1),
+        caption="Training (solid) and test accuracy (dotted) with and without "
+        "BatchNorm; dashed: the best test accuracy so far. Hollow: the paper's final "
+        "value.",
+        data=_data(rows),
+    )
     axis = sketch.axes[0, 0]
     for row in rows:
         model = row.fields["model"]
-        axis.plot([], [], color=colour(row), linewidth=4, label=model)
+        axis.plot([], [], color=_colour(row), linewidth=4, label=model)
         _curves(sketch, axis, row, "train_accuracy", 100, f"{model}, training")
         _curves(sketch, axis, row, "val_accuracy", 100, f"{model}, test", linestyle=":")
         best = [
@@ -396,7 +385,7 @@ def batch_norm(rows, papers):
                 linewidth=0.8)  # fmt: skip
         if paper := row.paper.get("test_accuracy"):
             last = max(run.record["epochs"] for run in row.runs)
-            axis.plot(last, paper.value, "D", color=colour(row), **HOLLOW)
+            axis.plot(last, paper.value, "D", color=_colour(row), **HOLLOW)
             sketch.value(axis, last, paper.value, f"{model}, paper: {paper.value} %")
     axis.set(xlabel="epochs", ylabel="accuracy (%)", ylim=(None, 101))
     models = [h for h in axis.get_lines() if h.get_label() in _by_model(rows)]
@@ -410,20 +399,28 @@ def batch_norm(rows, papers):
 
 
 def epochs_by_input(rows, papers):
-    """Draws the epochs to fit of each kind of input, a marker a model."""
+    """The epochs to fit of each kind of input, a colour a model."""
     kinds = [kind for kind in LINES if any(_condition(row) == kind for row in rows)]
-    sketch = Sketch(1, 1, size=(5.2, 0.9 + 0.35 * len(kinds)))
-    axis = sketch.axes[0, 0]
-    for shift, (model, chosen) in enumerate(_by_model(rows).items()):
-        axis.plot([], [], "o", color=colour(chosen[0]), markersize=4, label=model)
+    sketch = Sketch(
+        1,
+        1,
+        size=(5.2, 1.05 + 0.35 * len(kinds)),
+        caption="Epochs until 99 % of the training labels are reproduced, for each "
+        "kind of input. Lines: lowest to highest seed; small dots: seeds that fitted "
+        "where others had not.",
+        data=_data(rows),
+    )
+    axis, models = sketch.axes[0, 0], _by_model(rows)
+    for shift, (model, chosen) in enumerate(models.items()):
+        axis.plot([], [], "o", color=_colour(chosen[0]), markersize=4, label=model)
         for row in chosen:
-            at = kinds.index(_condition(row)) + 0.13 * (shift - 1)
-            (value, unfit, others), *_ = epochs_by_level([row]).values()
+            at = kinds.index(_condition(row)) + 0.13 * (shift - (len(models) - 1) / 2)
+            (value, unfit, others), *_ = levels.epochs_by_level([row]).values()
             marker = {"marker": ">"} | HOLLOW if unfit else {"marker": "o"}
-            axis.plot([value.low, value.high], [at, at], color=colour(row), lw=1)
+            axis.plot([value.low, value.high], [at, at], color=_colour(row), lw=1)
             for other in others:
-                axis.plot(other, at, "o", color=colour(row), markersize=2)
-            axis.plot(value.mean, at, color=colour(row), **{"markersize": 4} | marker)
+                axis.plot(other, at, "o", color=_colour(row), markersize=2)
+            axis.plot(value.mean, at, color=_colour(row), **{"markersize": 4} | marker)
             text = f"{model}, {_condition(row)}: {tables.epochs_to_fit(row)} epochs"
             sketch.value(axis, value.mean, at, text)
     axis.set_yticks(range(len(kinds)), kinds)
@@ -437,9 +434,9 @@ def _label(row):
     """What tells a row of a table from the others of its model, in words."""
     fields = row.fields
     if "augmentation" in fields:
-        names = ("augmentation", "weight decay", "dropout")
-        parts = [fields[names[0]]] if fields[names[0]] != "none" else []
-        parts += [name for name in names[1:] if fields[name] == "yes"]
+        flags = ("augmentation", "weight decay", "dropout")
+        parts = [fields[flags[0]]] if fields[flags[0]] != "none" else []
+        parts += [name for name in flags[1:] if fields[name] == "yes"]
         return " + ".join(parts) or "none"
     if "row" in fields:
         parts = [name for name in ("crop", "weight decay") if fields[name] == "yes"]
@@ -449,12 +446,23 @@ def _label(row):
 
 
 def accuracies(rows, papers):
-    """Draws training and test accuracy of each row, joined: the gap is the line."""
+    """Training and test accuracy of each row, joined: the gap is the line."""
     models = _by_model(rows)
     heights = [len(chosen) for chosen in models.values()]
-    sketch = Sketch(len(models), 1, size=(5.6, 0.7 + 0.35 * len(models)
-                    + 0.19 * sum(heights)), sharex=True,
-                    height_ratios=[n + 0.5 for n in heights])  # fmt: skip
+    known = any(row.paper for row in rows)
+    sketch = Sketch(
+        len(models),
+        1,
+        size=(5.6, 0.85 + 0.35 * len(models) + 0.19 * sum(heights)),
+        caption="Training (bar) and test accuracy (dot) of each row; the line between "
+        "them is the generalization gap, the thick part the range over seeds, the thin "
+        "vertical line chance."
+        + " Hollow diamonds, where the paper gives a number: its value."
+        * known,
+        data=_data(rows),
+        sharex=True,
+        height_ratios=[n + 0.5 for n in heights],
+    )
     for axis, (model, chosen) in zip(sketch.axes[:, 0], models.items(), strict=True):
         for at, row in enumerate(chosen):
             _dumbbell(sketch, axis, at, row, f"{model}, {_label(row)}")
@@ -467,7 +475,7 @@ def accuracies(rows, papers):
     axis.set(xlabel="accuracy (%)", xlim=(0, 103))
     axis.xaxis.set_major_locator(MaxNLocator(6))
     marks = {"training": "|", "test": "o"}
-    if any(row.paper for row in rows):
+    if known:
         marks["paper"] = "D"
     handles = [
         matplotlib.lines.Line2D([], [], marker=mark, linestyle="none", color="0.4",
@@ -475,13 +483,15 @@ def accuracies(rows, papers):
                                 markersize=5)
         for mark in marks.values()
     ]  # fmt: skip
-    sketch.figure.legend(handles, marks, loc="outside upper right", ncols=3)
+    sketch.figure.legend(
+        handles, marks, loc="outside upper right", ncols=3, handlelength=1
+    )
     return sketch
 
 
 def _dumbbell(sketch, axis, at, row, label):
     train, test = row.final("train_accuracy"), row.final("test_accuracy")
-    ink = colour(row)
+    ink = _colour(row)
     axis.plot([test.mean, train.mean], [at, at], color=ink, lw=0.8, alpha=0.6)
     axis.plot([test.low, test.high], [at, at], color=ink, lw=2.5)
     for metric, value, mark in (("train", train, "|"), ("test", test, "o")):
@@ -495,153 +505,78 @@ def _dumbbell(sketch, axis, at, row, label):
             sketch.value(axis, paper.value, at + 0.3, text + f"({paper.certainty})")
 
 
-def kernels(rows, papers):
-    """Norm against test error, without a ridge and with the most filters."""
-    points = []
-    for row in rows:
-        lines = [x for x in row.runs[0].record["rows"] if not x.get("ridge", 1)]
-        points += [(row.fields["setting"], line) for line in lines[-1:]]
-    if not points:
-        return None
-    sketch = Sketch(1, 1, size=(6.2, 3.0))
-    axis = sketch.axes[0, 0]
-    for mark, (setting, line) in zip("osD^v<>PXph*", points, strict=False):
-        x, y = line["rkhs_norm"], 100 * line["test_error"]
-        axis.plot(x, y, mark, color=BLUE, markersize=5, label=setting)
-        sketch.value(axis, x, y, f"{setting}: norm {x:.4g}, test error {y:.2f} %")
-    paper = {(x["setting"], x["metric"]): v for x, v in papers.get("kernels", ())}
-    settings = [s for s, metric in paper if metric == "l2_norm"]
-    for mark, setting in zip("os", settings, strict=False):
-        x, y = (paper[setting, m].value for m in ("l2_norm", "test_error"))
-        label = f"paper: {setting}"
-        axis.plot(x, y, mark, color=ORANGE, label=label, **HOLLOW)
-        sketch.value(axis, x, y, f"{label}, norm {x:g}, test error {y:g} %")
-    axis.set(xlabel="norm of the solution", ylabel="test error (%)")
-    axis.set(xscale="log", yscale="log")
-    for ticks in (axis.xaxis, axis.yaxis):
-        ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a decade may be all
-        ticks.set_major_formatter("{x:g}")
-        ticks.set_minor_formatter(NullFormatter())
-    axis.tick_params(labelsize=7)
-    sketch.figure.legend(loc="outside right upper", fontsize=7)
-    return sketch
-
-
 def compare(runs, path):
-    """Draws the loss and the accuracy of some runs in one panel each.
+    """Draws the loss and the accuracy of runs, side by side, a colour a run.
 
     Args:
-        runs: List of `tables.Run`s.
-        path: `Path` of the PNG.
+        runs: `tables.Run`s of trainings, any number.
+        path: `Path` of the PNG; the SVG stands beside it.
+
+    Returns:
+        The `style.Drawn`.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.6, 2.7 + 0.16 * len(runs)))
-        loss, accuracy = figure.subplots(1, 2)
-        for run, ink in zip(runs, itertools.cycle(SERIES)):
+        said = {names.data(run.record["regime"]) for run in runs}
+        lines = 1 + (len(runs) + 1) // 2
+        sketch = Sketch(
+            1,
+            2,
+            size=(6.6, 2.9 + 0.15 * lines),
+            caption="Loss (log scale) and accuracy of the runs compared, on the "
+            "training set (solid) and on the test set (dotted).",
+            data=said.pop() if len(said) == 1 else "",
+        )
+        loss, accuracy = sketch.axes[0]
+        inks = INKS
+        if len(runs) > len(INKS):
+            inks = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(runs)))
+        for run, ink in zip(runs, inks, strict=False):
             epochs = run.history["epoch"]
             for key, dashes, word in (("train", "-", "training"), ("val", ":", "test")):
-                label = f"{run.name}, {word}"
-                loss.plot(epochs, run.history[f"{key}_cross_entropy"], dashes, c=ink)
-                values = 100 * np.array(run.history[f"{key}_accuracy"])
-                accuracy.plot(epochs, values, dashes, color=ink, label=label)
+                nats = run.history[f"{key}_cross_entropy"]
+                percent = 100 * np.array(run.history[f"{key}_accuracy"])
+                loss.plot(epochs, nats, dashes, color=ink)
+                accuracy.plot(epochs, percent, dashes, color=ink)
+                for i in range(0, len(epochs), max(1, len(epochs) // 40)):
+                    text = f"{run.name}, {word}, epoch {epochs[i]:g}: "
+                    sketch.value(loss, epochs[i], nats[i], f"{text}{nats[i]:.4g} nats")
+                    sketch.value(
+                        accuracy, epochs[i], percent[i], f"{text}{percent[i]:.4g} %"
+                    )
         loss.set(xlabel="epochs", ylabel="cross-entropy (nats)", yscale="log")
+        # Plain numbers: the default sets powers with a formula parser, slowly.
         loss.yaxis.set_major_formatter("{x:g}")
         loss.yaxis.set_minor_formatter(NullFormatter())
         accuracy.set(xlabel="epochs", ylabel="accuracy (%)", ylim=(0, 103))
-        figure.legend(
-            *accuracy.get_legend_handles_labels(), loc="outside upper left", ncols=2
-        )
-        save_png(figure, path)
+        styles = [(ink, "-", run.name) for run, ink in zip(runs, inks, strict=False)]
+        styles += [("0.4", "-", "training"), ("0.4", ":", "test")]
+        handles = [
+            matplotlib.lines.Line2D([], [], color=ink, linestyle=dashes, label=label)
+            for ink, dashes, label in styles
+        ]
+        sketch.figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        return sketch.save(path.parent, path.stem)
 
 
-_ACCURACIES = (
-    "Training (bar) and test accuracy (dot) of each row; the line between them is the "
-    "generalization gap, the thick part the range over seeds, the thin vertical line "
-    "chance. Hollow diamonds, where the paper gives a number: its value."
-)
-_LOSSES = (
-    "Training loss (cross-entropy of the fixed model after each epoch, log scale) "
-    "under each condition. Lines: mean over seeds; bands: lowest to highest seed. "
-    "Seeds that stopped at different epochs have a line each."
-)
-_PUBLIC_RUN = (
-    " Hollow markers, in Inception's panel: when a careful public run reached 0.01 "
-    "(not the paper's, one seed), a diamond for true and a triangle for random labels."
-)
-_EPOCHS = (
-    "Epochs until 99 % of the training labels are reproduced, against the probability "
-    "that a label is replaced. A hollow triangle is a run that had not fitted when it "
-    "ended: the true value is larger; small dots below it are the seeds that fitted. "
-    "Bars: lowest to highest seed."
-)
-_GAP = (
-    " Right: the generalization error, test error less training error. Hollow "
-    "diamonds: the paper's."
-)
-# Artefact -> its figures: (files, caption, function of rows and the paper's values).
-FIGURES = {
-    "table_1": (
-        (
-            "memorization",
-            "Accuracy on the training set (solid) and on the test set (dotted) while "
-            "training, with true and with random labels.",
-            memorization,
-        ),
-        ("table_1", _ACCURACIES, accuracies),
-    ),
-    "figure_1": (
-        ("figure_1a", _LOSSES, losses),
-        (
-            "figure_1b",
-            _EPOCHS.replace(", against", ", relative to p = 0, against"),
-            relative_time,
-        ),
-        (
-            "figure_1c",
-            "Error on the test set, whose labels are never corrupted, against the "
-            "probability that a training label is replaced. Hollow diamonds: the "
-            "paper's.",
-            errors,
-        ),
-        ("convergence", "Left: " + _EPOCHS + _GAP, convergence),
-    ),
-    "figure_2": (
-        (
-            "figure_2b",
-            "Training (solid) and test accuracy (dotted) with and without BatchNorm; "
-            "dashed: the best test accuracy so far. Hollow: the paper's final value.",
-            batch_norm,
-        ),
-    ),
-    "random_label_regularizers": (
-        ("random_label_regularizers", _ACCURACIES, accuracies),
-    ),
-    "inputs": (
-        ("inputs_curves", _LOSSES, losses),
-        (
-            "inputs_epochs",
-            "Epochs until 99 % of the training labels are reproduced, for each kind "
-            "of input. Lines: lowest to highest seed; small dots: seeds that fitted "
-            "where others had not.",
-            epochs_by_input,
-        ),
-    ),
-    "explicit": (("explicit", _ACCURACIES, accuracies),),
-    "implicit": (("implicit", _ACCURACIES, accuracies),),
-    "other_data": (("other_data", _ACCURACIES, accuracies),),
-    "text": (("text", _ACCURACIES, accuracies),),
-    "kernels": (
-        (
-            "kernels_norms",
-            "Norm of the minimum-norm solution, in the space of the kernel, against "
-            "the test error, without a ridge, with the most filters. Hollow: the "
-            "paper's, which does not say which norm it is.",
-            kernels,
-        ),
-    ),
-    "demo": (
-        ("demo_curves", _LOSSES, losses),
-        ("demo_corruption", "Left: " + _EPOCHS + _GAP.split(" Hollow")[0], convergence),
-        ("demo_accuracies", _ACCURACIES, accuracies),
-    ),
+FIGURES = {  # artefact -> its figures: file -> function of rows and paper's values
+    "table_1": {"memorization": memorization, "table_1": accuracies},
+    "figure_1": {
+        "figure_1a": losses,
+        "figure_1b": relative_time,
+        "figure_1c": errors,
+        "convergence": convergence,
+    },
+    "figure_2": {"figure_2b": batch_norm},
+    "random_label_regularizers": {"random_label_regularizers": accuracies},
+    "inputs": {"inputs_curves": losses, "inputs_epochs": epochs_by_input},
+    "explicit": {"explicit": accuracies},
+    "implicit": {"implicit": accuracies},
+    "other_data": {"other_data": accuracies},
+    "text": {"text": accuracies},
+    "kernels": {"kernels_norms": kernel_figures.kernels},
+    "demo": {
+        "demo_curves": losses,
+        "demo_corruption": convergence,
+        "demo_accuracies": accuracies,
+    },
 }

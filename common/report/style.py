@@ -1,25 +1,42 @@
-"""What every figure shares: style, palette, PNG and SVG files (imports no Keras)."""
+"""What every figure shares: style, palette, PNG and SVG files (imports no Keras).
+
+matplotlib is imported by the first drawing, so that a command line is answered without.
+"""
 
 import io
+import math
 from typing import NamedTuple
-
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "figure.constrained_layout.use": True,
+    "figure.titlesize": 8,
     "font.size": 8,
     "legend.frameon": False,
+    "legend.handlelength": 2.4,  # two dashes of a dashed line
     "svg.fonttype": "none",  # text stays text: small files, readable by machines
     "svg.hashsalt": "rethinking",  # the same ids at every redraw
 }
-# matplotlib's tableau-colorblind10, in our order. Where labels are compared the first
-# is true labels' and the second random labels'.
-INKS = BLUE, ORANGE, GREY, YELLOW = "#006BA4", "#C85200", "#595959", "#FF800E"
+# Of matplotlib's tableau-colorblind10 those that stand out from white. Where labels are
+# compared the first is true labels' and the second random labels'.
+INKS = BLUE, ORANGE, GREY, YELLOW, SKY, SILVER = (
+    "#006BA4",
+    "#C85200",
+    "#595959",
+    "#FF800E",
+    "#5F9ED1",
+    "#898989",
+)
+# The same on the page where it is dark.
+DARK = {
+    BLUE: "#58b0e3",
+    ORANGE: "#f2713c",
+    GREY: "#c4c4c4",
+    YELLOW: "#ffb469",
+    SKY: "#a5d3f7",
+    SILVER: "#8f8f8f",
+}
 HOLLOW = {"markerfacecolor": "white", "markersize": 5, "linestyle": "none"}
 OPEN = {"markerfacecolor": "none", "markersize": 7.5, "linestyle": "none"}
 DPI = 200  # of every PNG
@@ -40,28 +57,37 @@ class Sketch:
     Args:
         *grid: Rows and columns of panels.
         size: Width and height in inches.
+        caption: What the figure shows, in sentences.
+        data: What it was measured on, as `names.data` says it; "" where each panel
+            names its own.
         **shared: `sharex`, `sharey` of `Figure.subplots`.
     """
 
-    def __init__(self, *grid, size, **shared):
+    def __init__(self, *grid, size, caption, data="", **shared):
+        from matplotlib.figure import Figure
+
         self.figure = Figure(figsize=size)
         self.axes = self.figure.subplots(*grid, squeeze=False, **shared)
+        self.caption = f"{data}. {caption}" if data else caption
         self.points = []
-        self.note = ""  # what its caption says of this drawing only
+        if data:
+            head(self.figure, data)
 
     def value(self, axis, x, y, text):
         """Makes `text` appear when the point `(x, y)` of a panel is hovered over."""
         self.points.append((axis, x, y, text))
 
-    def save(self, folder, stem, caption):
+    def save(self, folder, stem):
         """Writes PNG and SVG, with fixed metadata, and returns the `Drawn`."""
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
         folder.mkdir(parents=True, exist_ok=True)
         save_png(self.figure, folder / f"{stem}.png")
         self.figure.set_layout_engine("none")  # it is laid out: the SVG is the same
         text = io.StringIO()
         FigureCanvasSVG(self.figure).print_svg(text, metadata={"Date": None})
         (folder / f"{stem}.svg").write_text(text.getvalue())
-        return Drawn(stem, caption + self.note, text.getvalue(), self._placed())
+        return Drawn(stem, self.caption, text.getvalue(), self._placed())
 
     def _placed(self):
         scale = 72 / self.figure.dpi  # an SVG counts in points
@@ -69,13 +95,61 @@ class Sketch:
         placed = []
         for axis, x, y, text in self.points:
             across, up = axis.transData.transform((x, y)) * scale
-            if np.isfinite([across, up]).all():
+            if math.isfinite(across) and math.isfinite(up):
                 placed.append((round(across, 1), round(height - up, 1), text))
         return placed
 
 
+def head(figure, text):
+    """Writes above a figure, at the left, what it was measured on."""
+    figure.suptitle(text, x=0.01, ha="left", weight="bold")
+
+
+def log_scale(axis, which="xy"):
+    """Makes axes logarithmic, with ticks that can be read; to be called after plotting.
+
+    matplotlib's own ticks of a range below a decade are overprinted, or there is one;
+    and it sets its powers with a formula parser, slowly.
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+    for name in which:
+        axis.set(**{f"{name}scale": "log"})
+        ticks = getattr(axis, f"{name}axis")
+        low, high = sorted(getattr(axis, f"get_{name}lim")())
+        ticks.set_minor_formatter(NullFormatter())
+        ticks.set_major_formatter(number)
+        if high < 15 * low:
+            ticks.set_major_locator(MaxNLocator(4))
+            ticks.set_minor_locator(NullLocator())
+        elif high < 600 * low:
+            ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        else:
+            ticks.set_major_locator(LogLocator(numticks=9))
+            if low < 1e-4 or high > 2e5:
+                ticks.set_major_formatter(power)
+
+
+def number(value, _=None):
+    """Returns a tick as text: 0.005, 2000; from 10⁵ on and below 10⁻³, 5·10⁻⁶."""
+    if value == 0 or 1e-3 <= value < 1e5:
+        return f"{value:g}"
+    times = value / 10 ** math.floor(math.log10(value))
+    return (f"{times:.3g}·" if times > 1.0001 else "") + power(value / times)
+
+
+def power(value, _=None):
+    """Returns a power of ten, or zero, as text: 10⁻⁶."""
+    if value == 0:
+        return "0"
+    digits = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return "10" + f"{round(math.log10(value))}".translate(digits)
+
+
 def save_png(figure, path):
     """Saves a PNG; redrawing an unchanged result changes no byte."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.dpi = DPI
     # What `figure.savefig` ends in, without its second drawing to measure.

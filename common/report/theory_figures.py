@@ -1,37 +1,62 @@
-"""The figures of expressivity.py, drawn from its CSV alone (imports no Keras)."""
+"""The figures of expressivity.py, drawn from its record and CSV (imports no Keras)."""
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from common.report.style import BLUE, GREY, ORANGE, STYLE, save_png
+from common.report import names
+from common.report.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    STYLE,
+    head,
+    log_scale,
+    save_png,
+)
 
 BELOW = {"loc": "outside lower center", "ncols": 4}
+CAPTIONS = {  # end of a file's name -> what it shows
+    "growth": "The network of Theorem 1 against n: largest error of its outputs, "
+    "accuracy, condition of the system that gives its weights, and their size.",
+    "complexity": "Estimated Rademacher complexity against the examples and against "
+    "the hidden units, and the bound on the generalization error that it gives. Bands: "
+    "95 % confidence intervals over the random signs.",
+    "capacity": "Most examples whose random labels a network reproduces, against its "
+    "weights.",
+}
 
 
-def draw(part, table, csv):
+def draw(record, csv):
     """Draws figures/NAME_*.png beside the CSV.
 
     Args:
-        part: `theorem`, `rademacher` or `memorize`.
-        table: `pandas.DataFrame` of the CSV.
-        csv: Its `Path`.
+        record: Dict of the complete run of a part.
+        csv: `Path` of its CSV.
 
     Returns:
-        `Path` of the PNG.
+        List of the PNGs' paths: one.
     """
-    word = {"theorem": "growth", "rademacher": "complexity", "memorize": "capacity"}
-    panels = {"theorem": (2, 2), "rademacher": (1, 3), "memorize": (1, 1)}[part]
-    size = {"theorem": (6.6, 5), "rademacher": (8.5, 3.4), "memorize": (3.8, 3.2)}[part]
-    path = csv.parent / "figures" / f"{csv.stem}_{word[part]}.png"
+    end, panels, size, fill = {
+        "theorem": ("growth", (2, 2), (6.6, 5.2), _theorem),
+        "rademacher": ("complexity", (1, 3), (8.5, 3.6), _rademacher),
+        "memorize": ("capacity", (1, 1), (3.8, 3.4), _memorize),
+    }[record["part"]]
+    path = csv.parent / "figures" / f"{csv.stem}_{end}.png"
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size)
-        axes = figure.subplots(*panels, squeeze=False).flatten()
-        {"theorem": _theorem, "rademacher": _rademacher, "memorize": _memorize}[part](
-            table, axes
-        )
+        head(figure, _said(record))
+        fill(pd.read_csv(csv), figure.subplots(*panels, squeeze=False).flatten())
         save_png(figure, path)
-    return path
+    return [path]
+
+
+def _said(record):
+    settings = record["settings"]
+    components = settings.get("components")
+    inputs = f", {components} principal components" if components else ""
+    return names.data({"dataset": settings["dataset"]}) + inputs
 
 
 def _theorem(table, axes):
@@ -44,7 +69,9 @@ def _theorem(table, axes):
         style["label"] = f"random labels, {kind}"
         axes[1].plot(table.n, accuracy, mark, **style)
     axes[0].axhline(0.5, color=GREY, lw=0.8)
-    axes[0].annotate("labels may turn", (table.n.min(), 0.5), va="bottom", color=GREY)
+    axes[0].annotate(
+        "above this a label may change", (table.n.min(), 0.5), va="bottom", color=GREY
+    )
     axes[0].set_ylabel("largest error on the training set")
     test = 100 * table.test_accuracy
     axes[1].plot(table.n, test, ":^", color=GREY, markersize=4, label="test set")
@@ -64,11 +91,9 @@ def _theorem(table, axes):
     axes[3].lines[1].set_label("1 / smallest gap of z")
     axes[3].set_ylabel("size")
     for axis in axes:
-        axis.set_xscale("log")
+        log_scale(axis, "x" if axis is axes[1] else "xy")
         axis.set_xlabel("training examples n")
         axis.legend()
-        if axis is not axes[1]:
-            axis.set_yscale("log")
 
 
 def _rademacher(table, axes):
@@ -91,12 +116,12 @@ def _rademacher(table, axes):
         widths = [int(name.split()[-1]) for name in rows["class"]]
         style = {"color": colour, "markersize": 8 - i, "label": n}
         axes[1].plot(widths, rows.estimate, "-o", **style)
-    axes[2].axhline(1, color=GREY, lw=0.8, label="vacuous from here on")
+    axes[2].axhline(1, color=GREY, lw=0.8, label="above 1 it says nothing")
     axes[2].legend(loc="upper right")
     for axis in axes:
         axis.set_xscale("log", base=2)
         axis.set_xlabel("examples n")
-        axis.set_ylabel("Rademacher estimate")
+        axis.set_ylabel("estimated Rademacher complexity")
         axis.set_ylim(bottom=0)
     for axis in axes[::2]:
         axis.set_xticks(sizes, sizes)
@@ -112,18 +137,18 @@ def _memorize(table, axes):
     (axis,) = axes
     ends = np.array([table.weights.min(), table.weights.max()])
     axis.plot(ends, ends, "-", color=GREY, lw=0.8, label="one example a weight")
-    label = "two (Cover: the linear one)"
+    label = "two (Cover: a linear network's)"
     axis.plot(ends, 2 * ends, "--", color=GREY, lw=0.8, label=label)
     axis.plot(table.weights, table.largest_n, "o", color=BLUE, markersize=5)
     for _, row in table.iterrows():
-        place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "right"}
-        axis.annotate(row["class"], (row.weights, row.largest_n), **place)
-    axis.margins(0.15)
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.set_xticks(table.weights, table.weights)
-    axis.set_yticks(table.largest_n, table.largest_n)
-    axis.minorticks_off()
+        # Beside the line that it lies on, away from the other.
+        above = row.largest_n > 1.5 * row.weights
+        place = {"xytext": (-5, 4), "ha": "right"} if above else {"xytext": (6, -8)}
+        text, point = f"{row['class']}: {row.largest_n}", (row.weights, row.largest_n)
+        axis.annotate(text, point, textcoords="offset points", **place)
+    log_scale(axis)
+    axis.set_xlim(ends[0] / 5, 3 * ends[1])
+    axis.margins(y=0.15)
     axis.set_xlabel("weights")
     axis.set_ylabel("largest n with random labels reproduced")
     axis.legend(loc="lower right")
