@@ -1,26 +1,28 @@
 """Redraw the tables and figures from the records in results/ (imports no Keras).
 
   python report.py                          # README.md, report.html, figures/ there
-  python report.py --results-dir demo       # the same of what `make demo` left
-  python report.py --compare cifar10_mlp_seed0 cifar10_alexnet_seed0   # two runs
+  python report.py --results-dir mine       # the same of your own runs
+  python report.py --compare cifar10_mlp_seed0 cifar10_alexnet_seed0   # any number
   python report.py --gallery                # images as the model is fed them
   python report.py --dataset synthetic      # of `reproduce.py … --dataset synthetic`
 
 Every number comes from a record; what has none reads "not yet run". The paper's
-values stand beside ours, from common/report/paper.csv, with how sure each is.
+values stand beside ours, from common/report/paper.csv, with how sure each is. The
+report of a folder of your own begins with a table and the curves of all its runs.
 """
 
 import difflib
+import itertools
+import json
 import re
 import shlex
 from pathlib import Path
 
 from common import cli, datasets, reviews
-from common.report import front, page, paper_figures, tables
 from common.sweep import artefacts
 
 ROOT = Path(__file__).resolve().parent
-COMPARED = (  # of a record, what two runs are compared by
+COMPARED = (  # of a record, what runs are compared by
     "epochs",
     "epochs_to_fit",
     "stopped_because",
@@ -39,9 +41,9 @@ def parse(argv):
     parser.add_argument("--results-dir", default="results", metavar="DIR", type=Path)
     parser.add_argument(
         "--compare",
-        nargs=2,
-        metavar=("A", "B"),
-        help="put two runs side by side: names of records, or their files",
+        nargs="+",
+        metavar="RUN",
+        help="put two or more runs side by side: names of records, or their files",
     )
     parser.add_argument(
         "--gallery",
@@ -61,6 +63,8 @@ def parse(argv):
     parser.add_argument("--data-dir", metavar="DIR", help="where its data set lies")
     arguments = parser.parse_args(argv)
     cli.existing(arguments.data_dir)
+    if arguments.compare and len(arguments.compare) < 2:
+        raise cli.UsageError("--compare takes two runs or more.")
     return arguments
 
 
@@ -69,17 +73,19 @@ def collect(results, dataset=None, flags=None):
 
     Args:
         results: `Path` of the folder.
-        dataset, flags: As in reproduce.py: the artefacts' runs on other data or with
+        dataset, flags: As in reproduce.py: the experiments' runs on other data or with
             more flags. The paper's values are of other runs, and left out.
 
     Returns:
-        `(sections, absent, runs)`: list of `page.Section` of the artefacts with a
+        `(sections, absent, runs)`: list of `page.Section` of the experiments with a
         record, names of the others, and every `tables.Run` by name.
     """
+    from common.report import page, paper_figures, tables
 
     more = artefacts.variation(dataset, flags)
     runs, papers = tables.load(results), {} if more else tables.paper_by_run()
     points = {x: [] if more else tables.paper_of(x) for x in PANELS}
+    here = where(results, runs)
     sections, absent = [], []
     for name, artefact in artefacts.all_varied(dataset, flags).items():
         if name == "table_1":
@@ -89,12 +95,38 @@ def collect(results, dataset=None, flags=None):
         if not any(row.runs for row in rows):
             absent.append(name)
             continue
+        rows = [row._replace(command=f"{row.command} {here}".strip()) for row in rows]
         command = shlex.join(["python", "reproduce.py", name, *more])
         prefix = f"{label(dataset, flags)}_" if more else ""
         drawn = paper_figures.draw(name, rows, points, results / "figures", prefix)
         name, title = f"{prefix}{name}", artefact.title
+        command = f"{command} {here}".strip()
         sections.append(page.Section(name, title, artefact.says, rows, drawn, command))
     return sections, absent, runs
+
+
+def where(results, runs):
+    """Returns the flags that lead a command to a folder of results; "" for results/.
+
+    Args:
+        results: `Path` of the folder.
+        runs: Dict of name -> `tables.Run`. Their models are in the folder that most of
+            them named.
+    """
+    if results.resolve() == ROOT / "results":
+        return ""
+    flags = ["--results-dir", str(results)]
+    folders = [_models_dir(run.record.get("argv", [])) for run in runs.values()]
+    models = max(folders, key=folders.count, default=None)
+    return shlex.join(flags + (["--models-dir", models] if models else []))
+
+
+def _models_dir(argv):
+    for flag, following in itertools.zip_longest(argv, argv[1:]):
+        name, equals, value = flag.partition("=")
+        if name == "--models-dir":
+            return value if equals else following
+    return None
 
 
 def label(dataset, flags):
@@ -102,152 +134,41 @@ def label(dataset, flags):
     return re.sub("[^A-Za-z0-9.]+", "-", f"{dataset or ''} {flags or ''}").strip("-")
 
 
-def table_1(rows):
-    """Returns Table 1 as Markdown: measured beside printed, linked to its records.
-
-    Args:
-        rows: List of `tables.Row`, from `tables.table_1`.
-    """
-    lines = [
-        "| row | model | crop | weight decay | labels | train (paper) | test (paper) "
-        "| verdict | first fitted | seeds | command |",
-        "|--:|--|:-:|:-:|--|--:|--:|--|--:|--:|--|",
-    ]
-    for row in rows:
-        cells = [*row.fields.values()]
-        for metric in tables.FINAL:
-            ours = f"**{_spread(row, metric)}**" if row.runs else "not yet run"
-            cells.append(f"{ours} ({_paper(row, metric)})")
-        epochs = tables.epochs_to_fit(row)
-        cells.append(tables.verdict(row) if row.runs else "")
-        cells += [f"epoch {epochs}" if epochs else "", len(row.runs) or ""]
-        lines.append(_line([*cells, _command(row)]))
-    return "\n".join(lines)
-
-
-def table(rows):
-    """Returns any other artefact as Markdown: a line a row that has records."""
-    rows = [row for row in rows if row.runs and row.trains]
-    if not rows:
-        return ""
-    head = [*rows[0].fields, "train %", "test %", "first fitted", "seeds", "verdict"]
-    lines = [_line([*head, "command"]), _line(["--"] * (len(head) + 1))]
-    for row in rows:
-        cells = [*row.fields.values()]
-        for metric in tables.FINAL:
-            known = metric in row.paper
-            paper = f" ({_paper(row, metric)})" if known else _outcome(row, metric)
-            cells.append(f"**{_spread(row, metric)}**{paper}")
-        cells += [tables.epochs_to_fit(row), len(row.runs), tables.verdict(row)]
-        lines.append(_line([*cells, _command(row)]))
-    return "\n".join(lines)
-
-
-def _line(cells):
-    return f"| {' | '.join(map(str, cells))} |"
-
-
-def _spread(row, metric):
-    return tables.spread(row.final(metric))
-
-
-def _paper(row, metric):
-    value = row.paper[metric].value
-    text = f"{value:.1f}" if value == 100 else f"{value:.2f}"
-    return text + tables.unsure(row.paper[metric])
-
-
-def _outcome(row, metric):
-    """What the paper says in words of a network's training, in brackets."""
-    if metric != "train_accuracy" or "outcome" not in row.paper:
-        return ""
-    outcome = row.paper["outcome"]
-    return f" (paper: {outcome.value}{tables.unsure(outcome)})"
-
-
-def _command(row):
-    command = f"`{row.command.removeprefix('python ')}`"
-    return f"[{command}]({row.runs[0].name}.json)" if row.runs else command
-
-
-def readme(sections, absent):
-    """Returns the text of results/README.md."""
-    parts = [
-        "# Results",
-        "Written by `python report.py` from the records in this folder; "
-        "[report.html](report.html) shows them with figures (open it in a browser: "
-        "it needs no network). Accuracy in %, ours in bold: mean over the seeds (with "
-        "the lowest and the highest where they differ), then the paper's value in "
-        "brackets, with how sure it is where it is not printed; `within` is within "
-        f"{tables.TOLERANCE} points of every value that the paper gives. "
-        "“> N” is a run of N epochs that never fitted.",
-    ]
-    for section in sections:
-        parts += [f"## {section.title}", f"What to look for: {section.says}"]
-        if section.name == "table_1":
-            parts.append(table_1(section.rows))
-        elif section.name in tables.TABLES:
-            head, lines = tables.TABLES[section.name](section.rows)
-            parts.append("\n".join(map(_line, [head, ["--"] * len(head), *lines])))
-        else:
-            parts.append(table(section.rows))
-        parts += [
-            f"**{', '.join(row.fields.values())}**, {_command(row)}: "
-            f"{row.runs[0].record.get('verdict', '')}"
-            for row in section.rows
-            if row.runs and not row.trains
-        ]
-        waiting = sum(not row.runs for row in section.rows)
-        if waiting and section.name != "table_1":
-            parts.append(f"Not yet run: {waiting} of {len(section.rows)} runs.")
-        parts += [f"![{d.caption}](figures/{d.stem}.png)" for d in section.drawn]
-    if absent:
-        names = ", ".join(f"`{name}`" for name in absent)
-        parts += ["## Not yet run", f"No record here yet: {names}."]
-    return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def refresh_readme(text, path):
-    """Puts Table 1 in short between README's markers."""
-    start, end = "<!-- table 1, by report.py -->\n", "\n<!-- end -->"
-    text = text.replace("](cifar10", "](results/cifar10")
-    pattern = re.escape(start) + ".*?" + re.escape(end)
-    old = path.read_text()
-    path.write_text(re.sub(pattern, lambda _: start + text + end, old, flags=re.S))
-
-
 def compare(names, results):
-    """Prints two runs side by side and draws figures/compare.png.
+    """Prints runs side by side and draws figures/compare.png, which the page shows.
 
     Args:
-        names: Two names of records, or paths of their files.
+        names: Names of records, or paths of their files.
         results: `Path` of the folder they lie in.
 
     Raises:
         MendableError: If there is no such record.
     """
-
-    pair = [_find(name, results) for name in names]
-    regimes = [{"script": r.record["script"], **r.record["regime"]} for r in pair]
+    runs = [_find(name, results) for name in names]
+    regimes = [{"script": r.record["script"], **r.record["regime"]} for r in runs]
     facts = [
         run.record["final"] | {name: run.record.get(name) for name in COMPARED}
-        for run in pair
+        for run in runs
     ]
-    width = max(len(run.name) for run in pair)
-    for title, (a, b) in (("Settings that differ", regimes), ("Results", facts)):
-        print(f"{title:24}" + "  ".join(f"{run.name:{width}}" for run in pair))
-        differ = title.startswith("Settings")
-        for key in dict.fromkeys([*a, *b]):
-            if not differ or a.get(key) != b.get(key):
-                cells = "  ".join(f"{_short(x.get(key)):{width}}" for x in (a, b))
+    width = max(len(run.name) for run in runs)
+    for title, columns in (("Settings that differ", regimes), ("Results", facts)):
+        print(f"{title:24}" + "  ".join(f"{run.name:{width}}" for run in runs))
+        for key in dict.fromkeys(key for column in columns for key in column):
+            values = [column.get(key) for column in columns]
+            if title == "Results" or len(set(map(json.dumps, values))) > 1:
+                cells = "  ".join(f"{_short(value):{width}}" for value in values)
                 print(f"  {key:22}{cells.rstrip()}")
+    from common.report import paper_figures
+
     path = results / "figures" / "compare.png"
-    paper_figures.compare(pair, path)
+    paper_figures.compare(runs, path)
     print(f"Wrote {path}")
 
 
 def _find(name, results):
     """The run of a record: its file, or its name in the folder of results."""
+    from common.report import tables
+
     path = Path(name)
     folder = path.parent if path.is_file() else results
     stem = path.name.removesuffix(".json").removesuffix(".csv")
@@ -277,31 +198,59 @@ def main(argv=None):
         path = results / "figures" / "gallery.png"
         gallery.draw(arguments.dataset or "cifar10", arguments.data_dir, path)
         print(f"Wrote {path}")
-    results.mkdir(parents=True, exist_ok=True)
     flags = arguments.flags if artefacts.variation(None, arguments.flags) else None
-    other = label(arguments.dataset, flags)
-    sections, absent, runs = collect(results, arguments.dataset, flags)
-    if other:
-        if not sections:
-            if arguments.gallery:
-                return
-            more = artefacts.variation(arguments.dataset, flags)
-            raise cli.MendableError(
-                f"{results} holds no record of such a run. This makes some: "
-                + shlex.join(["python", "reproduce.py", "EXPERIMENT", *more])
-            )
-        mine = {run.name: run for s in sections for row in s.rows for run in row.runs}
-        path = results / f"report_{other}.html"
-        words = " ".join(filter(None, (arguments.dataset, flags)))
-        path.write_text(page.render(results, sections, [], mine, words))
-        print(f"Wrote {path} and figures/{other}_*")
+    if any(results.glob("[!.]*.json")) or (results / "analysis.csv").exists():
+        draw(results, arguments.dataset, flags, arguments.gallery)
+    elif not arguments.gallery:
+        more = artefacts.variation(arguments.dataset, flags)
+        command = ["python", "reproduce.py", "EXPERIMENT" if more else "demo", *more]
+        command += ["--results-dir", str(results), "--models-dir", str(results)]
+        raise cli.MendableError(
+            f"{results} holds no record. This makes some: {shlex.join(command)}"
+        )
+
+
+def draw(results, dataset=None, flags=None, lenient=False):
+    """Writes the page, README.md and the figures of a folder of records.
+
+    Args:
+        results: `Path` of the folder.
+        dataset, flags: As in `collect`; such runs get a page of their own.
+        lenient: Whether to do nothing where there is no such run.
+
+    Raises:
+        MendableError: If the folder has no record of the runs that `dataset` and
+            `flags` ask for, or if a record is damaged.
+    """
+    # Only now: importing matplotlib takes longer than telling most mistakes.
+    from common.report import markdown, page
+
+    sections, absent, runs = collect(results, dataset, flags)
+    here, other = where(results, runs), label(dataset, flags)
+    if not other:
+        text = page.render(results, sections, absent, runs, where=here)
+        (results / "report.html").write_text(text)
+        text = markdown.readme(sections, absent, runs, here)
+        (results / "README.md").write_text(text)
+        rows = [section.rows for section in sections if section.name == "table_1"]
+        if rows and not here:
+            markdown.refresh_readme(markdown.short_table_1(*rows), ROOT / "README.md")
+        print(f"Wrote {results / 'report.html'}, {results / 'README.md'} and figures/")
         return
-    (results / "README.md").write_text(readme(sections, absent))
-    (results / "report.html").write_text(page.render(results, sections, absent, runs))
-    rows = [section.rows for section in sections if section.name == "table_1"]
-    if rows and results.resolve() == ROOT / "results":
-        refresh_readme(front.short_table_1(*rows), ROOT / "README.md")
-    print(f"Wrote {results / 'report.html'}, {results / 'README.md'} and figures/")
+    if not sections:
+        if lenient:
+            return
+        more = artefacts.variation(dataset, flags)
+        command = shlex.join(["python", "reproduce.py", "EXPERIMENT", *more])
+        raise cli.MendableError(
+            f"{results} holds no record of such a run. This makes some: "
+            f"{command} {here}".strip()
+        )
+    theirs = {run.name: run for s in sections for row in s.rows for run in row.runs}
+    path = results / f"report_{other}.html"
+    words = " ".join(filter(None, (dataset, flags)))
+    path.write_text(page.render(results, sections, [], theirs, words, here))
+    print(f"Wrote {path} and figures/{other}_*")
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
-from html import escape
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 from matplotlib.figure import Figure
 
 import report
 from common import cli
-from common.report import charts, front, levels, paper_figures, style, tables
+from common.report import levels, markdown, page, paper_figures, style, tables
 from common.report.tables import Stat
 from common.sweep import artefacts
 
@@ -65,10 +65,14 @@ def pages(folder):
 
 @pytest.fixture(scope="module")
 def redrawn(tmp_path_factory):
-    """A copy of results/, drawn again."""
-    folder = tmp_path_factory.mktemp("results") / "results"
+    """A copy of results/, drawn again as the project's own folder."""
+    root = tmp_path_factory.mktemp("root")
+    folder = root / "results"
     shutil.copytree(ROOT / "results", folder)
-    report.main(["--results-dir", str(folder)])
+    shutil.copy(ROOT / "README.md", root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "ROOT", root)
+        report.main(["--results-dir", str(folder)])
     return folder
 
 
@@ -77,7 +81,7 @@ def test_readme_and_results_show_the_records(redrawn, tmp_path):
     assert (redrawn / "README.md").read_text() == committed
     readme = tmp_path / "README.md"
     shutil.copy(ROOT / "README.md", readme)
-    report.refresh_readme(front.short_table_1(table_1(redrawn).values()), readme)
+    markdown.refresh_readme(markdown.short_table_1(table_1(redrawn).values()), readme)
     assert readme.read_text() == (ROOT / "README.md").read_text()
 
 
@@ -151,13 +155,14 @@ def test_every_value_of_the_paper_is_on_the_page_with_its_certainty(tmp_path, ma
 
 
 def test_a_row_without_a_record_reads_not_yet_run(tmp_path, make_up):
-    lines = report.table_1(table_1(tmp_path).values()).splitlines()[2:]
+    lines = markdown.table_1(table_1(tmp_path).values()).splitlines()[2:]
     assert len(lines) == 19
     assert all(line.count("not yet run") == 2 for line in lines)
     make_up(tmp_path, ROW_13)
     text, readme = pages(tmp_path)
     # Two measured cells and the verdict, of the 18 other rows.
-    table = re.search(r"<table>.*?</table>", text, re.DOTALL)[0]
+    section = text[text.index('<section id="table_1">') :]
+    table = re.search(r"<table>.*?</table>", section, re.DOTALL)[0]
     assert table.count("not yet run") == 3 * 18
     assert readme.count("not yet run (") == 2 * 18
 
@@ -167,8 +172,10 @@ def test_artefacts_without_a_record_are_one_line(tmp_path, make_up):
     text, readme = pages(tmp_path)
     assert '<section id="demo">' in text and '<section id="table_1">' not in text
     absent = set(artefacts.ARTEFACTS) - {"demo"}
-    assert all(f"reproduce.py {name}</code>" in text for name in absent)
-    assert text.count("<table>") == 2  # the demo's, and the paper's other numbers
+    here = f"--results-dir {tmp_path}</code>"
+    assert all(f"reproduce.py {name} {here}" in text for name in absent)
+    # All runs, the demo's, and the paper's other numbers.
+    assert text.count("<table>") == 3
     assert all(f"`{name}`" in readme.splitlines()[-1] for name in absent)
 
 
@@ -182,7 +189,7 @@ def test_mean_range_and_difference_by_hand(tmp_path, make_up):
     assert row.difference("train_accuracy") == 0.08  # 99.9 - 99.82
     assert tables.verdict(row) == "within"
     assert tables.epochs_to_fit(row) == "4.0 (3–5)"
-    line = report.table_1([row]).splitlines()[2]
+    line = markdown.table_1([row]).splitlines()[2]
     assert "**99.90 (99.80–100.00)** (99.82)" in line
     assert "**10.03 (9.09–11.00)** (9.86)" in line
     assert "| epoch 4.0 (3–5) | 3 |" in line
@@ -190,7 +197,7 @@ def test_mean_range_and_difference_by_hand(tmp_path, make_up):
 
 def test_a_single_seed_shows_its_number_without_a_range(tmp_path, make_up):
     make_up(tmp_path, ROW_13, train=0.9876, test=0.1234)
-    line = report.table_1([table_1(tmp_path)[13]]).splitlines()[2]
+    line = markdown.table_1([table_1(tmp_path)[13]]).splitlines()[2]
     assert "**98.76** (99.82)" in line and "**12.34** (9.86)" in line
 
 
@@ -404,7 +411,8 @@ def test_other_data_have_a_page_of_their_own(tmp_path, make_up):
     text = (tmp_path / "report_synthetic.html").read_text()
     assert not (tmp_path / "report.html").exists()
     assert "runs than the paper's:</b> synthetic." in text and "62.50" in text
-    assert "reproduce.py figure_1 --dataset=synthetic</code>" in text
+    command = f"reproduce.py figure_1 --dataset=synthetic --results-dir {tmp_path}"
+    assert f"{command}</code>" in text
     assert "76.07 <small>" not in text  # the paper's, of CIFAR-10
     assert "12.50" not in text
     report.main(
@@ -495,6 +503,132 @@ def test_compare_names_close_records(tmp_path, make_up):
 
 def test_a_chart_survives_a_run_of_one_epoch_and_a_diverged_one():
     run = tables.Run("one", {}, {"epoch": [1.0], "train_cross_entropy": [0.5]})
-    assert "polyline" in charts.draw(run, "loss")
+    assert page.chart(run, "loss").lines
     run = tables.Run("nan", {}, {"epoch": [1.0], "train_cross_entropy": [float("nan")]})
-    assert charts.draw(run, "loss") == ""
+    assert page.chart(run, "loss") is None
+
+
+def test_all_runs_of_a_folder_come_first(tmp_path, make_up):
+    for seed, test in enumerate((0.7, 0.8)):
+        make_up(tmp_path, f"{ALEXNET} --wd 5e-4", seed, 1.0, test, fit=3 + seed)
+    make_up(tmp_path, f"{ALEXNET} --wd 1e-2", 0, 0.9, 0.5, fit=None)
+    (tmp_path / "mnist_l2norm.json").write_text('{"verdict": "It grows."}')
+    text, readme = pages(tmp_path)
+    head = "| run | wd | train % | test % | gap | first fitted | time | seeds |"
+    line = (
+        "| [cifar10_alexnet_wd0.0005](cifar10_alexnet_wd0.0005_seed0.json) | 0.0005 "
+        "| **100.00** | **75.00 (70.00–80.00)** | 25.00 (20.00–30.00) | 3.5 (3–4) "
+        "|  | 2 |"
+    )
+    assert readme.index(head) < readme.index(line) < readme.index("## Table 1")
+    assert "| 40.00 | > 5 |  | 1 |" in readme
+    assert "[mnist_l2norm](mnist_l2norm.json): It grows." in readme
+    assert text.index('<section id="runs">') < text.index('<section id="table_1">')
+    assert "<b>mnist_l2norm</b>: It grows." in text
+    command = f"{ALEXNET} --wd 5e-4 --seed 1 --results-dir {tmp_path}</code>"
+    assert text.count(command) == 1
+
+
+def test_many_settings_that_vary_share_a_column(tmp_path, make_up):
+    flags = "--wd 1e-3", "--dropout 0.5", "--lr 0.1", "--momentum 0", "--epochs 3"
+    for flag in ("", *flags, "--batch-size 16", "--random-crop --stop-at 0.9"):
+        make_up(tmp_path, f"{ALEXNET} {flag}")
+    rows = tables.by_setting(tables.load(tmp_path))
+    said = {tables.setting_name(row): row.fields["differs by"] for row in rows}
+    assert said["cifar10_alexnet"] == ""
+    assert said["cifar10_alexnet_dropout0.5"] == "dropout 0.5"
+    assert said["cifar10_alexnet_crop_stop0.9"] == "augment crop, stop at 0.9"
+    assert len(said) == 8
+
+
+def test_commands_lead_to_the_folder(tmp_path, make_up):
+    folder = tmp_path / "my runs"
+    make_up(folder, f"{ALEXNET} --models-dir 'my models'")
+    text, readme = pages(folder)
+    where = f"--results-dir '{folder}' --models-dir 'my models'"
+    for command in (f"{ALEXNET} --random-labels {where}", f"report.py {where}"):
+        assert escape(command) in re.sub('<span class="word">|</span>', "", text)
+        assert command in readme
+    assert report.where(ROOT / "results", tables.load(ROOT / "results")) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(100.0, "100.00"), (99.998, "99.99"), (99.98, "99.98"), (98.996, "98.99")]
+    + [(99.0, "99.00"), (0.0, "0.00"), (0.002, "0.01"), (9.585, "9.59")]
+    + [(98.9949, "98.99"), (99.0049, "99.00"), (-0.001, "0.00")],
+)
+def test_a_percentage_never_reads_what_it_has_not_reached(value, shown):
+    assert tables.percent(value) == shown
+
+
+def test_a_folder_without_records_is_left_alone(tmp_path):
+    for folder in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(cli.MendableError, match="no record.*reproduce.py demo"):
+            report.main(["--results-dir", str(folder)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_mistakes_are_told_before_matplotlib_is_loaded(tmp_path):
+    code = (
+        "import sys, report\n"
+        "mistakes = report.cli.UsageError, report.cli.MendableError\n"
+        "for argv in (['--help'], ['--bogus'], ['--compare', 'a'], sys.argv[1:]):\n"
+        "    try: report.main(argv)\n"
+        "    except (SystemExit, *mistakes): pass\n"
+        "assert not {'matplotlib', 'keras', 'jinja2'} & set(sys.modules)"
+    )
+    flags = ["--results-dir", str(tmp_path)]
+    subprocess.run([sys.executable, "-c", code, *flags], cwd=ROOT, check=True)
+
+
+def test_any_number_of_runs_is_compared(tmp_path, make_up, capsys):
+    names = [
+        make_up(tmp_path, f"{ALEXNET} --label-corruption {p}", test=1 - p)
+        for p in (0.25, 0.5, 0.75)
+    ]
+    report.main(["--results-dir", str(tmp_path), "--compare", *names])
+    said = capsys.readouterr().out
+    assert re.search(r"label_corruption +0.25 +0.5 +0.75\n", said)
+    assert re.search(r"val_accuracy +0.75 +0.5 +0.25\n", said)
+    text, _ = pages(tmp_path)
+    section = text.split('<section id="compared">')[1].split("</section>")[0]
+    drawn = (tmp_path / "figures" / "compare.png").read_bytes()
+    assert base64.b64encode(drawn).decode() in section
+    with pytest.raises(cli.UsageError, match="two runs"):
+        report.main(["--results-dir", str(tmp_path), "--compare", names[0]])
+
+
+def test_what_a_record_says_is_text(tmp_path, make_up):
+    """Names, command lines, verdicts and folders never become part of the page."""
+    evil = "<img src=x onerror=alert(1)>"
+    folder = tmp_path / f"{evil} runs"
+    name = make_up(folder, ALEXNET)
+    record = json.loads((folder / f"{name}.json").read_text())
+    record["argv"] = ["--data-dir", evil]
+    record["regime"]["dataset"] = evil
+    (folder / f"{evil}_seed0.json").write_text(json.dumps(record | {"name": evil}))
+    shutil.copy(folder / f"{name}.csv", folder / f"{evil}_seed0.csv")
+    (folder / "other.json").write_text(json.dumps({"verdict": evil}))
+    (folder / "analysis.csv").write_text(f"model,trace\n{evil},1\n")
+    text, _ = pages(folder)
+    assert evil not in text and "<img src=x" not in text
+    assert text.count(str(escape(evil))) >= 6
+
+
+def test_seeds_of_a_setting_share_a_colour(tmp_path, make_up):
+    for seed in range(2):
+        make_up(tmp_path, ALEXNET, seed)
+    make_up(tmp_path, ROW_13)
+    chart = page.curves(tables.by_setting(tables.load(tmp_path)))
+    assert len(chart.lines) == 2 * 3  # training and test accuracy of each run
+    inks = {}
+    for line in chart.lines:
+        inks.setdefault(line.name, set()).add(line.ink)
+    assert [len(ink) for ink in inks.values()] == [1, 1]
+    assert len(set.union(*inks.values())) == 2
+    tips = [text for *_, text in page.chart(tables.load(tmp_path)[ROW], "loss").strips]
+    assert tips[0] == "epoch 1, training 2, test 2" and len(tips) == 5
+
+
+ROW = "cifar10_alexnet_labels1_seed0"

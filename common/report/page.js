@@ -24,6 +24,24 @@ for (const button of document.querySelectorAll("th button")) {
     body.append(...[...filled, ...empty].map(([, row]) => row));
   });
 }
+// All runs: what is typed hides the other rows, and what belongs to them.
+for (const input of document.querySelectorAll(".filter input")) {
+  const section = input.closest("section");
+  const rows = [...section.querySelectorAll("tr[data-run]")];
+  const belongs = [...section.querySelectorAll("li[data-run], polyline[data-run]")];
+  input.addEventListener("input", () => {
+    const words = input.value.toLowerCase().split(/\s+/);
+    const shown = new Set();
+    for (const row of rows) {
+      const text = [...row.cells].map((c) => c.textContent).join(" ").toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+      if (!row.hidden) shown.add(row.dataset.run);
+    }
+    for (const part of belongs) part.toggleAttribute("hidden", !shown.has(part.dataset.run));
+    const all = shown.size === rows.length;
+    section.querySelector("output").value = all ? "" : `${shown.size} of ${rows.length}`;
+  });
+}
 // Figures: the value under the pointer, or under a finger.
 const tip = document.getElementById("tip");
 document.addEventListener("pointerover", (event) => {

@@ -1,15 +1,17 @@
-"""One self-contained page of every result: results/report.html (imports no Keras)."""
+"""One self-contained page of every result: report.html (imports no Keras)."""
 
 import base64
+import math
 import re
 import shlex
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
-from common import verdicts
+import jinja2
+from markupsafe import Markup
+
 from common.report import (
-    charts,
     gallery,
     kernel_figures,
     model_figures,
@@ -18,51 +20,30 @@ from common.report import (
     tables,
     theory_figures,
 )
-from common.report.names import MODELS
-from common.sweep import artefacts
+from common.sweep import artefacts, runner
 
 # Colours of a figure -> those of the page, which differ in light and dark.
 _REPLACED = {
     "#000000": "currentColor",
     "#ffffff": "var(--paper)",
     "black": "currentColor",
-    MODELS["AlexNet"].colour.lower(): "var(--alexnet)",
-    MODELS["MLP 1x512"].colour.lower(): "var(--mlp1)",
-    MODELS["MLP 3x512"].colour.lower(): "var(--mlp3)",
-    MODELS["Inception"].colour.lower(): "var(--inception)",
-    MODELS["Inception without BatchNorm"].colour.lower(): "var(--nobn)",
-}
+} | {ink.lower(): f"var(--{ink[1:].lower()})" for ink in style.DARK}
 _CLASSES = {"did not fit": "unfit", "not yet run": "none"}  # others: the verdict
-_TERMS = {
-    "random labels": "every training label is replaced, once and before training, by "
-    "a uniform draw over all classes (p = 1). Test labels are never touched.",
-    "label corruption p": "the probability with which each training label is replaced "
-    "by such a draw. It may hit the true class: with ten classes 0.9 p are wrong.",
-    "shuffled, random, gaussian pixels": "one permutation of the pixels for all "
-    "images; a different one for each image; noise in place of the images.",
-    "fitted": "the network reproduces at least 99 % of the labels it is trained on. "
-    "A run that never does is shown as “> N” epochs, N being its last; "
-    "no number is made up for it.",
-    "epoch": "one pass over all training examples.",
-    "training / test accuracy": "share of correct answers on the examples trained on "
-    "(the fixed model, no augmentation, the labels it was given) and on the test set.",
-    "generalization error": "test error less training error: what is lost on new "
-    "images.",
-    "chance": "the accuracy of guessing: 10 % with ten classes.",
-    "cross-entropy (nats)": "the loss that training lowers; 2.3 is guessing among ten "
-    "classes, 0 is certainty in the right answer.",
-    "explicit regularizers": "weight decay (a penalty on large weights), dropout "
-    "(units switched off at random) and augmentation (crops, flips and colours drawn "
-    "anew for every image): added to make a network generalize.",
-    "implicit regularization": "what the optimizer, the batch size, BatchNorm (a "
-    "layer that normalizes activations) or stopping early do by themselves.",
-    "seed": "the number that decides initial weights, order and augmentation. Other "
-    "seeds show how far a result is chance.",
-}
+_MOST_LINES = 30  # of a table that is shown without being asked for
+_PIXELS_PER_POINT = 1.45  # makes a figure's 8-point text about 12 pixels high
+_INKS = 8  # `--ink0` … of page.css: the colours of the curves of all runs
+# The end of the name of a picture that a script drew itself: what it shows.
+_DRAWN_BY_SCRIPTS = (
+    norm_figures.CAPTIONS | kernel_figures.CAPTIONS | theory_figures.CAPTIONS
+)
+_COMPARED = (
+    "Loss and accuracy on the training set (solid) and on the test set (dotted) of the "
+    "runs that the last report.py --compare named."
+)
 
 
 class Section(NamedTuple):
-    """An artefact that has at least one record."""
+    """An experiment that has at least one record."""
 
     name: str  # key of `artefacts.ARTEFACTS`, after its variation if it has one
     title: str
@@ -72,113 +53,117 @@ class Section(NamedTuple):
     command: str  # that makes it
 
 
-def render(results, sections, absent, runs, variation=""):
+class Cell(NamedTuple):
+    """A cell of a table."""
+
+    text: object = ""
+    tag: str = "span"  # around the text; none where it is ""
+    kind: str = ""  # class of the tag
+    small: str = ""  # shown behind the text
+    order: object = None  # what sorting compares in place of the text; "" comes last
+    number: bool = False
+    links: tuple = ()  # of (address, text), in place of the text
+
+
+class Table(NamedTuple):
+    """A sortable table."""
+
+    head: list
+    lines: list  # of lists of `Cell`
+    caption: str
+    names: tuple = ()  # of the lines, where a filter has to find what belongs to them
+
+
+class Figure(NamedTuple):
+    """A figure or picture as the page embeds it."""
+
+    html: Markup
+    width: int  # in pixels
+    caption: str
+    files: list  # of (address, text)
+
+
+class Line(NamedTuple):
+    """A curve of a `Chart`."""
+
+    points: str  # of an SVG polyline
+    ink: str
+    dashes: str
+    title: str
+    name: str = ""  # of its line in the table of all runs
+
+
+class Chart(NamedTuple):
+    """A small drawing of runs against epochs; lengths in units of its viewBox."""
+
+    unit: str  # of its values, named
+    runs: str  # whose they are
+    width: int
+    height: int
+    left: int  # where the axes begin
+    grid: list  # of (y, text)
+    ends: list  # of (x, anchor, text): the first and the last epoch
+    lines: list  # of `Line`
+    strips: list  # of (x, width, text): columns whose hover shows the values
+
+
+def render(results, sections, absent, runs, variation="", where=""):
     """Returns the page.
 
     Args:
         results: `Path` of the folder; pictures in its figures/ are embedded.
         sections: List of `Section`.
-        absent: Names of the artefacts without any record.
+        absent: Names of the experiments without any record.
         runs: Dict of name -> `tables.Run`: every record there is.
-        variation: What is other in all runs than in the artefacts, in words.
+        variation: How these runs differ from the paper's.
+        where: Of a folder of your own, the flags that name it. Its runs come first.
     """
     here = Path(__file__)
-    parts = [(s.name, s.title.split(":")[0], _section(s, results)) for s in sections]
-    parts += [
-        ("analysis", "Saved models", _analysis(results)),
-        ("gallery", "Gallery", _gallery(results)),
-        ("runs", "Every run", _every_run(runs, results)),
-        ("absent", "Not yet run", _absent(absent)),
-        ("paper", "Other numbers", _other_numbers()),
-    ]
-    links = [(name, title) for name, title, text in parts if text]
-    body = [_opening(sections, variation), *(text for *_, text in parts)]
-    navigation = "".join(f'<li><a href="#{i}">{escape(t)}</a></li>' for i, t in links)
-    return _FRAME.format(
-        style=here.with_suffix(".css").read_text(),
-        script=here.with_suffix(".js").read_text(),
-        navigation=navigation,
-        body="\n".join(filter(None, body)),
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-
-
-# The policy forbids the page every request, so that "self-contained" is a fact.
-_FRAME = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,">
-<title>Rethinking generalization: results</title>
-<style>
-{style}</style>
-</head>
-<body>
-<nav aria-label="Results"><ul><li><a href="#top">Top</a></li>{navigation}</ul></nav>
-<main id="top">
-{body}
-<footer class="soft">Written by <code>python report.py</code> from the records beside
-this file.</footer>
-</main>
-<div id="tip" role="status" hidden></div>
-<script>
-{script}</script>
-</body>
-</html>
-"""
-
-_INTRODUCTION = """<h1>Can a network that generalizes also memorize?</h1>
-<p>Train a network on images with their true labels. Then replace every label by a
-random draw, so that nothing connects an image to its label any more, and train the
-same network again with the same settings. What it now learns can only be memorized.
-<a href="https://arxiv.org/abs/1611.03530">Zhang, Bengio, Hardt, Recht and Vinyals
-(2017)</a> found that standard networks do learn it, completely, in a few times the
-epochs. So the size of a network, or a training error of zero, cannot explain why it
-works on new images when the labels are true. This page repeats their experiments.</p>
-"""
-_READING = """<p><b>What to look at.</b> Training accuracy says what a network can
-reproduce: in the paper about 100 % whatever the labels or pixels were. Test accuracy
-says whether anything was learnt that holds for new images; “first fitted” says how many
-epochs memorizing took.</p>
-<details><summary>How to read the tables and figures</summary>
-<p>A number is the mean over <i>n</i> seeds, with the lowest and the highest in
-brackets where they differ; with one seed it is that run's. “Δ” is ours less the
-paper's, in percentage points. The verdict is
-<span class="v within">within</span> where training and test accuracy, as far as the
-paper gives them, are within ±{tolerance} points of its own;
-<span class="v outside">outside</span> where one is not;
-<span class="v unfit">did not fit</span> where a run's network does not reproduce 99 %
-of its training labels; <span class="v fitted">fitted</span> where it does and the paper
-gives no number; <span class="v none">not yet run</span> without a record. Beside a
-value of the paper stands how sure it is: {certainties}. Click a heading, or press
-Enter on it, to sort; hover over a figure, or tap it, for values.</p></details>
-<details><summary>Terms</summary><dl>{terms}</dl></details>
-"""
-
-
-def _opening(sections, variation):
-    certainties = "; ".join(
-        f"<i>{name}</i>, {text}" for name, text in tables.CERTAINTY.items()
+    rows = tables.by_setting(runs)
+    others = [run for run in runs.values() if "verdict" in run.record]
+    if not where:  # each has its place in a section, but for what no experiment lists
+        shown = {run.name for s in sections for row in s.rows for run in row.runs}
+        others = [run for run in others if run.name not in shown]
+    in_analyze = ["--results-dir", str(results)] if where else []
+    return (
+        environment.get_template("page.html")
+        .render(
+            figure_inks={ink[1:].lower(): (ink, x) for ink, x in style.DARK.items()},
+            style=Markup(here.with_suffix(".css").read_text()),
+            script=Markup(here.with_suffix(".js").read_text()),
+            folder=results,
+            where=where,
+            variation=variation,
+            tolerance=tables.TOLERANCE,
+            certainties=tables.CERTAINTY,
+            finding=_finding(sections),
+            sections=[_section(section, results) for section in sections],
+            all_runs=_all_runs(rows) if rows else None,
+            curves=curves(rows) if where else None,
+            inks=_INKS,
+            others=[(run, _files(run.name, results)) for run in others],
+            runs=[_run(run, results, where) for row in rows for run in row.runs],
+            compared=_picture(results, "compare", _COMPARED),
+            analysis=_analysis(results),
+            analyze=shlex.join(["python", "analyze.py", *in_analyze]),
+            analysis_figure=_picture(results, "analysis", model_figures.CAPTION),
+            gallery=_picture(results, "gallery", gallery.CAPTION),
+            absent=[(name, artefacts.ARTEFACTS[name].title) for name in absent],
+            paper=_other_numbers(),
+        )
+        .lstrip()
     )
-    terms = "".join(
-        f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>"
-        for term, text in _TERMS.items()
-    )
-    reading = _READING.format(
-        tolerance=tables.TOLERANCE, certainties=certainties, terms=terms
-    )
-    other = _VARIATION.format(escape(variation)) if variation else ""
-    return _INTRODUCTION + other + _finding(sections) + reading
-
-
-_VARIATION = """<p><b>Other runs than the paper's:</b> {}. Its values are left out.</p>
-"""
 
 
 def _finding(sections):
-    """The main result in numbers: true and random labels on one network."""
+    """The main result in numbers: true and random labels on one network, or None."""
     for section in sections:
         models = {}
         for row in section.rows:
@@ -190,60 +175,41 @@ def _finding(sections):
                 models.setdefault(place, {})[kind] = row
         for (model, _), kinds in models.items():
             if {"true", "random"} <= kinds.keys():
-                true, random = kinds["true"], kinds["random"]
-                return _FINDING.format(
-                    model=escape(model),
-                    data=true.runs[0].record["regime"]["dataset"],
-                    chance=100 / true.runs[0].record["num_classes"],
-                    a=_percent(true, "train"),
-                    b=_percent(random, "train"),
-                    c=_percent(true, "test"),
-                    d=_percent(random, "test"),
-                )
-    return ""
-
-
-_FINDING = """<p class="finding"><b>{model} on {data}</b> reproduces {a} of its true
-training labels, and {b} of labels drawn at random. On new images it is right {c} of
-the time after the first, and {d} after the second. Guessing gives {chance:g} %.</p>
-"""
-
-
-def _percent(row, part):
-    return f"{row.final(f'{part}_accuracy').mean:.2f} %"
+                record = kinds["true"].runs[0].record
+                return {
+                    "model": model,
+                    "data": record["regime"]["dataset"],
+                    "chance": f"{100 / record['num_classes']:g} %",
+                } | {
+                    f"{kind}_{part}": tables.percent(mean) + " %"
+                    for kind in ("true", "random")
+                    for part in ("train", "test")
+                    for mean in [kinds[kind].final(f"{part}_accuracy").mean]
+                }
+    return None
 
 
 def _section(section, results):
-    parts = [
-        f'<section id="{section.name}"><h2>{escape(section.title)}</h2>',
-        f'<p class="says">What to look for: {escape(section.says)}</p>',
-    ]
-    if section.drawn:
-        drawn = "".join(inline(figure) for figure in section.drawn)
-        parts.append(f'<div class="figures">{drawn}</div>')
-    trained = [row for row in section.rows if row.trains]
+    """What the template shows of a `Section`, as a dict."""
     # What the paper has a number for stays in the table too.
-    shown = [row for row in trained if row.runs or row.paper]
-    waiting = [row for row in section.rows if not row.runs]
+    shown = [row for row in section.rows if row.trains and (row.runs or row.paper)]
+    found = []
     if any(row.runs for row in shown):
-        parts.append(_results_table(shown, section.title))
+        found.append(_results_table(shown, section.title))
     if section.name in tables.TABLES:
         head, lines = tables.TABLES[section.name](section.rows)
-        parts.append(_table(head, _texts(lines), section.title))
+        found.append(Table(head, _texts(lines), section.title))
     own = [row for row in section.rows if row.runs and not row.trains]
-    parts += [_own_result(row, results) for row in own]
-    if waiting:
-        lines = "".join(f"<li><code>{escape(r.command)}</code></li>" for r in waiting)
-        parts.append(
-            f"<details><summary>Not yet run: {len(waiting)} of {len(section.rows)} "
-            f"runs</summary><ul>{lines}</ul></details>"
-        )
-    parts.append(f"<p>All of it: <code>{escape(section.command)}</code></p></section>")
-    return "\n".join(parts)
+    return section._asdict() | {
+        "figures": [inline(figure) for figure in section.drawn],
+        "tables": found,
+        "own": [_own_result(row, run, results) for row in own for run in row.runs],
+        "waiting": [row.command for row in section.rows if not row.runs],
+    }
 
 
 def _results_table(rows, caption):
-    """The table of an artefact: ours, the paper's, difference, verdict, command."""
+    """The table of an experiment: ours, the paper's, difference, verdict, command."""
     metrics = [
         (metric, any(metric in row.paper for row in rows)) for metric in tables.FINAL
     ]
@@ -256,13 +222,10 @@ def _results_table(rows, caption):
         cells = [*map(_field, row.fields.values()), _verdict_cell(row)]
         for metric, known in metrics:
             cells += _measured_cells(row, metric, known)
-        last = max((run.record["epochs"] for run in row.runs), default="")
-        epochs = [run.record["epochs_to_fit"] for run in row.runs]
-        order = last + 0.5 if None in epochs else epochs and sum(epochs) / len(epochs)
-        cells.append(_number(tables.epochs_to_fit(row), order or ""))
-        cells.append(_number(len(row.runs) or "", len(row.runs)))
-        lines.append([*cells, _text(row.command, "code"), _records_cell(row)])
-    return _table(head, lines, caption)
+        cells += [_first_fitted(row), _number(len(row.runs) or "", len(row.runs))]
+        records = [(f"#run-{x.name}", x.name.rpartition("_")[2]) for x in row.runs]
+        lines.append([*cells, Cell(row.command, "code"), Cell("", "", links=records)])
+    return Table(head, lines, caption)
 
 
 def _measured_cells(row, metric, known):
@@ -270,23 +233,21 @@ def _measured_cells(row, metric, known):
     ours, paper = row.final(metric), row.paper.get(metric)
     if metric == "train_accuracy" and not paper:
         paper = row.paper.get("outcome")
-    shown = _range(ours) if ours else '<span class="none">not yet run</span>'
-    cells = [f'<td class="number" data-v="{ours.mean if ours else ""}">{shown}</td>']
+    missing = Cell("not yet run", kind="none", order="", number=True)
+    cells = [_spread(ours) if ours else missing]
     if known:
         value = paper.value if paper else ""
         text = value if isinstance(value, str) else f"{value:.2f}"
-        tag = f" <small>{paper.certainty}</small>" if paper else ""
-        cells.append(
-            f'<td class="number" data-v="{escape(str(value))}">{escape(text)}{tag}</td>'
-        )
+        cells.append(_number(text, value, paper.certainty if paper else ""))
         gap = row.difference(metric)
         cells.append(_number("" if gap is None else f"{gap + 0:+.2f}", gap))
     return cells
 
 
-def _range(value):
-    mean, *rest = tables.spread(value).split(" ", 1)
-    return mean + "".join(f" <small>{part}</small>" for part in rest)
+def _spread(value):
+    """A `tables.Stat` in %, the range behind the mean."""
+    mean, _, spread = tables.spread(value).partition(" ")
+    return _number(mean, value.mean, spread)
 
 
 def _verdict_cell(row):
@@ -294,223 +255,277 @@ def _verdict_cell(row):
     kind, outcome = _CLASSES.get(text, text), row.paper.get("outcome")
     if text == "did not fit" and outcome and outcome.value != "fitted":
         text += ", as in the paper"
-    return f'<td><span class="v {kind}">{text}</span></td>'
+    return Cell(text, kind=f"v {kind}")
 
 
-def _records_cell(row):
-    links = " ".join(
-        f'<a href="#run-{run.name}">{run.name.rpartition("_")[2]}</a>'
-        for run in row.runs
-    )
-    return f"<td>{links}</td>"
+def _first_fitted(row):
+    last = max((run.record["epochs"] for run in row.runs), default="")
+    epochs = [run.record["epochs_to_fit"] for run in row.runs]
+    order = last + 0.5 if None in epochs else epochs and sum(epochs) / len(epochs)
+    text, _, spread = tables.epochs_to_fit(row).partition(" (")
+    return _number(text, order or "", spread and f"({spread}")
 
 
 def _field(value):
-    """A cell that tells a row from others; a level of label corruption is `p = …`."""
+    """A cell that distinguishes a row; a level of label corruption is `p = …`."""
     if isinstance(value, float):
-        return f'<td data-v="{value}">p = {value:g}</td>'
-    return _text(value)
+        return Cell(f"p = {value:g}", "", order=value)
+    return Cell(value)
 
 
-def _text(value, tag="span"):
-    return f"<td><{tag}>{escape(str(value))}</{tag}></td>"
-
-
-def _number(text, order):
-    order = "" if order is None else order
-    return f'<td class="number" data-v="{order}">{escape(str(text))}</td>'
+def _number(text, order, small=""):
+    text, order = ("" if value is None else value for value in (text, order))
+    return Cell(text, "", "", small, order, True)
 
 
 def _texts(lines):
-    return [map(_text, line) for line in lines]
+    return [list(map(Cell, line)) for line in lines]
 
 
-def _table(head, lines, caption):
-    """A sortable table of lines of `<td>`s, in a box that scrolls where it is wide."""
-    headings = "".join(
-        f'<th scope="col"><button type="button">{escape(str(name))}</button></th>'
-        for name in head
-    )
-    box = f'class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"'
-    return (
-        f"<div {box}><table><thead><tr>{headings}</tr></thead>\n<tbody>"
-        + "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in lines)
-        + "</tbody></table></div>"
-    )
-
-
-def _own_result(row, results):
-    """What a script that names itself left: its verdict, pictures and table."""
-    (run,) = row.runs
-    said = escape(run.record.get("verdict", ""))
-    parts = [f"<h3>{escape(', '.join(row.fields.values()))}</h3><p>{said}</p>"]
-    pictures = "".join(
+def _own_result(row, run, results):
+    """What a script of many small parts left: its verdict, pictures and table."""
+    pictures = [
         _picture(results, f"{run.name}_{part}", shown)
         for part, shown in _DRAWN_BY_SCRIPTS.items()
-    )
-    parts += [f'<div class="figures">{pictures}</div>'] if pictures else []
+    ]
     head, lines = tables.grouped(tables.read_rows(results / f"{run.name}.csv"))
-    if lines:
+    return {
+        "title": ", ".join(row.fields.values()),
+        "said": run.record.get("verdict", ""),
+        "figures": list(filter(None, pictures)),
+        "table": Table(head, _texts(lines), run.name),
         # A single line is what the verdict says; of many, a reader wants the picture.
-        state = " open" if 1 < len(lines) <= _MOST_LINES else ""
-        parts.append(
-            f"<details{state}><summary>Numbers ({len(lines)} "
-            f"line{'s' * (len(lines) > 1)})</summary>"
-            f"{_table(head, _texts(lines), run.name)}</details>"
-        )
-    parts.append(
-        f"<p><code>{escape(row.command)}</code> · {_files(run.name, results)}</p>"
-    )
-    return "\n".join(parts)
-
-
-_MOST_LINES = 30
-# The end of the name of a picture that a script drew itself: what it shows.
-_DRAWN_BY_SCRIPTS = (
-    norm_figures.CAPTIONS | kernel_figures.CAPTIONS | theory_figures.CAPTIONS
-)
+        "open": 1 < len(lines) <= _MOST_LINES,
+        "command": row.command,
+        "files": _files(run.name, results),
+    }
 
 
 def _files(name, results):
-    return " · ".join(
-        f'<a href="{name}{suffix}">{text}</a>'
+    return [
+        (f"{name}{suffix}", text)
         for suffix, text in ((".json", "record"), (".csv", "CSV"))
         if (results / f"{name}{suffix}").exists()
-    )
+    ]
+
+
+def _all_runs(rows):
+    """The table of every training: a line for the seeds of one setting."""
+    head = ["run", *rows[0].fields, "train %", "test %", "gap", "first fitted", "time"]
+    lines = []
+    for row in rows:
+        link = (f"#run-{row.runs[0].name}", tables.setting_name(row))
+        cells = [Cell(links=(link,)), *map(Cell, row.fields.values())]
+        cells += [_spread(row.final(metric)) for metric in tables.FINAL]
+        cells += [_spread(tables.gap(row)), _first_fitted(row)]
+        seconds = tables.seconds(row)
+        cells.append(_number(seconds and runner.duration(seconds), seconds))
+        lines.append([*cells, _number(len(row.runs), len(row.runs))])
+    names = tuple(map(tables.setting_name, rows))
+    return Table([*head, "seeds"], lines, "All runs", names)
+
+
+def _run(run, results, where):
+    command = tables.command(run.record)
+    if where and "--results-dir" not in command:  # its record was moved here
+        command += f" {shlex.join(['--results-dir', str(results)])}"
+    return {
+        "name": run.name,
+        "verdict": verdicts.verdict(run.record),
+        "charts": list(filter(None, [chart(run, "loss"), chart(run, "accuracy")])),
+        "command": command,
+        "files": _files(run.name, results),
+    }
+
+
+def chart(run, kind):
+    """Returns the `Chart` of one run, or None where it has no finite value.
+
+    Args:
+        run: `tables.Run`.
+        kind: `loss` (cross-entropy, log scale) or `accuracy` (%).
+    """
+    epochs, lines = _thinned(run.history["epoch"], 25), []
+    shown = {word: _values(run, kind, part, 25) for part, word in _PARTS}
+    for (word, values), dashes in zip(shown.items(), ("", "2 3"), strict=True):
+        lines.append((epochs, values, "var(--ink0)", dashes, word, ""))
+    tips = []
+    for i, epoch in enumerate(epochs):
+        said = [f"epoch {epoch:g}"]
+        for word, values in shown.items():
+            if i < len(values) and math.isfinite(values[i]):
+                loss = kind == "loss"
+                text = f"{10 ** values[i]:.4g}" if loss else _percent(values[i])
+                said.append(f"{word} {text}")
+        tips.append((epoch, ", ".join(said)))
+    return _chart(lines, kind, run.name, 320, 176, tips)
+
+
+def curves(rows):
+    """Returns the `Chart` of the accuracies of all runs, or None without any.
+
+    Args:
+        rows: `tables.Row`s of `tables.by_setting`; seeds share a colour.
+    """
+    lines = []
+    for i, row in enumerate(rows):
+        name = tables.setting_name(row)
+        for run in row.runs:
+            epochs = _thinned(run.history["epoch"], 60)
+            for (part, word), dashes in zip(_PARTS, ("", "2 3"), strict=True):
+                values = _values(run, "accuracy", part, 60)
+                title = f"{run.name}: {word} accuracy"
+                ink = f"var(--ink{i % _INKS})"
+                lines.append((epochs, values, ink, dashes, title, name))
+    return _chart(lines, "accuracy", "all runs", 720, 340)
+
+
+_PARTS = (("train", "training"), ("val", "test"))  # of a column's name, in words
+
+
+def _percent(value):
+    return f"{tables.percent(value)} %"
+
+
+def _thinned(values, most):
+    size = len(values)
+    chosen = {*range(0, size, max(1, size // most)), size - 1}
+    return [values[i] for i in sorted(chosen)]
+
+
+def _values(run, kind, part, most):
+    """A column of a run, thinned: log10 of the loss, or the accuracy in %."""
+    if kind == "loss":
+        column = _thinned(run.history.get(f"{part}_cross_entropy") or [math.nan], most)
+        return [math.log10(max(value, 1e-9)) for value in column]
+    column = run.history.get(f"{part}_accuracy") or [math.nan]
+    return [100 * value for value in _thinned(column, most)]
+
+
+def _chart(lines, kind, runs, width, height, tips=()):
+    """Places lines of (epochs, values, ink, dashes, title, name) in a `Chart`."""
+    values = [v for line in lines for v in line[1] if math.isfinite(v)]
+    if not values:
+        return None
+    ticks = [0, 50, 100]
+    if kind == "loss":  # whole powers of ten
+        low, high = math.floor(min(values)), math.ceil(max(values))
+        ticks = list(range(low, max(high, low + 1) + 1))
+    left, top, bottom = 38, 12, height - 36
+    last = max(2, *(epochs[-1] for epochs, *_ in lines))
+
+    def x(epoch):
+        return round(left + (epoch - 1) / (last - 1) * (width - left - 8), 1)
+
+    def y(value):
+        share = (ticks[-1] - value) / (ticks[-1] - ticks[0])
+        return round(top + share * (bottom - top), 1)
+
+    drawn = [
+        Line(
+            " ".join(
+                f"{x(epoch)},{y(value)}"
+                for epoch, value in zip(epochs, values, strict=False)
+                if math.isfinite(value)
+            ),
+            *rest,
+        )
+        for epochs, values, *rest in lines
+    ]
+    grid = [(y(t), f"{10.0**t:g}" if kind == "loss" else t) for t in ticks]
+    ends = [(x(1), "start", "1"), (x(last), "end", f"{last:g}")]
+    half = (x(last) - x(1)) / max(1, len(tips) - 1) / 2
+    strips = [(round(x(e) - half, 1), round(2 * half, 1), text) for e, text in tips]
+    unit = "cross-entropy (nats)" if kind == "loss" else "accuracy (%)"
+    return Chart(unit, runs, width, height, left, grid, ends, drawn, strips)
 
 
 def _picture(results, stem, caption):
     """Embeds a PNG of `style.save_png`, as large as the other figures are.
 
-    Returns "" where there is no such picture.
+    Returns None where there is no such picture.
     """
     path = results / "figures" / f"{stem}.png"
     if not path.exists():
-        return ""
+        return None
     data = path.read_bytes()
     width = int.from_bytes(data[16:20], "big") / style.DPI * 72 * _PIXELS_PER_POINT
-    alt, encoded = escape(caption), base64.b64encode(data).decode()
-    return (
-        f'<figure style="width:{width:.0f}px"><div class="scroll" tabindex="0">'
-        f'<img style="min-width:{min(width, _LEAST):.0f}px" alt="{alt}" '
-        f'src="data:image/png;base64,{encoded}"></div>'
-        f"<figcaption>{alt}</figcaption></figure>"
-    )
+    source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    html = Markup('<img alt="{}" src="{}">').format(caption, source)
+    return Figure(html, round(width), caption, [(f"figures/{stem}.png", "PNG")])
 
 
-_PIXELS_PER_POINT = 1.45  # makes a figure's 8-point text about 12 pixels high
-_LEAST = 440  # pixels: on a phone a figure stays readable, and scrolls in its own box
+_SVG = "http://www.w3.org/2000/svg"
+_COLOUR = re.compile(r"#[0-9a-f]{6}\b|\bblack\b", re.IGNORECASE)
+_REFERENCE = re.compile(r"^#([\w-]+)$|url\(#([\w-]+)\)")
 
 
 def inline(figure):
-    """Returns a `style.Drawn` as HTML, in the page's colours and with its values."""
-    svg = figure.svg[figure.svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # equal in every figure
-    # References within a figure stay apart from those of another.
-    svg = re.sub(r'((?:id="|#)[mp])([0-9a-f]{10})\b', rf"\1{figure.stem}\2", svg)
-    svg = re.sub(
-        r"(stroke|fill): (#[0-9a-f]{6}|black)\b",
-        lambda m: f"{m[1]}: {_REPLACED.get(m[2], m[2])}",
-        svg,
+    """Returns a `style.Drawn` as `Figure`, in the page's colours and with its values.
+
+    Raises:
+        ValueError: If its SVG has no viewBox, or is not well-formed.
+    """
+    root = ElementTree.fromstring(figure.svg)
+    try:
+        width = float(root.attrib["viewBox"].split()[2])
+    except (KeyError, IndexError):
+        raise ValueError(f"the SVG of {figure.stem} has no viewBox") from None
+    for metadata in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(metadata)
+    elements = list(root.iter())
+    values = [value for element in elements for value in element.attrib.values()]
+    used = {a or b for value in values for a, b in _REFERENCE.findall(value)}
+    for element in elements:
+        if element.get("id") not in used:
+            element.attrib.pop("id", None)
+        for name, value in element.items():
+            # References within a figure stay apart from those of another.
+            if name == "id":
+                value = figure.stem + value
+            value = _REFERENCE.sub(
+                lambda m: m[0].replace("#", f"#{figure.stem}"), value
+            )
+            if name in ("style", "fill", "stroke"):
+                value = _COLOUR.sub(lambda m: _REPLACED.get(m[0].lower(), m[0]), value)
+            element.set(name, value)
+    for x, y, text in figure.points:
+        dot = {"cx": str(x), "cy": str(y), "r": "4", "data-tip": text}
+        ElementTree.SubElement(root, f"{{{_SVG}}}circle", dot)
+    for name in ("width", "height"):
+        root.attrib.pop(name, None)
+    root.attrib |= {"role": "img", "aria-label": figure.caption}
+    text = re.sub(r"\n\s*", "\n", ElementTree.tostring(root, "unicode"))
+    kinds = ("png", "svg")
+    return Figure(
+        Markup(text),
+        round(width * _PIXELS_PER_POINT),
+        figure.caption,
+        [(f"figures/{figure.stem}.{kind}", kind.upper()) for kind in kinds],
     )
-    width = float(re.search(r'width="([\d.]+)pt"', svg)[1])
-    size = f'style="min-width:{min(width * _PIXELS_PER_POINT, _LEAST):.0f}px"'
-    label = escape(figure.caption)
-    svg = re.sub(
-        r'width="[\d.]+pt" height="[\d.]+pt"',
-        f'{size} role="img" aria-label="{label}"',
-        svg,
-        count=1,
-    )
-    dots = "".join(
-        f'<circle cx="{x}" cy="{y}" r="4" data-tip="{escape(text)}"/>'
-        for x, y, text in figure.points
-    )
-    svg = re.sub(r"\n\s*", "\n", svg.replace("</svg>", f"{dots}</svg>"))
-    files = " · ".join(
-        f'<a href="figures/{figure.stem}.{kind}">{kind.upper()}</a>'
-        for kind in ("png", "svg")
-    )
-    return (
-        f'<figure style="width:{width * _PIXELS_PER_POINT:.0f}px">'
-        f'<div class="scroll" tabindex="0">{svg}</div>'
-        f"<figcaption>{label} {files}</figcaption></figure>"
-    )
+
+
+ElementTree.register_namespace("", _SVG)  # no prefix, which HTML would not know
+ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 
 
 def _analysis(results):
+    """The `Table` of what analyze.py measured, or None where it measured nothing."""
     lines = tables.read_rows(results / "analysis.csv")
     if not lines:
-        return ""
+        return None
     shown = "model train_accuracy test_accuracy frobenius log10_product_spectral "
     shown += "margin_10 eigenvalue_1 trace jacobian_norm"
     head = [name for name in shown.split() if name in lines[0]]
     cells = [[tables.short(line[name]) for name in head] for line in lines]
-    return (
-        '<section id="analysis"><h2>Saved models</h2><p>Norms, margins and curvature '
-        "of trained models, by <code>python analyze.py</code>; every column is in "
-        '<a href="analysis.csv">analysis.csv</a>.</p>'
-        + _picture(results, "analysis", model_figures.CAPTION)
-        + _table(head, _texts(cells), "Saved models")
-        + "</section>"
-    )
-
-
-def _gallery(results):
-    picture = _picture(results, "gallery", gallery.CAPTION)
-    if not picture:
-        return ""
-    return (
-        f'<section id="gallery"><h2>Gallery</h2>{picture}'
-        "<p><code>python report.py --gallery</code></p></section>"
-    )
-
-
-def _every_run(runs, results):
-    trained = [run for run in runs.values() if "regime" in run.record and run.history]
-    if not trained:
-        return ""
-    parts = [_run(run, results) for run in trained]
-    return (
-        '<section id="runs"><h2>Every run</h2><p>Loss and accuracy of every record in '
-        f"this folder.</p><details><summary>{len(parts)} runs</summary>"
-        + "\n".join(parts)
-        + "</details></section>"
-    )
-
-
-def _run(run, results):
-    command = shlex.join(["python", f"{run.record['script']}.py", *run.record["argv"]])
-    return (
-        f'<details id="run-{run.name}"><summary>{run.name}</summary>'
-        f"<p>{escape(verdicts.verdict(run.record))}</p>"
-        f'<div class="figures small">{charts.draw(run, "loss")}'
-        f"{charts.draw(run, 'accuracy')}</div>"
-        f"<p><code>{escape(command)}</code> · {_files(run.name, results)}</p>"
-        "</details>"
-    )
-
-
-def _absent(names):
-    if not names:
-        return ""
-    commands = " · ".join(
-        f'<span title="{escape(artefacts.ARTEFACTS[name].title)}"><code>python '
-        f"reproduce.py {name}</code></span>"
-        for name in names
-    )
-    return (
-        '<section id="absent"><h2>Not yet run</h2>'
-        f"<p>No record here yet: {commands}</p></section>"
-    )
+    return Table(head, _texts(cells), "Saved models")
 
 
 def _other_numbers():
-    """The paper's numbers that no section above compares with, folded away."""
+    """The `Table` of the paper's numbers that no section compares with."""
     compared = ("table_1", "random_label_regularizers")
     lines = [line for line in tables.paper_lines() if line["artefact"] not in compared]
-    head = ["artefact", "setting", "metric", "value", "unit", "how sure"]
+    head = ["experiment", "setting", "metric", "value", "unit", "how sure"]
     cells = []
     for line in lines:
         setting = [line["model"], line["setting"]]
@@ -520,9 +535,4 @@ def _other_numbers():
         shown = [line["artefact"], ", ".join(filter(None, setting)), line["metric"]]
         shown += [line["value"], line["unit"], tables.CERTAINTY[line["certainty"]]]
         cells.append(shown)
-    return (
-        '<section id="paper"><h2>The paper\'s other numbers</h2><details><summary>'
-        f"{len(cells)} values, with how sure each is</summary>"
-        + _table(head, _texts(cells), "The paper's other numbers")
-        + "</details></section>"
-    )
+    return Table(head, _texts(cells), "The paper's other numbers")

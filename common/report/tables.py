@@ -1,8 +1,10 @@
 """What was measured beside what the paper says: the rows of every table (no Keras)."""
 
+import collections
 import csv
 import math
 import re
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,9 +47,9 @@ class Paper(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One place in an artefact: its command, its runs, the paper's values."""
+    """One row of a table: its command, its runs, the paper's values."""
 
-    fields: dict  # what tells it from the other rows -> value
+    fields: dict  # what distinguishes it from the other rows -> value
     command: str
     runs: tuple  # of `Run`, one a seed
     paper: dict  # metric -> `Paper`
@@ -65,7 +67,7 @@ class Row(NamedTuple):
 
     @property
     def trains(self):
-        """Whether its runs are trainings (not scripts that name themselves)."""
+        """Whether its runs are trainings (not of scripts of many small parts)."""
         return all("regime" in run.record for run in self.runs)
 
 
@@ -170,6 +172,8 @@ def rows(artefact, runs, papers):
 
 def _seeds(name, runs):
     """Names of one run's records under every seed, in the order of the seeds."""
+    if not name.endswith("_seed0"):  # of a script that has several seeds in one record
+        return [name]
     stem = name.removesuffix("0")
     seeds = [n[len(stem) :] for n in runs if n.startswith(stem)]
     return [f"{stem}{seed}" for seed in sorted(filter(str.isdigit, seeds), key=int)]
@@ -220,7 +224,7 @@ def kernels(rows):
             cells = ["", "", "not yet run", texts[0], "", "not yet run", "", texts[1]]
             if line:
                 cells = [str(row.runs[0].record["train_size"])]
-                cells += [f"{100 * line[k]:.2f}" for k in ("train_error", "test_error")]
+                cells += [percent(100 * line[k]) for k in ("train_error", "test_error")]
                 gap, said = "", ""
                 if known[0]:
                     gap = round(100 * line["test_error"] - known[0].value, 2)
@@ -320,12 +324,132 @@ def epochs_to_fit(row):
     return spread(stat(epochs), 0) if epochs else ""
 
 
+def percent(value):
+    """Returns a share in % with two decimals, as every table shows it.
+
+    It is rounded to the nearest, but never to what it has not reached: 99.998 is not
+    "100.00", which says all, 0.002 not "0.00", which says none, and 98.996 not
+    "99.00", which says fitted.
+    """
+    shown = round(value, 2)
+    if shown in (100 * records.FIT_THRESHOLD, 100) and shown - value > 1e-9:
+        shown -= 0.01
+    if shown == 0 and value > 1e-9:
+        shown = 0.01
+    return f"{shown + 0:.2f}"  # + 0: no "-0.00"
+
+
 def spread(value, digits=2):
-    """Returns `mean (low–high)` of a `Stat`; the mean alone where the two are equal."""
-    low, high = f"{value.low:.{digits}f}", f"{value.high:.{digits}f}"
+    """Returns `mean (low–high)` of a `Stat`; the mean alone where the two are equal.
+
+    Args:
+        value: `Stat`.
+        digits: 2 for shares in % (see `percent`), 0 for counts.
+    """
+    mean, low, high = (
+        percent(x) if digits else f"{x:.0f}"
+        for x in (value.mean, value.low, value.high)
+    )
     if low == high:
         return low
-    return f"{value.mean:.{digits or 1}f} ({low}–{high})"
+    return f"{mean if digits else f'{value.mean:.1f}'} ({low}–{high})"
+
+
+MOST_COLUMNS = 6  # of settings that vary; where more do, one column lists them
+
+
+def by_setting(runs):
+    """Groups every training of a folder by its settings, whatever the seed.
+
+    Args:
+        runs: Dict from `load`.
+
+    Returns:
+        List of `Row`s. Their fields are the settings that vary in the folder; where
+        more than `MOST_COLUMNS` do, a single field says in which a row differs from
+        most rows of its script.
+    """
+    groups = {}  # a run's name says its settings, and its seed last
+    for run in runs.values():
+        if "regime" in run.record and run.history:
+            name = run.name.removesuffix(f"_seed{run.record['regime']['seed']}")
+            groups.setdefault(name, []).append(run)
+    groups = dict(sorted(groups.items()))
+    settings, scripts = [], []
+    for members in groups.values():
+        record = members[0].record
+        texts = {name: _setting(value) for name, value in record["regime"].items()}
+        settings.append(texts)
+        scripts.append(record["script"])
+    values = collections.defaultdict(set)
+    for setting in settings:  # an older record may lack a setting
+        for name, text in setting.items():
+            values[name].add(text)
+    varied = [name for name in values if len(values[name]) > 1 and name != "seed"]
+    fields = [
+        {name.replace("_", " "): setting.get(name, "") for name in varied}
+        for setting in settings
+    ]
+    if len(varied) > MOST_COLUMNS:
+        fields = [{"differs by": text} for text in _differences(fields, scripts)]
+    return [
+        Row(field, command(members[0].record), tuple(members), {})
+        for field, members in zip(fields, groups.values(), strict=True)
+    ]
+
+
+def _setting(value):
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "" if value is None else str(value)
+
+
+def _differences(fields, scripts):
+    """Says in which settings each run differs from most others of its script.
+
+    Args:
+        fields: List of dicts of name -> text.
+        scripts: List of the names of their scripts.
+    """
+    usual = collections.defaultdict(collections.Counter)
+    for field, script in zip(fields, scripts, strict=True):
+        for name, text in field.items():
+            usual[script, name][text] += 1
+    return [
+        ", ".join(
+            f"{name} {text}" if text else f"default {name}"
+            for name, text in field.items()
+            if text != usual[script, name].most_common(1)[0][0]
+        )
+        for field, script in zip(fields, scripts, strict=True)
+    ]
+
+
+def setting_name(row):
+    """Returns what the names of a row's runs begin with: all but the seed."""
+    run = row.runs[0]
+    return run.name.removesuffix(f"_seed{run.record['regime']['seed']}")
+
+
+def gap(row):
+    """Returns the `Stat` of training less test accuracy in points."""
+    finals = [run.record["final"] for run in row.runs]
+    return stat([100 * (x["train_accuracy"] - x["val_accuracy"]) for x in finals])
+
+
+def seconds(row):
+    """Returns how long a row's runs took on average, or None where no record says."""
+    known = stat([x.record["seconds"] for x in row.runs if "seconds" in x.record])
+    return known.mean if known else None
+
+
+def command(record):
+    """Returns the command line that made a record, for a shell."""
+    return shlex.join(["python", f"{record['script']}.py", *record["argv"]])
 
 
 _KEYS = ("size", "labels", "stop")
@@ -340,7 +464,7 @@ _MEASURES = (
 
 
 def grouped(lines):
-    """Summarizes the CSV of a script that names itself.
+    """Summarizes the CSV of a script of many small parts.
 
     Args:
         lines: List of dicts of strings. With a column `seed`, lines that differ in

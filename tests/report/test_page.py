@@ -164,13 +164,13 @@ def test_sorting_by_click_and_by_key(page):
     heading = button.find_element("xpath", "..")
     assert heading.get_attribute("aria-sort") == "ascending"
     shown = page.execute_script(COLUMN, table, "test")
-    assert [s.split(" (")[0] for s in shown[:4]] == ["10.00", "10.00", "50.51", "76.50"]
+    assert [s.split()[0] for s in shown[:4]] == ["10.00", "10.00", "50.51", "76.50"]
     assert set(shown[4:]) == {"not yet run"}  # last, either way
     page.execute_script("arguments[0].focus()", button)
     page.switch_to.active_element.send_keys("\ue007")  # Enter
     assert heading.get_attribute("aria-sort") == "descending"
     shown = page.execute_script(COLUMN, table, "test")
-    assert [s.split(" (")[0] for s in shown[:2]] == ["76.50", "50.51"]
+    assert [s.split()[0] for s in shown[:2]] == ["76.50", "50.51"]
     assert set(shown[4:]) == {"not yet run"}
 
 
@@ -199,7 +199,7 @@ def test_a_link_to_a_run_unfolds_it(page):
     assert find(page, "#run-cifar10_alexnet_seed0 svg").is_displayed()
 
 
-@pytest.mark.parametrize("width", [375, 1280])
+@pytest.mark.parametrize("width", [375, 390, 1280])
 def test_nothing_is_wider_than_the_window(page, width):
     size(page, width)
     unfold(page)
@@ -221,3 +221,111 @@ def test_light_and_dark(page):
     assert dark[1].startswith("rgb(20, 24, 29)") and dark[0] != light[0]
     axis = "return getComputedStyle(document.querySelector('figure svg text')).fill"
     assert page.execute_script(axis) == dark[0]  # figures turn with the page
+
+
+def own(page, column):
+    return page.execute_script(COLUMN, find(page, "#runs table"), column)
+
+
+def test_all_runs_are_sorted(page):
+    names = own(page, "run")
+    assert names == sorted(names) and len(names) == 5
+    table = find(page, "#runs table")
+    button = next(
+        b for b in table.find_elements("css selector", "button") if b.text == "gap"
+    )
+    page.execute_script("arguments[0].click()", button)
+    gaps = [float(text.split()[0]) for text in own(page, "gap")]
+    assert gaps == sorted(gaps) and gaps[0] != gaps[-1]
+    assert own(page, "seeds")[0] == "2"  # of AlexNet with true labels: the least gap
+
+
+def test_a_filter_narrows_the_table_and_the_curves(page):
+    shown = (
+        "return [...document.querySelectorAll(`#runs ${arguments[0]}`)]"
+        ".filter((e) => e.getClientRects().length).length"
+    )
+    before = page.execute_script(shown, "polyline[data-run]")
+    assert before == 2 * 7  # two of each run
+    box = find(page, "#runs input")
+    box.send_keys("mlp LABELS1")
+    assert page.execute_script(shown, "tbody tr") == 1
+    assert page.execute_script(shown, ".legend li") == 1
+    assert page.execute_script(shown, "polyline[data-run]") == 2
+    assert find(page, "#runs output").text == "1 of 5"
+    box.clear()
+    box.send_keys(" ")
+    assert page.execute_script(shown, "tbody tr") == 5
+    assert find(page, "#runs output").text == ""
+
+
+def test_hovering_over_a_curve_names_its_run(page):
+    page.execute_script(
+        "document.querySelector('#runs polyline').dispatchEvent("
+        "new PointerEvent('pointerover', {bubbles: true, clientX: 9, clientY: 9}))"
+    )
+    assert find(page, "#tip").text == "cifar10_alexnet_seed0: training accuracy"
+
+
+@pytest.mark.parametrize("selector", ["#runs", "#table_1"])
+def test_on_a_phone_the_first_column_stays(page, selector):
+    size(page, 390)
+    moved, first, second = page.execute_script(
+        "const box = document.querySelector(`${arguments[0]} .scroll:has(table)`);"
+        "const cells = box.querySelector('tbody tr').cells;"
+        "const left = (c) => c.getBoundingClientRect().left;"
+        "const before = [...cells].map(left);"
+        "box.scrollLeft = 150;"
+        "return [box.scrollLeft, ...[0, 1].map((i) => left(cells[i]) - before[i])]",
+        selector,
+    )
+    assert (moved, first, second) == (150, 0, -150)
+
+
+def test_on_a_phone_figures_scale(page):
+    size(page, 390)
+    wide = page.execute_script(
+        "return [...document.querySelectorAll('figure svg, figure img')]"
+        ".filter((e) => e.getBoundingClientRect().right > innerWidth).length"
+    )
+    assert wide == 0
+    figure = find(page, "#table_1 figure .scroll")
+    page.execute_script("arguments[0].focus()", figure)  # a tap enlarges it
+    assert page.execute_script(
+        "return arguments[0].scrollWidth > 1.5 * arguments[0].clientWidth", figure
+    )
+
+
+def test_at_1280_pixels_no_table_is_cut(page):
+    unfold(page)
+    cut = page.execute_script(
+        "return [...document.querySelectorAll('.scroll:has(table)')]"
+        ".filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.ariaLabel)"
+    )
+    assert cut == []
+    main, contents = page.execute_script(
+        "return ['main', 'nav'].map((s) => document.querySelector(s)"
+        ".getBoundingClientRect()).map((b) => [b.left, b.right])"
+    )
+    assert contents[1] <= main[0] and main[1] - main[0] > 1000  # side by side
+
+
+def test_links_out_of_the_page_say_that_they_need_its_folder(page):
+    unmarked = page.execute_script(
+        "return [...document.querySelectorAll('a')].filter((a) => "
+        "a.protocol === 'file:' && !a.hash && !a.classList.contains('file')).length"
+    )
+    assert unmarked == 0
+    assert "a copy of the page alone" in find(page, "main").text
+
+
+def test_ids_are_of_one_element_and_references_lead_to_one(page):
+    ids, used = page.execute_script(
+        "const all = [...document.querySelectorAll('*')];"
+        "const values = all.flatMap((e) => [...e.attributes]).map((a) => a.value);"
+        "const form = /url\\(#(.+?)\\)|^#(.+)/g;"
+        "const found = values.flatMap((v) => [...v.matchAll(form)]);"
+        "return [all.map((e) => e.id).filter(Boolean), found.map((m) => m[1] ?? m[2])]"
+    )
+    assert len(ids) == len(set(ids))
+    assert len(used) > 50 and set(used) <= set(ids)

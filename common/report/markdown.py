@@ -1,0 +1,203 @@
+"""The tables as Markdown: results/README.md, and Table 1 in README (no Keras)."""
+
+import re
+
+from common.report import tables
+from common.sweep import runner
+
+
+def readme(sections, absent, runs, where=""):
+    """Returns the text of README.md of a folder of results.
+
+    Args:
+        sections: List of `page.Section`.
+        absent: Names of the experiments without any record.
+        runs: Dict of name -> `tables.Run`: every record of the folder.
+        where: Of a folder of your own, the flags that name it. It then begins with a
+            table of all its runs.
+    """
+    command = f"python report.py {where}".strip()
+    parts = [
+        "# Results",
+        f"Written by `{command}` from the records in this folder; "
+        "[report.html](report.html) shows them with figures (open it in a browser: "
+        "it needs no network). Accuracy in %, ours in bold: mean over the seeds (with "
+        "the lowest and the highest where they differ), then the paper's value in "
+        "brackets, with how sure it is where it is not printed; `within` is within "
+        f"{tables.TOLERANCE} points of every value that the paper gives. "
+        "“> N” is a run of N epochs that never fitted.",
+    ]
+    if where:
+        parts += ["## All runs of this folder", all_runs(runs)]
+    for section in sections:
+        parts += [f"## {section.title}", f"What to look for: {section.says}"]
+        if section.name == "table_1":
+            parts.append(table_1(section.rows))
+        elif section.name in tables.TABLES:
+            head, lines = tables.TABLES[section.name](section.rows)
+            parts.append("\n".join(map(_line, [head, ["--"] * len(head), *lines])))
+        else:
+            parts.append(table(section.rows))
+        parts += [
+            f"**{', '.join(row.fields.values())}**, {_command(row)}: "
+            f"{row.runs[0].record.get('verdict', '')}"
+            for row in section.rows
+            if row.runs and not row.trains
+        ]
+        waiting = sum(not row.runs for row in section.rows)
+        if waiting and section.name != "table_1":
+            parts.append(f"Not yet run: {waiting} of {len(section.rows)} runs.")
+        parts += [f"![{d.caption}](figures/{d.stem}.png)" for d in section.drawn]
+    if absent:
+        names = ", ".join(f"`{name}`" for name in absent)
+        parts += ["## Not yet run", f"No record here yet: {names}."]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def all_runs(runs):
+    """Returns every run of a folder as Markdown: a line for the seeds of a setting.
+
+    Args:
+        runs: Dict of name -> `tables.Run`.
+    """
+    rows = tables.by_setting(runs)
+    parts = []
+    if rows:
+        head = ["run", *rows[0].fields, "train %", "test %", "gap", "first fitted"]
+        lines = [_line([*head, "time", "seeds"]), _line(["--"] * (len(head) + 2))]
+        for row in rows:
+            name = f"[{tables.setting_name(row)}]({row.runs[0].name}.json)"
+            cells = [name, *row.fields.values()]
+            cells += [f"**{_spread(row, metric)}**" for metric in tables.FINAL]
+            cells += [tables.spread(tables.gap(row))]
+            seconds = tables.seconds(row)
+            cells += [tables.epochs_to_fit(row), seconds and runner.duration(seconds)]
+            lines.append(_line([*(cell or "" for cell in cells), len(row.runs)]))
+        parts.append("\n".join(lines))
+    parts += [
+        f"[{run.name}]({run.name}.json): {run.record['verdict']}"
+        for run in runs.values()
+        if "verdict" in run.record
+    ]
+    return "\n\n".join(parts)
+
+
+def table_1(rows):
+    """Returns Table 1 as Markdown: measured beside printed, linked to its records.
+
+    Args:
+        rows: List of `tables.Row`, from `tables.table_1`.
+    """
+    lines = [
+        "| row | model | crop | weight decay | labels | train (paper) | test (paper) "
+        "| verdict | first fitted | seeds | command |",
+        "|--:|--|:-:|:-:|--|--:|--:|--|--:|--:|--|",
+    ]
+    for row in rows:
+        cells = [*row.fields.values()]
+        for metric in tables.FINAL:
+            ours = f"**{_spread(row, metric)}**" if row.runs else "not yet run"
+            cells.append(f"{ours} ({_paper(row, metric)})")
+        epochs = tables.epochs_to_fit(row)
+        cells.append(tables.verdict(row) if row.runs else "")
+        cells += [f"epoch {epochs}" if epochs else "", len(row.runs) or ""]
+        lines.append(_line([*cells, _command(row)]))
+    return "\n".join(lines)
+
+
+def short_table_1(rows):
+    """Returns Table 1 in short, as Markdown: the rows that have records.
+
+    Accuracy in %: the mean over the seeds, with the lowest and the highest where they
+    differ. What README shows. Each row links to the record of its first seed, beside it in the folder of
+    results. A sentence below counts the rows that agree with the paper and names those
+    that were not yet run.
+
+    Args:
+        rows: Iterable of `tables.Row`, from `tables.table_1`.
+    """
+    lines = [
+        "| row | model | regularizer | labels | train | test | the paper's test "
+        "| fitted at epoch | seeds |",
+        "|--:|--|--|--|--:|--:|--:|--:|--:|",
+    ]
+    rows, waiting = list(rows), []
+    for row in rows:
+        number, model, crop, decay, labels = row.fields.values()
+        if not row.runs:
+            waiting.append(number)
+            continue
+        regularizers = ["crop"] * (crop == "yes") + ["weight decay"] * (decay == "yes")
+        train, test = (tables.spread(row.final(metric)) for metric in tables.FINAL)
+        cells = [
+            number,
+            f"[{model}]({row.runs[0].name}.json)",
+            ", ".join(regularizers) or "none",
+            labels,
+            train,
+            test,
+            f"{row.paper['test_accuracy'].value:.2f}",
+            tables.epochs_to_fit(row),
+            len(row.runs),
+        ]
+        lines.append(_line(cells))
+    within = sum(tables.verdict(row) == "within" for row in rows)
+    said = f"{within} of {len(rows) - len(waiting)} rows are within {tables.TOLERANCE} "
+    said += "points of the paper's training and test accuracy."
+    if waiting:
+        said += f" Not yet run: rows {', '.join(map(str, waiting))}."
+    return "\n".join([*lines, "", said])
+
+
+def table(rows):
+    """Returns any other experiment as Markdown: a line for each row with records."""
+    rows = [row for row in rows if row.runs and row.trains]
+    if not rows:
+        return ""
+    head = [*rows[0].fields, "train %", "test %", "first fitted", "seeds", "verdict"]
+    lines = [_line([*head, "command"]), _line(["--"] * (len(head) + 1))]
+    for row in rows:
+        cells = [*row.fields.values()]
+        for metric in tables.FINAL:
+            known = metric in row.paper
+            paper = f" ({_paper(row, metric)})" if known else _outcome(row, metric)
+            cells.append(f"**{_spread(row, metric)}**{paper}")
+        cells += [tables.epochs_to_fit(row), len(row.runs), tables.verdict(row)]
+        lines.append(_line([*cells, _command(row)]))
+    return "\n".join(lines)
+
+
+def refresh_readme(text, path):
+    """Puts Table 1 between README's markers."""
+    start, end = "<!-- table 1, by report.py -->\n", "\n<!-- end -->"
+    text = text.replace("](cifar10", "](results/cifar10")
+    pattern = re.escape(start) + ".*?" + re.escape(end)
+    old = path.read_text()
+    path.write_text(re.sub(pattern, lambda _: start + text + end, old, flags=re.S))
+
+
+def _line(cells):
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _spread(row, metric):
+    return tables.spread(row.final(metric))
+
+
+def _paper(row, metric):
+    value = row.paper[metric].value
+    text = f"{value:.1f}" if value == 100 else f"{value:.2f}"
+    return text + tables.unsure(row.paper[metric])
+
+
+def _outcome(row, metric):
+    """What the paper says in words of a network's training, in brackets."""
+    if metric != "train_accuracy" or "outcome" not in row.paper:
+        return ""
+    outcome = row.paper["outcome"]
+    return f" (paper: {outcome.value}{tables.unsure(outcome)})"
+
+
+def _command(row):
+    command = f"`{row.command.removeprefix('python ')}`"
+    return f"[{command}]({row.runs[0].name}.json)" if row.runs else command
