@@ -62,7 +62,6 @@ def test_the_model_it_loads_is_the_one_of_the_record(executed):
     assert measured == recorded and float(measured) > 0
 
 
-@pytest.mark.xfail(strict=True, reason="TensorFlow's notices are still to be silenced")
 def test_it_shows_no_line_of_tensorflows_own(executed):
     shown = "".join(printed(cell) for cell in executed)
     assert not re.search(r"absl::|^[IWE]\d{4} ", shown, re.MULTILINE)

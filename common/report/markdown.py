@@ -108,10 +108,10 @@ def table_1(rows):
 def short_table_1(rows):
     """Returns Table 1 in short, as Markdown: the rows that have records.
 
-    Accuracy in %: the mean over the seeds, with the lowest and the highest where they
-    differ. What README shows. Each row links to the record of its first seed, beside it in the folder of
-    results. A sentence below counts the rows that agree with the paper and names those
-    that were not yet run.
+    What README shows. Accuracy in %: the mean over the seeds, with the lowest and the
+    highest where they differ. Each row links to the record of its first seed, beside it
+    in the folder of results. A sentence below counts the rows that agree with the paper
+    and names those that were not yet run.
 
     Args:
         rows: Iterable of `tables.Row`, from `tables.table_1`.
