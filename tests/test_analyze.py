@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import analyze
 import cifar10_mlp
@@ -156,9 +157,9 @@ def test_a_network_of_norm_0_is_measured(tmp_path):
 
 
 def test_true_and_random_labels_share_a_row_of_the_figure(folder, monkeypatch):
-    grids, subplots = [], analyze.Figure.subplots
+    grids, subplots = [], Figure.subplots
     monkeypatch.setattr(
-        analyze.Figure,
+        Figure,
         "subplots",
         lambda figure, *a, **k: grids.append(a) or subplots(figure, *a, **k),
     )

@@ -102,7 +102,7 @@ def test_runs_end_with_their_parent(kind, tmp_path):
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from common import runner\n"
+        "from common.sweep import runner\n"
         "name, *words = sys.argv[1:]\n"
         "job = runner.Job(name, tuple(words), Path('results'), Path('models'), 100)\n"
         "runner.local([job], 1)\n"
