@@ -5,7 +5,7 @@ DEMO := --results-dir demo --models-dir demo
 
 .PHONY: demo test lint format
 
-demo: .venv/installed  ## real digits and made images, true and random labels; minutes
+demo: .venv/installed  ## real digits and synthetic images, true and random labels; minutes
 	$(BIN)/python reproduce.py demo $(DEMO)
 
 test: .venv/installed-dev  ## the whole suite, on a CPU, without network

@@ -18,15 +18,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
-from common import cli, corruptions, datasets, models, records
-from common.analysis import hessian, norms
-from common.engine import backend
-from common.pipelines import SIZE, Feed, prepare
+from common import cli, corruptions, datasets, records
 from common.regime import Regime
 
 SHOWN = {  # on the terminal, and their headings there; the CSV has all
@@ -47,7 +42,7 @@ class Measured(NamedTuple):
 
     row: dict
     eigenvalues: np.ndarray  # the largest, of the Hessian
-    density: hessian.SpectralDensity
+    density: NamedTuple  # `spectrum.SpectralDensity`
     margins: np.ndarray  # of the training examples, in logits
     normalized_margins: np.ndarray
 
@@ -87,6 +82,7 @@ def parse(argv):
     arguments = parser.parse_args(argv)
     if arguments.examples < 1 or arguments.eigenvalues < 1:
         parser.error("--examples and --eigenvalues must be at least 1.")
+    cli.existing(arguments.data_dir)
     return arguments
 
 
@@ -131,14 +127,9 @@ def examples(path, regime, inputs, shape, data_dir):
     Raises:
         MendableError: If images cannot be brought into that shape.
     """
-    data = datasets.load(regime.dataset, regime.train_size, regime.data_seed, data_dir)
-    data = corruptions.corrupt(
-        data,
-        regime.label_corruption,
-        regime.label_noise,
-        regime.pixels,
-        regime.data_seed,
-    )
+    from common.pipelines import SIZE, Feed, prepare
+
+    data = corruptions.corrupt(datasets.load(regime, data_dir), regime)
     side, _, channels = data.x_train.shape[1:]
     for size in (SIZE, side):
         shapes = [(size, size, channels), (size * size * channels,)]
@@ -155,11 +146,14 @@ def examples(path, regime, inputs, shape, data_dir):
         def _prepared(self, images):
             return prepare(images, inputs, size).reshape(len(images), *shape)
 
-    return Shaped(data, 128, hold_out=bool(regime.early_stopping))
+    return Shaped(data, regime)
 
 
 def analyze(path, arguments):
     """Measures one model, on what `trained_on` says; returns a `Measured`."""
+    from common import models
+    from common.analysis import bounds, hessian, norms, sensitivity, spectrum
+
     try:
         model, notes = models.logits_of(models.load(path))
     except ValueError as error:
@@ -181,60 +175,74 @@ def analyze(path, arguments):
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         "notes": "; ".join(notes),
     }
+    row |= _fit(model, feed.x_train, feed.y_train, "train")
+    row |= _fit(model, feed.x_test, feed.y_test, "test")
     margins = norms.margins(model, feed.x_train, feed.y_train)
-    for split, x, y in (
-        ("train", feed.x_train, feed.y_train),
-        ("test", feed.x_test, feed.y_test),
-    ):
-        logits = model.predict(x, batch_size=500, verbose=0)
-        losses = hessian.cross_entropy(y, keras.ops.cast(logits, "float64"))
-        row[f"{split}_loss"] = float(keras.ops.mean(losses))
-        row[f"{split}_accuracy"] = float((logits.argmax(1) == y).mean())
-        row[f"{split}_error"] = 1 - row[f"{split}_accuracy"]
     layers = norms.layer_norms(model, initial)
     row |= norms.total_norms(layers) | norms.margin_summary(margins)
     paths = [norms.path_norm(model, p) for p in (1, 2)]
     row |= {"path_1": paths[0], "path_2": paths[1]}
-    row["log10_spectral_complexity"] = norms.spectral_complexity(layers)
-    normalized = norms.normalized_margins(
-        margins, row["log10_spectral_complexity"], feed.x_train
-    )
+    complexity = bounds.spectral_complexity(layers)
+    normalized = bounds.normalized_margins(margins, complexity, feed.x_train)
+    row["log10_spectral_complexity"] = complexity
     row["normalized_margin_10"] = float(np.quantile(normalized, 0.1))
 
     x, y = feed.x_train[: arguments.examples], feed.y_train[: arguments.examples]
-    sigma = norms.pacbayes_sigma(model, x, y)
+    sigma = bounds.pacbayes_sigma(model, x, y)
     row["pacbayes_sigma"] = sigma
-    row |= norms.capacity(layers, row["margin_10"], *paths, len(margins), sigma)
+    row |= bounds.capacity(layers, row["margin_10"], *paths, len(margins), sigma)
     operator = hessian.Hessian(model, x, y, progress=not arguments.quiet)
     row["curvature_examples"] = len(x)
-    spectrum, density = _curvature(operator, arguments, row, "")
-    row["box_sharpness"] = hessian.box_sharpness(operator)
-    row["jacobian_norm"] = float(hessian.jacobian_norms(model, x).mean())
+    eigenvalues = _curvature(operator, arguments, row, "")
+    density = spectrum.spectral_density(operator, num_probes=3, num_steps=40)
+    row["box_sharpness"] = sensitivity.box_sharpness(operator)
+    row["jacobian_norm"] = float(sensitivity.jacobian_norms(model, x).mean())
     box = {"radius": 0.3 / 255} if inputs == "unit" else {}  # the same grey levels
-    row["critical_sample_ratio"] = hessian.critical_sample_ratio(model, x, **box)
+    row["critical_sample_ratio"] = sensitivity.critical_sample_ratio(model, x, **box)
     for layer in models.leaves(model) if arguments.per_layer else ():
         if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
             block = hessian.Hessian(
                 model, x, y, layer=layer.name, progress=not arguments.quiet
             )
             _curvature(block, arguments, row, f"{layer.name}_")
-    return Measured(row, spectrum.values, density, margins, normalized)
+    return Measured(row, eigenvalues, density, margins, normalized)
+
+
+def _fit(model, x, y, split):
+    """Mean loss, accuracy and error on a split, as columns of its name."""
+    import keras
+
+    from common.models.losses import cross_entropy
+
+    logits = model.predict(x, batch_size=500, verbose=0)
+    losses = cross_entropy(y, keras.ops.cast(logits, "float64"))
+    accuracy = float((logits.argmax(1) == y).mean())
+    return {
+        f"{split}_loss": float(keras.ops.mean(losses)),
+        f"{split}_accuracy": accuracy,
+        f"{split}_error": 1 - accuracy,
+    }
 
 
 def _curvature(operator, arguments, row, prefix):
-    spectrum = hessian.top_eigenvalues(operator, arguments.eigenvalues)
-    trace = hessian.trace(operator)
-    for i, value in enumerate(spectrum.values, 1):
+    """Adds eigenvalues and trace to a row; returns the eigenvalues."""
+    from common.analysis import spectrum
+
+    eigenvalues = spectrum.top_eigenvalues(operator, arguments.eigenvalues).values
+    trace = spectrum.trace(operator)
+    for i, value in enumerate(eigenvalues, 1):
         row[f"{prefix}eigenvalue_{i}"] = value
     row[f"{prefix}trace"] = trace.value
     row[f"{prefix}trace_standard_error"] = trace.standard_error
-    if prefix:
-        return None
-    return spectrum, hessian.spectral_density(operator, num_probes=3, num_steps=40)
+    return eigenvalues
 
 
 def main(argv=None):
     arguments = parse(argv)
+    import pandas as pd  # here, as Keras below: a mistyped flag is told at once
+
+    from common.engine import backend
+
     backend.require_tensorflow()
     paths = [path for path in arguments.models if not path.stem.endswith("_init")]
     if not paths:

@@ -5,33 +5,31 @@
   python cifar10_alexnet.py --random-labels                   # row 13: pure noise
   python cifar10_alexnet.py --random-labels --wd 5e-4         # noise, regularized
 
+Results, accuracy after the last epoch (mean of 3 seeds; AMD EPYC, 1 core, bfloat16):
+
+                   train %  test %  fitted at epoch  minutes
+  (no flags)        100.00   76.73            11-12    33-52
+  --random-labels    99.99    9.59            31-33    33-52
+
 Zhang et al. (2017), Table 1, rows 9-13. Writes results/NAME.csv (a line an
 epoch), results/NAME.json and saved_models/NAME.h5. Type it again to continue an
 interrupted run.
 """
 
-from common import cli, corruptions, datasets, pipelines, training
-from common.models.alexnet import small_alexnet
+from common import cli, corruptions, datasets, verdicts
 from common.regime import parse
 
 
 def main(argv=None):
-    regime, options = parse(__doc__, __file__, argv, lr=0.01, epochs=50)
-    if record := training.finished(options):
+    regime, options = parse(__doc__, __file__, argv)
+    if record := verdicts.finished(options):
         return record
-    data = datasets.load(
-        regime.dataset, regime.train_size, regime.data_seed, options.data_dir
-    )
-    data = corruptions.corrupt(
-        data,
-        regime.label_corruption,
-        regime.label_noise,
-        regime.pixels,
-        regime.data_seed,
-    )
-    feed = pipelines.Feed(
-        data, regime.batch_size, regime.augment, regime.seed, regime.early_stopping
-    )
+
+    from common import pipelines, training
+    from common.models.alexnet import small_alexnet
+
+    data = corruptions.corrupt(datasets.load(regime, options.data_dir), regime)
+    feed = pipelines.Feed(data, regime)
 
     def build():
         return small_alexnet(

@@ -5,33 +5,32 @@
   python cifar10_inception.py --random-labels                   # row 5: pure noise
   python cifar10_inception.py --random-labels --no-batch-norm   # row 8
 
+Results, accuracy after the last epoch (1 seed; AMD EPYC, 2 cores, bfloat16):
+
+              train %  test %  fitted at epoch  minutes
+  (no flags)   100.00   86.25               11      156
+
+With random labels there is no record yet.
+
 Zhang et al. (2017), Table 1, rows 1-8. Writes results/NAME.csv (a line an
 epoch), results/NAME.json and saved_models/NAME.h5. Type it again to continue an
 interrupted run.
 """
 
-from common import cli, corruptions, datasets, pipelines, training
-from common.models.inception import small_inception
+from common import cli, corruptions, datasets, verdicts
 from common.regime import parse
 
 
 def main(argv=None):
-    regime, options = parse(__doc__, __file__, argv, lr=0.1, epochs=50, batch_norm=True)
-    if record := training.finished(options):
+    regime, options = parse(__doc__, __file__, argv)
+    if record := verdicts.finished(options):
         return record
-    data = datasets.load(
-        regime.dataset, regime.train_size, regime.data_seed, options.data_dir
-    )
-    data = corruptions.corrupt(
-        data,
-        regime.label_corruption,
-        regime.label_noise,
-        regime.pixels,
-        regime.data_seed,
-    )
-    feed = pipelines.Feed(
-        data, regime.batch_size, regime.augment, regime.seed, regime.early_stopping
-    )
+
+    from common import pipelines, training
+    from common.models.inception import small_inception
+
+    data = corruptions.corrupt(datasets.load(regime, options.data_dir), regime)
+    feed = pipelines.Feed(data, regime)
 
     def build():
         return small_inception(

@@ -5,33 +5,33 @@
   python cifar10_mlp.py --random-labels                     # row 19: pure noise
   python cifar10_mlp.py --hidden 512 512 512 --wd 1e-4      # row 14
 
+Results, accuracy after the last epoch (mean of 3 seeds; AMD EPYC, 1 core, bfloat16):
+
+                                        train %  test %  fitted at epoch  minutes
+  (no flags)                              99.98   50.87            24-25     4-16
+  --random-labels                         99.27    9.77            67-70      4-5
+  --hidden 512 512 512                   100.00   53.59               14     6-16
+  --hidden 512 512 512 --random-labels   100.00    9.95            21-22        6
+
 Zhang et al. (2017), Table 1, rows 14-19. Writes results/NAME.csv (a line an
 epoch), results/NAME.json and saved_models/NAME.h5. Type it again to continue an
 interrupted run.
 """
 
-from common import cli, corruptions, datasets, pipelines, training
-from common.models.mlp import mlp
+from common import cli, corruptions, datasets, verdicts
 from common.regime import parse
 
 
 def main(argv=None):
-    regime, options = parse(__doc__, __file__, argv, lr=0.01, epochs=100, hidden=(512,))
-    if record := training.finished(options):
+    regime, options = parse(__doc__, __file__, argv)
+    if record := verdicts.finished(options):
         return record
-    data = datasets.load(
-        regime.dataset, regime.train_size, regime.data_seed, options.data_dir
-    )
-    data = corruptions.corrupt(
-        data,
-        regime.label_corruption,
-        regime.label_noise,
-        regime.pixels,
-        regime.data_seed,
-    )
-    feed = pipelines.Feed(
-        data, regime.batch_size, regime.augment, regime.seed, regime.early_stopping
-    )
+
+    from common import pipelines, training
+    from common.models.mlp import mlp
+
+    data = corruptions.corrupt(datasets.load(regime, options.data_dir), regime)
+    feed = pipelines.Feed(data, regime)
 
     def build():
         return mlp(

@@ -8,8 +8,9 @@ r"""Inception v3 on ImageNet, or on any folder of images: true and random labels
   python imagenet_inception_v3.py --data-dir DIR --dataset flowers   # your own images
   python imagenet_inception_v3.py --data-dir DIR --distribute        # all devices
 
-Zhang et al. (2017), Table 2. DIR holds train/CLASS/*.JPEG and val/CLASS/*.JPEG, or
-TFRecords. Several hosts (the first is A), and folders that all of them see:
+Zhang et al. (2017), Table 2; there is no record of it yet. DIR holds
+train/CLASS/*.JPEG and val/CLASS/*.JPEG, or TFRecords. Several hosts (the first is A),
+and folders that all of them see:
 
   KERAS_BACKEND=jax python imagenet_inception_v3.py --distribute A:6380 --process 0/2
 
@@ -17,34 +18,23 @@ Writes results/NAME.csv (a line an epoch), results/NAME.json and saved_models/NA
 Type it again (on every host) to continue an interrupted run.
 """
 
-from common import cli, corruptions, training
+from common import cli, corruptions, verdicts
 from common.engine import devices
-from common.image_files import imagenet, streaming
-from common.models.inception_v3 import inception_v3
+from common.image_files import imagenet
 from common.regime import parse
 
 
 def main(argv=None):
-    regime, options = parse(
-        __doc__,
-        __file__,
-        argv,
-        dataset="imagenet",
-        image_size=299,
-        batch_norm=True,
-        lr=0.1,
-        batch_size=256,
-        epochs=100,
-    )
-    if options.process == (0, 1) and (record := training.finished(options)):
+    regime, options = parse(__doc__, __file__, argv)
+    if options.process == (0, 1) and (record := verdicts.finished(options)):
         return record
+
+    from common import training
+    from common.image_files import streaming
+    from common.models.inception_v3 import inception_v3
+
     devices.start(options, regime.batch_size)
-    data = imagenet.load(
-        regime.dataset, regime.train_size, regime.data_seed, options.data_dir
-    )
-    data = corruptions.corrupt(
-        data, regime.label_corruption, regime.label_noise, seed=regime.data_seed
-    )
+    data = corruptions.corrupt(imagenet.load(regime, options.data_dir), regime)
     feed = streaming.Feed(data, regime, options.process)
 
     def build():

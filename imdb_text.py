@@ -3,7 +3,19 @@
   python imdb_text.py --dataset synthetic_text --epochs 5    # tiny: seconds
   python imdb_text.py                                  # a bag of embeddings
   python imdb_text.py --model lstm --random-labels     # pure noise
-  python imdb_text.py --model cnn --words shuffled     # one order of words for all
+  python imdb_text.py --model cnn --words shuffled     # words in a fixed permutation
+
+Results, accuracy after the last epoch (1 seed; AMD EPYC, 1 core, float32):
+
+                                       train %  test %  fitted at epoch  minutes
+  --model bag                           100.00   80.71               10        3
+  --model bag --random-labels            99.75   49.91               15        1
+  --model cnn                           100.00   84.79                4        7
+  --model cnn --random-labels            99.77   50.34                5        4
+  --model lstm                          100.00   80.77                8       18
+  --model lstm --random-labels           99.75   49.92               17       14
+  --model transformer                   100.00   83.26                4       17
+  --model transformer --random-labels    99.76   49.44                7       21
 
 The experiment of Zhang et al. (2017) on text, which is not in the paper. `--words
 shuffled` acts on the test set too, `shuffled_each` and `unigram` do not. Writes
@@ -11,48 +23,26 @@ results/NAME.csv (a line an epoch), results/NAME.json (where `images_per_second`
 reviews) and saved_models/NAME.h5. Type it again to continue an interrupted run.
 """
 
-from common import cli, corruptions, pipelines, reviews, training
-from common.models import text
+from common import cli, corruptions, datasets, reviews, verdicts
 from common.regime import parse
 
 
 def main(argv=None):
-    regime, options = parse(
-        __doc__,
-        __file__,
-        argv,
-        dataset="imdb",
-        model="bag",
-        words="true",
-        word_dropout=0.0,
-        optimizer="adam",
-        lr=0.002,
-        momentum=0.0,
-        epochs=30,
-        precision="float32",
-    )
-    if record := training.finished(options):
+    regime, options = parse(__doc__, __file__, argv)
+    if record := verdicts.finished(options):
         return record
-    data = reviews.load(
-        regime.dataset, regime.train_size, regime.data_seed, options.data_dir
-    )
-    data = corruptions.corrupt(
-        data, regime.label_corruption, regime.label_noise, seed=regime.data_seed
-    )
-    data = corruptions.corrupt_words(data, regime.words, regime.data_seed)
-    feed = pipelines.TextFeed(
-        data,
-        regime.batch_size,
-        regime.word_dropout,
-        regime.seed,
-        regime.early_stopping,
-    )
+
+    from common import pipelines, training
+    from common.models import text
+
+    data = corruptions.corrupt(reviews.load(regime, options.data_dir), regime)
+    feed = pipelines.TextFeed(data, regime)
 
     def build():
         return getattr(text, regime.model)(
             feed.input_shape,
             feed.num_classes,
-            reviews.VOCABULARY[regime.dataset],
+            datasets.FACTS[regime.dataset].vocabulary,
             regime.wd,
             regime.dropout,
         )

@@ -2,7 +2,7 @@
 
   python mnist_l2norm.py --dataset mnist_5k --max-size 256 --seeds 2   # tiny, offline
   python mnist_l2norm.py                                    # full: 80 networks
-  python mnist_l2norm.py --random-labels --opt sgd --target-loss 1e-2  # noise only
+  python mnist_l2norm.py --random-labels --optimizer sgd --target-loss 1e-2  # noise
 
 Networks with two hidden layers of 64 (ReLU) are fitted to the first N images of a
 class-balanced subset until the training accuracy is 100 % (stop `accuracy`), and on
@@ -21,82 +21,30 @@ continue an interrupted run: finished sizes are kept.
 
 import argparse
 import functools
-import sys
 import time
+from dataclasses import fields
 
-import keras
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
-from common import cli, corruptions, datasets, pipelines, regime, resumable, training
-from common.engine import backend
-from common.engine import replicas as loop
-from common.models.mlp import mlp
+from common import cli, corruptions, datasets, regime
 
-LABELS, STOPS, SIZES = ("true", "random"), ("accuracy", "loss"), (128, 256, 512, 1024)
-SETTINGS = """dataset label_noise inputs opt batch_size max_epochs target_loss seed
-    seeds sizes labels""".split()
+STOPS = ("accuracy", "loss")
+SETTINGS = [field.name for field in fields(regime.L2Norm)]
 
 
-def parse(argv):
-    """Returns the flags and the run's name, which shows what is not the default."""
-    number = regime.number
-    parser = cli.parser("mnist_l2norm", __doc__)
-    group = parser.add_argument_group("what is measured (decides the run's name)")
-    named = {}  # destination: (default, its part of the name)
-
-    def flag(name, default, part, text, **more):
-        named[name[2:].replace("-", "_")] = default, part
-        group.add_argument(
-            name, default=default, help=f"{text} (default: {default})", **more
-        )
-
-    flag("--dataset", "mnist", "{}", ", ".join(datasets.NAMES), metavar="NAME")
-    group.add_argument(
-        "--random-labels",
-        action=argparse.BooleanOptionalAction,
-        help="only random labels, or only true ones (default: both)",
-    )
-    noises = ("uniform", "exclusive")
-    flag("--label-noise", "uniform", "{}", "any class, or a wrong one", choices=noises)
-    inputs = ("unit", "whitened")
-    flag("--inputs", "unit", "{}", "pixels / 255, or per image", choices=inputs)
-    flag("--opt", "adam", "{}", "optimizer", choices=loop.OPTIMIZERS)
-    flag("--batch-size", 128, "batch{}", "images an update", type=number(int, 1))
-    flag("--max-epochs", 6000, "epochs{}", "upper limit", type=number(int, 1))
-    loss = number(float, 0, above=True)
-    flag("--target-loss", 1e-5, "loss{:g}", "training loss, in nats", type=loss)
-    flag("--seed", 0, "seed{}", "the first replica's", type=number(int, 0))
-    flag("--seeds", 10, "seeds{}", "replicas of each kind", type=number(int, 1))
-    size, text = number(int, 2), "training-set sizes, in place of the next two"
-    group.add_argument("--size", type=size, nargs="+", metavar="N", help=text)
-    text = "128 and its doubles up to N (default: 1024)"
-    group.add_argument("--max-size", type=size, default=1024, metavar="N", help=text)
-    text = "N, 2 N ... up to --max-size, in place of doubling"
-    group.add_argument("--step", type=size, metavar="N", help=text)
-    resumable.add_options(parser)
-    args = parser.parse_args(argv)
-    args.argv = sys.argv[1:] if argv is None else list(argv)
-    doubled = [128 * 2**i for i in range(20) if 128 * 2**i <= args.max_size]
-    stepped = list(range(args.step, args.max_size + 1, args.step)) if args.step else []
-    args.sizes = sorted(set(args.size or stepped or ([] if args.step else doubled)))
-    if not args.sizes:
-        parser.error(f"no size is left with --max-size {args.max_size}: raise it.")
-    args.labels = LABELS
-    if args.random_labels is not None:
-        args.labels = LABELS[1:] if args.random_labels else LABELS[:1]
-    parts = [
-        p.format(vars(args)[k]) for k, (d, p) in named.items() if vars(args)[k] != d
-    ]
-    parts += args.labels if len(args.labels) == 1 else ()
-    if tuple(args.sizes) != SIZES:
-        parts.append("n" + "-".join(map(str, args.sizes)))
-    return args, "_".join(["mnist_l2norm", *parts])
+def parse(argv=None):
+    """Returns settings and options in one namespace, and the run's name."""
+    settings, options = regime.parse(__doc__, __file__, argv)
+    return argparse.Namespace(**vars(settings), **vars(options)), options.name
 
 
 def main(argv=None):
     args, name = parse(argv)
+
+    from common import resumable
+    from common.engine import backend
+
     backend.require_tensorflow()
     record, paths = resumable.run(
         "mnist_l2norm", name, args, functools.partial(run, args)
@@ -110,11 +58,18 @@ def main(argv=None):
 
 def run(args, paths, done):
     """Trains the sizes not `done`; returns the CSV's rows and the record's fields."""
-    data = datasets.load(args.dataset, data_dir=args.data_dir)
+    import pandas as pd
+
+    from common import pipelines
+    from common.models import save
+    from common.models.mlp import mlp
+
+    data = datasets.named(args.dataset, data_dir=args.data_dir)
     if args.sizes[-1] > len(data.y_train):
         raise cli.UsageError(
             f"{args.sizes[-1]} images asked for: {args.dataset} has "
-            f"{len(data.y_train)} to train on. Choose a smaller --size or --max-size."
+            f"{len(data.y_train)} to train on. Choose a smaller --train-size or "
+            "--max-size."
         )
     shape = pipelines.prepare(data.x_test[:1]).shape[1:]
     build = functools.partial(mlp, shape, data.num_classes, (64, 64))
@@ -124,7 +79,7 @@ def run(args, paths, done):
             saved = {}
             for ending, (weights, settings) in models.items():
                 path = paths.model.with_name(f"{paths.model.stem}_{ending}.h5")
-                training.save(build, weights, path)
+                save(build, weights, path)
                 saved[path.stem] = settings
             done[str(size)] = {"rows": rows, "seconds": seconds, "models": saved}
     rows = [row for size in args.sizes for row in done[str(size)]["rows"]]
@@ -145,6 +100,12 @@ def one_size(args, size, data, build):
 
     A model to keep is `{end of its name: (weights, what it was trained on)}`.
     """
+    import keras
+
+    from common import pipelines
+    from common.analysis.meter import Meter
+    from common.engine import replicas as loop
+
     clock = time.perf_counter()
     who, initial, sets = [], [], []
     for seed in range(args.seed, args.seed + args.seeds):
@@ -186,7 +147,7 @@ def one_size(args, size, data, build):
             report,
         )
     seconds = {"training": round(time.perf_counter() - clock, 1)}
-    rows, models, meter = [], {}, loop.Meter(build)
+    rows, models, meter = [], {}, Meter(build)
     test = pipelines.prepare(data.x_test, args.inputs), data.y_test
     everyone = tqdm(range(len(who)), f"n = {size}, measures", disable=args.quiet)
     for i in everyone:

@@ -62,6 +62,7 @@ def parse(argv):
     )
     parser.add_argument("--data-dir", metavar="DIR", help="where its data set lies")
     arguments = parser.parse_args(argv)
+    cli.existing(arguments.data_dir)
     if arguments.compare and len(arguments.compare) < 2:
         raise cli.UsageError("--compare takes two runs or more.")
     return arguments
@@ -187,6 +188,7 @@ def _short(value):
 
 def main(argv=None):
     arguments = parse(argv)
+
     results = arguments.results_dir
     if arguments.compare:
         return compare(arguments.compare, results)
@@ -232,7 +234,7 @@ def draw(results, dataset=None, flags=None, lenient=False):
         (results / "README.md").write_text(text)
         rows = [section.rows for section in sections if section.name == "table_1"]
         if rows and not here:
-            markdown.refresh_readme(markdown.table_1(*rows), ROOT / "README.md")
+            markdown.refresh_readme(markdown.short_table_1(*rows), ROOT / "README.md")
         print(f"Wrote {results / 'report.html'}, {results / 'README.md'} and figures/")
         return
     if not sections:

@@ -21,9 +21,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import cli, datasets, records, reviews
+from common import cli, datasets, records, reviews, verdicts
 from common.engine import machine
-from common.regime import number
+from common.regime import Regime
+from common.settings import number
 from common.sweep import artefacts, cluster, runner
 
 ROOT = Path(__file__).resolve().parent
@@ -42,17 +43,17 @@ TRAIN_SIZES = {
 
 def main(argv=None):
     args = _parser().parse_args(argv)
-    names = args.artefact
+    names = args.experiments
     if args.list and not names:
         names = list(artefacts.all_varied(args.dataset, args.flags))
-    if unknown := sorted({*args.artefact} - {*artefacts.ARTEFACTS}):
+    if unknown := sorted({*names} - {*artefacts.ARTEFACTS}):
         raise cli.UsageError(
-            f"unknown artefact {', '.join(unknown)!r}. "
+            f"unknown experiment {', '.join(unknown)!r}. "
             f"Expected some of: {', '.join(artefacts.ARTEFACTS)}."
         )
     if not names:
         raise cli.UsageError(
-            f"no artefact was named. Name some of: {', '.join(artefacts.ARTEFACTS)}; "
+            f"no experiment was named. Name some of: {', '.join(artefacts.ARTEFACTS)}; "
             "or --list them."
         )
     if args.cluster and args.workers:
@@ -65,6 +66,8 @@ def main(argv=None):
             f"--data-dir {args.data_dir}: with --cluster, expected a full path, the "
             "same on every machine."
         )
+    if not args.cluster:
+        cli.existing(args.data_dir)
     if args.list:
         return _list(names, args)
     jobs = jobs_of(names, args)
@@ -75,6 +78,8 @@ def main(argv=None):
     if args.dry_run:
         for job in missing:
             print(shlex.join(["python", *job.command, *job.folders]))
+        if not missing:
+            print(f"Nothing is missing: {_all(jobs)} done.", file=sys.stderr)
         return None
     print(f"{len(jobs) - len(missing)} of {len(jobs)} runs are done already.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as gently as Ctrl-C
@@ -100,11 +105,15 @@ def main(argv=None):
     return None
 
 
+def _all(jobs):
+    return f"all {len(jobs)} runs are" if len(jobs) > 1 else "the one run is"
+
+
 def jobs_of(names, args, rates=None):
-    """Returns the `runner.Job`s of some artefacts, each once, in their order.
+    """Returns the `runner.Job`s of some experiments, each once, in their order.
 
     Args:
-        names: Names of artefacts.
+        names: Keys of `artefacts.ARTEFACTS`.
         args: The command line, with `list`, `seeds`, `dataset`, `flags`, `only`,
             `results_dir`, `models_dir` and `data_dir`.
         rates: First of what `_rates` returns, where it is known.
@@ -114,10 +123,9 @@ def jobs_of(names, args, rates=None):
             a list goes without it), or if `only` leaves none.
     """
     rates, jobs = _rates(args)[0] if rates is None else rates, {}
-    for artefact in names:
-        for run in artefacts.ARTEFACTS[artefact].runs.values():
-            named = isinstance(run, tuple)  # by itself; it has its own seeds
-            if args.only not in (run[0] if named else run):
+    for name in names:
+        for run in artefacts.ARTEFACTS[name].runs.values():
+            if args.only not in run:
                 continue
             try:
                 run = artefacts.varied(run, args.dataset, args.flags)
@@ -125,7 +133,7 @@ def jobs_of(names, args, rates=None):
                 if args.list:
                     continue
                 raise
-            for seed in range(1 if named else args.seeds):
+            for seed in range(1 if artefacts.runs_once(run) else args.seeds):
                 job = _job(run, seed, rates, args)
                 jobs.setdefault(job.name, job)
     if not jobs and not args.list:
@@ -137,19 +145,18 @@ def jobs_of(names, args, rates=None):
 
 
 def _job(run, seed, rates, args):
-    name, epochs, seconds = artefacts.name_of(run, seed), None, None
-    command = run[0] if isinstance(run, tuple) else run
-    script, flags = artefacts.split(command)
-    if not isinstance(run, tuple):
-        regime = artefacts.parse(command, seed)[0]
-        epochs = regime.epochs
-        examples = regime.train_size or TRAIN_SIZES.get(regime.dataset)
-        if examples and script.removesuffix(".py") in rates:
-            seconds = rates[script.removesuffix(".py")] * epochs * examples
+    (settings, options), epochs, seconds = artefacts.parse(run, seed), None, None
+    script, flags = artefacts.split(run)
+    if isinstance(settings, Regime):  # its CSV has a line an epoch
+        epochs = settings.epochs
+        examples = settings.train_size or TRAIN_SIZES.get(settings.dataset)
+        if examples and options.script in rates:
+            seconds = rates[options.script] * epochs * examples
     flags += ["--seed", str(seed)] if seed else []
     flags += ["--data-dir", args.data_dir] if args.data_dir else []
     command = (script, *flags)
-    return runner.Job(name, command, args.results_dir, args.models_dir, epochs, seconds)
+    folders = args.results_dir, args.models_dir
+    return runner.Job(options.name, command, *folders, epochs, seconds)
 
 
 def _rates(args):
@@ -174,19 +181,22 @@ def _rates(args):
 
 
 def _list(names, args):
-    rows = [("artefact", "runs", "done", "time left")]
+    rows = [("experiment", "runs", "done", "time left", "")]
     rates, elsewhere = _rates(args)
     for name in names:
         jobs = jobs_of([name], args, rates)
         left = [job for job in jobs if not job.paths.json.exists()]
         known = [job.seconds for job in left if job.seconds is not None]
-        time = f"about {runner.duration(sum(known))}" if known else "unknown"
+        time = f"about {verdicts.duration(sum(known))}" if known else "unknown"
         if known and len(known) < len(left):
             time += f"; unknown for {len(left) - len(known)} of {len(left)}"
         time = time if left else ""
-        rows.append((name, str(len(jobs)), str(len(jobs) - len(left)), time))
-    for name, runs, done, time in rows:
+        title = artefacts.ARTEFACTS[name].title
+        rows.append((name, str(len(jobs)), str(len(jobs) - len(left)), time, title))
+    for name, runs, done, time, title in rows:
         print(f"{name:27}{runs:>5}{done:>6}   {time}".rstrip())
+        if title:
+            print(f"  {title}")
     print("\nTime: one run after the other, at the speed of records of this machine.")
     if elsewhere:
         print(f"Other machines' where it has none: {', '.join(elsewhere)}.")
@@ -233,8 +243,8 @@ def _gpus(text):
 def _parser():
     count = number(int, 1)
     parser = cli.parser("reproduce", __doc__)
-    known = ", ".join(artefacts.ARTEFACTS)
-    parser.add_argument("artefact", nargs="*", help=f"some of: {known}")
+    text = f"some of: {', '.join(artefacts.ARTEFACTS)}"
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=text)
     add = parser.add_argument_group("what is run").add_argument
     add("--list", action="store_true", help="show what is done and what is left")
     add("--dry-run", action="store_true", help="print the commands of missing runs")

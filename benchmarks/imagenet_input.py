@@ -73,7 +73,7 @@ def contenders_of(folder):
     theirs = keras.utils.image_dataset_from_directory(
         folder / "train", batch_size=BATCH, image_size=(SIZE, SIZE), verbose=False
     )
-    data = imagenet.load("generated", data_dir=folder)
+    data = imagenet.named("generated", data_dir=folder)
     ours = {}
     for augment in ((), ("crop",), ("crop", "flip", "color")):
         regime = Regime(image_size=SIZE, batch_size=BATCH, augment=augment)

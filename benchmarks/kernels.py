@@ -35,7 +35,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     print(backend.device(), backend.environment()["versions"])
     products(args.rounds)
-    data = datasets.load("mnist", args.size)
+    data = datasets.named("mnist", args.size)
     gram = kernels.Gaussian(features.unit(data.x_train), 0.02)
     columns = factors(gram, args.rounds)
     refinement(gram, columns, np.eye(10)[data.y_train])

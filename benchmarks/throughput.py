@@ -43,12 +43,12 @@ def ours(model_name, precision, fused=True):
     from common.pipelines import Feed
     from common.regime import Regime
 
-    regime = Regime(precision=precision)
+    regime = Regime(precision=precision, batch_size=BATCH)
     precision = backend.precision_in_force(precision)
     if precision != "float32":
         keras.config.set_dtype_policy(f"mixed_{precision}")
     x, y = _images(BATCHES[model_name] * BATCH)
-    feed = Feed(Data("random", x, y, x[:100], y[:100], 10, y), BATCH)
+    feed = Feed(Data("random", x, y, x[:100], y[:100], 10, y), regime)
     if not fused:
         inception.FusedBatchNormalization = keras.layers.BatchNormalization
     build = {"alexnet": small_alexnet, "inception": inception.small_inception}

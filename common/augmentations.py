@@ -15,6 +15,7 @@ that every feed and every backend sees the same batches.
 
 import numpy as np
 
+SIZE = 28  # side of the paper's crop of the 32 x 32 image
 NAMES = ("crop", "flip", "rotate", "perspective", "erase", "color")
 
 # Each augmentation draws from its own stream, so that adding one leaves the others'
@@ -111,7 +112,7 @@ _DRAWS = {
 }
 
 
-def apply(images, parameters, size=28):
+def apply(images, parameters, size=SIZE):
     """Applies to each image of a batch its own row of the parameters.
 
     Args:
@@ -143,7 +144,7 @@ def apply(images, parameters, size=28):
     return images
 
 
-def centre_crop(images, size=28):
+def centre_crop(images, size=SIZE):
     """Returns the centre `(n, size, size, channels)` of the images, as a view."""
     top, left = ((side - size) // 2 for side in images.shape[1:3])
     return images[:, top : top + size, left : left + size]

@@ -1,10 +1,18 @@
-"""How a script begins and ends: `--help`, exit codes, one-line errors (no Keras)."""
+"""How a script begins and ends: flags, `--help`, exit codes, one-line errors.
+
+Imports nothing of ours and no package. Scripts import it first: from then on Ctrl-C, or
+a package that is not installed, ends them in one line although `run` is yet to come.
+"""
 
 import argparse
 import contextlib
+import difflib
 import os
 import shlex
 import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class UsageError(ValueError):
@@ -22,14 +30,53 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, with a message that says how to go on: exit code 130."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Raises `UsageError` where argparse prints its usage and exits."""
+
+    elsewhere = staticmethod(lambda flag: "")  # what to say of a flag that it has not
+
+    def error(self, message):
+        raise UsageError(message.removeprefix("argument "))
+
+    def parse_args(self, args=None, namespace=None):
+        args, rest = self.parse_known_args(args, namespace)
+        if not rest:
+            return args
+        unknown = [word.partition("=")[0] for word in rest if word.startswith("-")]
+        if not unknown:
+            self.error(f"unexpected word {rest[0]!r}. --help lists all flags.")
+        hint = self.elsewhere(unknown[0]) or self._near(unknown[0])
+        self.error(f"unknown flag {unknown[0]}.{hint} --help lists all.")
+
+    def _near(self, flag):
+        actions = self._option_string_actions.items()
+        shown = [name for name, x in actions if x.help is not argparse.SUPPRESS]
+        near = difflib.get_close_matches(flag, shown, n=1, cutoff=0.7)
+        return f" Did you mean {near[0]}?" if near else ""
+
+    def has(self, flag):
+        """Whether the parser knows a flag."""
+        return flag in self._option_string_actions
+
+
 def parser(script, doc):
-    """Returns an `ArgumentParser` whose `--help` shows `doc` as it is written."""
-    return argparse.ArgumentParser(
+    """Returns a `Parser` whose `--help` shows `doc` as it is written."""
+    return Parser(
         prog=f"{script}.py",
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def existing(folder):
+    """Refuses a --data-dir that does not exist; None is none.
+
+    Raises:
+        UsageError: Always then.
+    """
+    if folder is not None and not Path(folder).is_dir():
+        raise UsageError(f"--data-dir {folder}: there is no such folder.")
 
 
 def again(script, argv):
@@ -44,23 +91,71 @@ def run(main, leave=sys.exit):
     """Calls `main()` and turns what a person can mend into one line and a code.
 
     Exit codes: 0 done; 2 wrong usage or impossible settings; 1 anything else a
-    person can mend; 130 after Ctrl-C. Defects of the program keep their
-    traceback. `leave` is called with the code.
+    person can mend, a run that diverged among it; 130 after Ctrl-C. Defects of the
+    program keep their traceback. `leave` is called with the code, 0 left out.
     """
-    name = sys.argv[0].rsplit("/", 1)[-1]
     try:
-        main()
+        try:
+            record = main()
+        finally:
+            sys.stdout.flush()  # also of --help: nobody may be reading any more
+        if isinstance(record, dict) and record.get("stopped_because") == "diverged":
+            leave(1)  # its record is written, and its verdict said what to do
     except UsageError as error:
-        leave(_say(f"{name}: {error}", 2))
+        leave(_say(error, 2))
     except MendableError as error:
-        leave(_say(f"{name}: {error}", 1))
+        leave(_say(error, 1))
     except OSError as error:
-        leave(_say(f"{name}: {error}. Check the path, permissions and space.", 1))
-    except KeyboardInterrupt as error:
-        leave(_say(f"\n{name}: {error if error.args else 'interrupted.'}", 130))
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            leave(1)
+        else:
+            leave(_say(f"{error}. Check the path, permissions and space.", 1))
+    except (KeyboardInterrupt, ModuleNotFoundError) as error:
+        if (code := _explain(error)) is None:
+            raise
+        leave(code)
 
 
 def _say(line, code):
+    name = sys.argv[0].rsplit("/", 1)[-1]
+    first = "\n" if code == 130 else ""  # behind the terminal's ^C
     with contextlib.suppress(OSError):  # of a terminal that was closed
-        print(line, file=sys.stderr)
+        print(f"{first}{name}: {line}", file=sys.stderr)
     return code
+
+
+def _nobody_reads():
+    """Whether what reads stdout is gone, as after `| head`; then it is closed."""
+    try:
+        print(flush=True)
+        return False
+    except BrokenPipeError:
+        # Else Python would try again as it exits, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+
+
+def _explain(error):
+    """Tells of Ctrl-C or a missing package; returns the exit code, else None."""
+    if isinstance(error, KeyboardInterrupt):
+        return _say(error if error.args else "interrupted.", 130)
+    package = (error.name or "common").partition(".")[0]
+    if package == "common":  # a defect
+        return None
+    known = package in (ROOT / "requirements.txt").read_text() or package == "PIL"
+    what = "-r requirements.txt" if known else package
+    line = f"the package {package} is not installed. Type: python -m pip install {what}"
+    return _say(line, 1)
+
+
+def _before_main(kind, error, trace, hook=sys.excepthook):
+    """`sys.excepthook`: what ends a script before it has called `run`."""
+    told = isinstance(error, (KeyboardInterrupt, ModuleNotFoundError))
+    if (code := _explain(error) if told else None) is None:
+        hook(kind, error, trace)
+    else:
+        sys.exit(code)
+
+
+if Path(sys.argv[0]).resolve().parent == ROOT:  # a script of ours
+    sys.excepthook = _before_main

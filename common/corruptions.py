@@ -9,55 +9,39 @@ import numpy as np
 
 from common import augmentations
 
-# One independent stream of randomness for each purpose.
+# One independent RNG stream for each purpose.
 _WHICH, _CLASS, _PERMUTATION, _PIXELS, _WORDS = range(201, 206)
 
 
-def corrupt(data, label_corruption=0.0, label_noise="uniform", pixels="true", seed=0):
-    """Corrupts a data set: training labels, and pixels.
+def corrupt(data, regime):
+    """Corrupts a data set: its training labels, and its pixels or words.
+
+    Pixels of images that stay on disk are corrupted as they are read, by
+    `corrupt_image`.
 
     Args:
-        data: `datasets.Data`. Not modified.
-        label_corruption: Probability in `[0, 1]`.
-        label_noise: `uniform`, `exclusive`, `pair` or `exact`; see
-            `corrupt_labels`.
-        pixels: `true`; `shuffled` (one permutation of the pixels of the centre
-            crop for all images, the test images too: a change of coordinates);
-            `random` (each training image its own permutation); `gaussian`
-            (training images replaced by noise with the training set's
-            per-channel mean and variance, float32, not clipped). With `random`
-            and `gaussian` test images stay as they are, so that a score at
-            chance shows that nothing was learnt from the noise.
-        seed: Integer; independent of the seed of the model.
+        data: `datasets.Data` or `imagenet.Images`. Not modified.
+        regime: `regime.Regime`: `label_corruption` and `label_noise` as in
+            `corrupt_labels`, `pixels` or `words` as in `corrupt_pixels` and
+            `corrupt_words`, and `data_seed`, which is independent of the seed of the
+            model.
 
     Returns:
-        `Data`, with `y_train_true` still the true labels.
+        Data of the same kind, with `y_train_true` still the true labels.
 
     Raises:
         ValueError: On an unknown kind, or a probability outside `[0, 1]`.
     """
+    seed, noise = regime.data_seed, regime.label_noise
     y_train = corrupt_labels(
-        data.y_train, label_corruption, data.num_classes, seed, label_noise
+        data.y_train, regime.label_corruption, data.num_classes, seed, noise
     )
     data = data._replace(y_train=y_train)
-    if pixels == "true":
-        return data
-    x_train = augmentations.centre_crop(data.x_train)
-    if pixels == "shuffled":
-        x_test = augmentations.centre_crop(data.x_test)
-        order = _order(seed, x_train[0, ..., 0].size)
-        return data._replace(
-            x_train=permute_pixels(x_train, order),
-            x_test=permute_pixels(x_test, order),
-        )
-    if pixels == "random":
-        return data._replace(x_train=random_pixels(x_train, seed))
-    if pixels == "gaussian":
-        return data._replace(x_train=gaussian_pixels(x_train, seed))
-    raise ValueError(
-        "Expected `pixels` to be one of true, shuffled, random, gaussian. "
-        f"Received: pixels={pixels!r}"
-    )
+    if data.x_train.ndim == 4:
+        return corrupt_pixels(data, regime.pixels, seed)
+    if data.x_train.ndim == 2:
+        return corrupt_words(data, regime.words, seed)
+    return data
 
 
 def corrupt_labels(labels, probability, num_classes, seed, kind="uniform"):
@@ -110,6 +94,47 @@ def corrupt_labels(labels, probability, num_classes, seed, kind="uniform"):
     else:
         replaced = threshold < probability
     return np.where(replaced, drawn % num_classes, labels).astype(labels.dtype)
+
+
+def corrupt_pixels(data, pixels="true", seed=0):
+    """Corrupts the pixels of a data set of images; labels stay as they are.
+
+    Args:
+        data: `datasets.Data` of `(num_examples, height, width, channels)` images. Not
+            modified.
+        pixels: `true`; `shuffled` (one permutation of the pixels of the centre
+            crop for all images, the test images too: a change of coordinates);
+            `random` (each training image its own permutation); `gaussian`
+            (training images replaced by noise with the training set's
+            per-channel mean and variance, float32, not clipped). With `random`
+            and `gaussian` test images stay as they are, so that a score at
+            chance shows that nothing was learnt from the noise.
+        seed: Integer; independent of the seed of the model.
+
+    Returns:
+        `Data`.
+
+    Raises:
+        ValueError: On an unknown kind.
+    """
+    if pixels == "true":
+        return data
+    x_train = augmentations.centre_crop(data.x_train)
+    if pixels == "shuffled":
+        x_test = augmentations.centre_crop(data.x_test)
+        order = _order(seed, x_train[0, ..., 0].size)
+        return data._replace(
+            x_train=permute_pixels(x_train, order),
+            x_test=permute_pixels(x_test, order),
+        )
+    if pixels == "random":
+        return data._replace(x_train=random_pixels(x_train, seed))
+    if pixels == "gaussian":
+        return data._replace(x_train=gaussian_pixels(x_train, seed))
+    raise ValueError(
+        "Expected `pixels` to be one of true, shuffled, random, gaussian. "
+        f"Received: pixels={pixels!r}"
+    )
 
 
 def corrupt_words(data, words="true", seed=0):
@@ -213,13 +238,13 @@ def gaussian_pixels(images, seed):
 
 
 def corrupt_image(image, index, pixels, seed, mean=0.0, std=1.0):
-    """Corrupts one training image of a set that is too large for `corrupt`.
+    """Corrupts one training image of a set that is too large for memory.
 
     Args:
         image: `(height, width, channels)`. Not modified.
         index: Place of the image in the training set; `random` and `gaussian` are a
             pure function of (seed, index) and the shape.
-        pixels: `shuffled`, `random` or `gaussian`, as in `corrupt`.
+        pixels: `shuffled`, `random` or `gaussian`, as in `corrupt_pixels`.
         seed: Integer.
         mean, std: `(channels,)`, of the training set, for `gaussian`.
 

@@ -2,22 +2,24 @@
 
 import functools
 import math
+from typing import Protocol, runtime_checkable
 
 import keras
 import numpy as np
 
 from common import augmentations
+from common.augmentations import SIZE
 from common.cli import UsageError
-from common.reviews import UNKNOWN
+from common.datasets import UNKNOWN
 
 try:
     import tensorflow as tf
 except ImportError:  # KERAS_BACKEND=jax on a machine without TensorFlow
     tf = None
 
-SIZE = 28  # the paper's crop of the 32 x 32 image
 HELD_OUT = 0.1  # of the training set, for early stopping
-_ORDER, _SPLIT, _WORDS = 301, 302, 303  # streams of randomness, apart from all others
+# RNG streams, apart from all others.
+_ORDER, _SPLIT, _WORDS, _MEASURED = 301, 302, 303, 304
 _LARGEST_FULL_BATCH_STEP = 1024  # examples at once in full-batch descent
 
 
@@ -54,19 +56,58 @@ def plan(num_examples, augment, seed, epoch):
     return {"order": order, **augmentations.draw(augment, num_examples, seed, epoch)}
 
 
+def measuring_order(num_examples):
+    """Returns the permutation in which training examples are measured: always one."""
+    return np.random.default_rng([0, 0, _MEASURED]).permutation(num_examples)
+
+
+@runtime_checkable
+class AnyFeed(Protocol):
+    """What a run asks of its feed: `Feed`, `TextFeed` or `streaming.Feed`.
+
+    A feed is made of `(data, regime)`. One that is `in_memory` also has the arrays that
+    the network is measured on, `x_train`, `x_test`, `x_held_out` with its `y_held_out`,
+    and `measuring_order`. One that is not has `splits` and `evaluation` in their place,
+    and `explain(error)`, which names the file behind one of its `errors`.
+    """
+
+    in_memory: bool  # whether the examples are arrays, as a class attribute
+    data: object  # `datasets.Data` or `imagenet.Images`, corrupted
+    y_train: np.ndarray  # (n,) int32 labels of the examples trained on
+    y_train_true: np.ndarray  # (n,) int32, before corruption
+    y_test: np.ndarray  # (m,) int32
+    input_shape: tuple  # of one example, as the network takes it
+    num_classes: int
+    steps_per_epoch: int  # batches
+    steps_at_once: int  # most batches that are run without returning to Python
+    accumulate: int  # batches whose gradients make one update
+    errors: tuple  # exceptions that an example which cannot be read may raise
+
+    def batches(self, first_epoch=0):
+        """Returns what `fit` consumes, from the given epoch (from 0) on, without end.
+
+        The batches of an epoch are a pure function of the seed and the epoch.
+        """
+
+    def input_statistics(self):
+        """Returns mean and standard deviation of the training inputs, two floats."""
+
+
 class _Feed:
     """What images and text share; see `Feed` and `TextFeed`.
 
-    A subclass says how raw arrays are `_prepared` for the fixed model, what an epoch's
+    A subclass says how raw arrays are `_prepared` to be measured on, what an epoch's
     plan is (`_drawn`), and how it changes a training batch (`_changed`).
     """
 
+    in_memory = True
     steps_at_once = 64
     errors = ()  # nothing can go wrong with arrays
 
-    def __init__(self, data, batch_size, seed, hold_out):
-        self.data, self.seed = data, seed
+    def __init__(self, data, regime):
+        self.data, self.regime = data, regime
         kept, held_out = np.arange(len(data.x_train)), None
+        hold_out = bool(regime.early_stopping)
         if hold_out:
             kept, held_out = split(data)
         self.y_train = data.y_train[kept]
@@ -77,8 +118,9 @@ class _Feed:
         self.y_held_out = data.y_train[held_out] if hold_out else None
         self.x_test, self.y_test = self._prepared(data.x_test), data.y_test
         num_examples = len(kept)
-        full = batch_size == "full"
-        self.batch_size = _part_of(num_examples) if full else batch_size
+        self.measuring_order = measuring_order(num_examples)
+        full = regime.batch_size == "full"
+        self.batch_size = _part_of(num_examples) if full else regime.batch_size
         self.steps_per_epoch = math.ceil(num_examples / self.batch_size)
         self.accumulate = self.steps_per_epoch if full else 1
         self._plan = functools.lru_cache(2)(self._drawn)
@@ -131,45 +173,42 @@ class _Feed:
 
 
 class Feed(_Feed):
-    """The training batches of every epoch, and the fixed arrays to evaluate on.
+    """The training batches of every epoch, and the arrays the network is measured on.
 
     Args:
         data: `datasets.Data` of images, corrupted already.
-        batch_size: Integer, or `"full"` for full-batch gradient descent, which
-            is fed in equal parts whose gradients are averaged before the update.
-        augment: Tuple of `augmentations.NAMES`, applied to training batches.
-        seed: Integer; decides order and augmentation.
-        hold_out: Whether a tenth of the training set is kept for early stopping.
+        regime: `regime.Regime`. `batch_size` is an integer, or `"full"` for full-batch
+            gradient descent, which is fed in equal parts whose gradients are averaged
+            before the update; `augment`, a tuple of `augmentations.NAMES`, is applied
+            to training batches; `seed` decides order and augmentation; with
+            `early_stopping` a tenth of the training set is held out.
 
-    Attributes:
-        x_train, y_train, y_train_true: The examples trained on, as the fixed
-            model is measured on them: centre crop, whitened, float32.
-        x_held_out, y_held_out: The tenth (None without `hold_out`).
+    Attributes: those of `AnyFeed`, and
+        x_train, y_train, y_train_true: The examples trained on, as the network is
+            measured on them: centre crop, whitened, float32.
+        x_held_out, y_held_out: The tenth (None without `early_stopping`).
         x_test, y_test: The test set, whitened.
-        steps_per_epoch: Batches in an epoch; the last one may be smaller.
-        accumulate: Batches whose gradients make one update.
-        steps_at_once: Most batches that are run without returning to Python.
+        batch_size: Examples in a batch; the last one of an epoch may be smaller.
 
     Raises:
         UsageError: If there are too few examples to hold any out, or images too
             small for the augmentation.
     """
 
-    def __init__(self, data, batch_size, augment=(), seed=0, hold_out=False):
-        self.augment = tuple(augment)
-        if "crop" in self.augment and data.x_train.shape[1] <= SIZE:
+    def __init__(self, data, regime):
+        if "crop" in regime.augment and data.x_train.shape[1] <= SIZE:
             raise UsageError(
                 f"--random-crop draws a {SIZE}x{SIZE} window of a larger image, but "
                 f"those of {data.name} are {data.x_train.shape[1]} pixels wide: leave "
                 "the crop out."
             )
-        super().__init__(data, batch_size, seed, hold_out)
+        super().__init__(data, regime)
 
     def _prepared(self, images):
         return prepare(images)
 
     def _drawn(self, epoch):
-        return plan(len(self.y_train), self.augment, self.seed, epoch)
+        return plan(len(self.y_train), self.regime.augment, self.regime.seed, epoch)
 
     def _changed(self, index, parameters):
         images = self.data.x_train[self._kept[index]]
@@ -182,26 +221,21 @@ class TextFeed(_Feed):
     Args:
         data: `datasets.Data` of `(num_examples, length)` int32 words, 0 at padding,
             corrupted already.
-        batch_size: See `Feed`.
-        word_dropout: Float in [0, 1): the probability with which a word of a training
-            batch becomes `UNKNOWN` (Bowman et al. 2016). Padding stays.
-        seed: Integer; decides order and word dropout.
-        hold_out: See `Feed`.
+        regime: As for `Feed`; `word_dropout`, in place of augmentation, is the
+            probability in [0, 1) with which a word of a training batch becomes
+            `UNKNOWN` (Bowman et al. 2016). Padding stays.
     """
-
-    def __init__(self, data, batch_size, word_dropout=0.0, seed=0, hold_out=False):
-        self.word_dropout = word_dropout
-        super().__init__(data, batch_size, seed, hold_out)
 
     def _prepared(self, reviews):
         return reviews
 
     def _drawn(self, epoch):
-        drawn = plan(len(self.y_train), (), self.seed, epoch)
-        if self.word_dropout:
-            rng = np.random.default_rng([self.seed, epoch, _WORDS])
+        regime = self.regime
+        drawn = plan(len(self.y_train), (), regime.seed, epoch)
+        if regime.word_dropout:
+            rng = np.random.default_rng([regime.seed, epoch, _WORDS])
             uniform = rng.random(self.x_train.shape, dtype=np.float32)
-            drawn["dropped"] = uniform < self.word_dropout
+            drawn["dropped"] = uniform < regime.word_dropout
         return drawn
 
     def _changed(self, index, parameters):
@@ -212,7 +246,9 @@ class TextFeed(_Feed):
 class _Batches(keras.utils.PyDataset):
     """The same batches without TensorFlow, counted through all epochs."""
 
-    num_batches = None  # endless: else Keras asks for the first epoch's every epoch
+    # None: without end. With a length, Keras would begin every epoch with the batches
+    # of `first_epoch`.
+    num_batches = None
 
     def __init__(self, feed, first_epoch):
         super().__init__()
@@ -223,7 +259,7 @@ class _Batches(keras.utils.PyDataset):
 
 
 def prepare(images, inputs="whitened", size=SIZE):
-    """Returns the centre crops as the fixed model sees them, float32.
+    """Returns the centre crops as a network is measured on them, float32.
 
     Args:
         images: `(num_images, height, width, channels)`, uint8 or float.

@@ -1,4 +1,4 @@
-"""What a run leaves behind: names, paths, CSV, JSON, the verdict (imports no Keras)."""
+"""What a run leaves behind: names, paths, CSV, JSON (imports no Keras)."""
 
 import contextlib
 import csv
@@ -6,7 +6,6 @@ import datetime
 import hashlib
 import io
 import json
-import math
 import os
 import subprocess
 from pathlib import Path
@@ -100,6 +99,20 @@ def read(path):
         ) from None
 
 
+def of_script(script, results_dir="results"):
+    """Returns the records of one training script in a folder, as a list of dicts.
+
+    What is damaged or is no training's is left out.
+    """
+    found = []
+    for path in sorted(Path(results_dir).glob(f"{script}*.json")):
+        with contextlib.suppress(MendableError):
+            record = read(path)
+            if record.get("script") == script and "train_examples" in record:
+                found.append(record)
+    return found
+
+
 @contextlib.contextmanager
 def only_one(run_paths, name):
     """Holds the run's lock and makes its folders.
@@ -160,107 +173,6 @@ def epochs_to_fit(rows):
     """First epoch with `train_accuracy` >= 0.99; None when never (censored)."""
     fitted = [r["epoch"] for r in rows if r["train_accuracy"] >= FIT_THRESHOLD]
     return fitted[0] if fitted else None
-
-
-def verdict(record):
-    """Says in a sentence or two, for a newcomer, what the run showed.
-
-    Args:
-        record: A run's record (see `read`).
-    """
-    regime, final = record["regime"], record["final"]
-    chance = 1 / record["num_classes"]
-    test = (
-        f"Test accuracy {_percent(final['val_accuracy'])} "
-        f"(chance {_percent(chance, 0)})."
-    )
-    if record["stopped_because"] == "diverged":
-        return (
-            f"Diverged: the loss stopped being a number in epoch {record['epochs']}. "
-            f"Likely cause: the learning rate {regime['lr']:g} is too high for this "
-            "setting; try a smaller --lr."
-        )
-    # Rounded down: 98.96 % has not reached 99.0 %, nor 99.96 % all labels.
-    train = _percent(math.floor(1000 * final["train_accuracy"] + 1e-6) / 1000)
-    if final["train_accuracy"] < FIT_THRESHOLD:
-        return (
-            f"Did not fit: the network reproduces {train} of the training labels "
-            f"after {record['epochs']} epochs. Likely cause: {_likely_cause(record)}. "
-            f"{test}"
-        )
-    first = (
-        f"First fitted (>= {_percent(FIT_THRESHOLD, 0)}) at epoch "
-        f"{record['epochs_to_fit']}."
-    )
-    # Of the other kinds none is ever the true label, so that they do carry some.
-    blind = regime["label_noise"] in ("uniform", "exact")
-    if regime["label_corruption"] == 1 and blind:
-        return (
-            f"Memorized: the network reproduces {train} of training labels that carry "
-            f"no information. {test} {first}"
-        )
-    if regime["label_corruption"]:
-        return (
-            f"Memorized the noise: the network reproduces {train} of the training "
-            f"labels, of which {_percent(record['realized_label_noise'])} are wrong. "
-            f"{test} {first}"
-        )
-    if regime["pixels"] in ("random", "gaussian"):
-        return (
-            f"Memorized: the network reproduces {train} of the training labels from "
-            f"images whose structure was destroyed ({regime['pixels']} pixels). "
-            f"{test} {first}"
-        )
-    if regime.get("words") == "unigram":
-        return (
-            f"Memorized: the network reproduces {train} of the training labels from "
-            f"random words. {test} {first}"
-        )
-    learned = final["val_accuracy"] > _above(chance)
-    return (
-        f"{'Generalized' if learned else 'Fitted, but did not generalize'}: the "
-        f"network reproduces {train} of the training labels. {test} {first}"
-    )
-
-
-def _likely_cause(record):
-    regime, final = record["regime"], record["final"]
-    noisy = "random labels" if regime["label_corruption"] == 1 else "corrupted labels"
-    if record["stopped_because"] == "early_stopping":
-        return "early stopping ended the run, and the best epoch is reported"
-    if record["stopped_because"] == "stop_at":
-        return f"--stop-at {regime['stop_at']:g} asked for no more"
-    if regime["label_corruption"] and regime["wd"]:
-        return f"weight decay {regime['wd']:g} with {noisy}"
-    if regime["label_corruption"] and regime["dropout"]:
-        return f"dropout {regime['dropout']:g} with {noisy}"
-    if regime["label_corruption"] and regime["augment"]:
-        return f"augmentation ({', '.join(regime['augment'])}) with {noisy}"
-    if regime["label_corruption"] and regime.get("word_dropout"):
-        return f"word dropout {regime['word_dropout']:g} with {noisy}"
-    chance = 1 / record["num_classes"]
-    if final["train_accuracy"] <= _above(chance) and record["epochs"] > 20:
-        return (
-            f"training never left chance; the learning rate {regime['lr']:g} or the "
-            "initial weights do not suit this network"
-        )
-    if record["epochs"] < 40:
-        return f"{record['epochs']} epochs are few; try a larger --epochs"
-    if final["learning_rate"] > 0.1 * regime["lr"]:
-        return "the rate is still high, and more epochs may do it; try --epochs"
-    return (
-        f"the learning rate has decayed to {final['learning_rate']:.2g}; "
-        "a run that has not fitted by now will not"
-    )
-
-
-def _above(chance):
-    """The accuracy above which something was learnt; 1.5 times chance, or 5 points."""
-    return min(1.5 * chance, chance + 0.05)
-
-
-def _percent(fraction, digits=1):
-    return f"{100 * fraction:.{digits}f} %"
 
 
 def _plain(value):

@@ -1,22 +1,21 @@
-"""What is measured, as flags: flags <-> `Regime` <-> run name (imports no Keras).
+"""What every script can be told, and its defaults (imports no Keras).
 
-A `Regime` holds everything that decides a run's numbers; `Options` only how it
-is run. A run's name is a pure function of the script and of the fields of the
-regime that differ from the script's defaults.
+A `Regime` holds everything that decides the numbers of a training run, `Options` only
+how it is run; `L2Norm`, `MinNorm` and `Expressivity` are the settings of the scripts
+that measure many small parts. A run's name is a pure function of the script and of the
+settings that differ from the script's defaults, which are in the table `DEFAULTS`.
 """
 
 import argparse
 import functools
-import math
-import os
 import sys
-from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-
-from common import cli
+from common import cli, datasets, reviews, settings
 from common.augmentations import NAMES as AUGMENTATIONS
+from common.cli import UsageError
+from common.settings import Settings, ascending, distinct, number, seed, setting
 
 LABEL_NOISE = ("uniform", "exclusive", "pair", "exact")
 PIXELS = ("true", "shuffled", "random", "gaussian")
@@ -27,245 +26,17 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 # A script's rate belongs to its own optimizer; the others start from these, which
 # are Keras's but for Adagrad's, ten times that: its rates only fall.
 DEFAULT_RATES = {"sgd": 0.01, "adam": 0.001, "rmsprop": 0.001, "adagrad": 0.01}
+# Of min_norm.py. The companion script's for raw MNIST is 0.02; the others are the best
+# of a path on training images held out.
+BANDWIDTHS = {"raw": 0.01, "gabor": 4.0}
+FILTERS = (8192, 16384, 32000)  # the paper's, and what leads there
 
-
-@dataclass(frozen=True)
-class Regime:
-    """The hyper-parameters that uniquely determine a run."""
-
-    dataset: str = "cifar10"
-    train_size: int | None = None
-    label_corruption: float = 0.0
-    label_noise: str = "uniform"
-    pixels: str = "true"
-    wd: float = 0.0
-    dropout: float = 0.0
-    augment: tuple = ()
-    batch_norm: bool | None = None  # None: the model has no such choice
-    hidden: tuple | None = None  # None: the model has no such choice
-    depth: int | None = None
-    width: int | None = None
-    model: str | None = None
-    words: str | None = None  # None: the data are images
-    word_dropout: float | None = None
-    image_size: int | None = None  # None: images in memory, of the paper's size
-    optimizer: str = "sgd"
-    lr: float = 0.01
-    momentum: float = 0.9
-    lr_decay: float = 0.95
-    batch_size: int | str = 128
-    epochs: int = 50
-    stop_at: float | None = None
-    early_stopping: int | None = None
-    precision: str = "auto"
-    seed: int = 0
-    data_seed: int = 0
-
-
-class Options(NamedTuple):
-    """What does not change a run's numbers, and what identifies the run."""
-
-    name: str
-    script: str
-    argv: tuple
-    results_dir: str = "results"
-    models_dir: str = "saved_models"
-    data_dir: str | None = None
-    resume: bool = True
-    overwrite: bool = False
-    save_init: bool = False
-    checkpoint_every: int = 1
-    tensorboard: str | None = None
-    quiet: bool = False
-    distribute: str | None = None  # "local", or the chief's HOST:PORT
-    process: tuple = (0, 1)  # number of this process, from 0, and how many there are
-
-    @property
-    def chief(self):
-        """Whether this process writes: the first, or the only one."""
-        return self.process[0] == 0
-
-    @property
-    def command(self):
-        """The command line that continues this run, for a shell."""
-        return cli.again(self.script, self.argv)
-
-
-# Field -> how it shows in a run's name, in this order; the seed comes last.
-_NAME_PARTS = {
-    "dataset": "{}",
-    "model": "{}",
-    "train_size": "n{}",
-    "label_corruption": "labels{}",
-    "label_noise": "{}",
-    "pixels": "{}",
-    "words": "{}",
-    "hidden": "hidden{}",
-    "depth": "depth{}",
-    "width": "width{}",
-    "image_size": "size{}",
-    "batch_norm": "nobn",
-    "wd": "wd{}",
-    "dropout": "dropout{}",
-    "word_dropout": "worddropout{}",
-    "augment": "{}",
-    "optimizer": "{}",
-    "lr": "lr{}",
-    "momentum": "momentum{}",
-    "lr_decay": "decay{}",
-    "batch_size": "batch{}",
-    "epochs": "epochs{}",
-    "stop_at": "stop{}",
-    "early_stopping": "early{}",
-    "precision": "{}",
-    "data_seed": "dataseed{}",
-}
-
-
-def run_name(script, regime, defaults):
-    """Returns the name of a run: `cifar10_alexnet_labels1_wd0.0005_seed0`.
-
-    Args:
-        script: The script's name without `.py`.
-        regime: The run's `Regime`.
-        defaults: The `Regime` that the script has without any flag.
-    """
-    usual = _with_optimizer(defaults, regime.optimizer)  # its rate need not show
-    usual = replace(usual, optimizer=defaults.optimizer)
-    parts = [script]
-    for field, text in _NAME_PARTS.items():
-        value = getattr(regime, field)
-        if value != getattr(usual, field):
-            parts.append(text.format(_spell(value)))
-    return "_".join([*parts, f"seed{regime.seed}"])
-
-
-def parse(doc, file, argv=None, **defaults):
-    """Reads a training script's command line.
-
-    Args:
-        doc: The script's docstring; `--help` shows it.
-        file: The script's `__file__`.
-        argv: List of flags, or None for `sys.argv[1:]`.
-        **defaults: The script's own values of `Regime` fields. `batch_norm`,
-            `hidden`, `depth`, `width` and `model` are given only by scripts that have
-            the choice, `words` and `word_dropout` by those whose data are text,
-            `image_size` by those of images in files.
-
-    Returns:
-        `(Regime, Options)`.
-
-    Raises:
-        SystemExit: With code 2 and the reason, for unknown flags, values out of
-            range and settings that contradict each other.
-    """
-    argv = list(sys.argv[1:] if argv is None else argv)
-    script = os.path.splitext(os.path.basename(file))[0]
-    defaults = Regime(**defaults)
-    parser = _parser(doc, script, defaults)
-    given = vars(parser.parse_args(argv))
-    chosen = {f.name: given[f.name] for f in fields(Regime) if f.name in given}
-    if "hidden" in chosen:  # argparse makes a list
-        chosen["hidden"] = tuple(chosen["hidden"])
-    base = _with_optimizer(defaults, chosen["optimizer"])
-    for name in ("lr", "momentum"):
-        if chosen[name] is None:
-            chosen[name] = getattr(base, name)
-    if chosen["label_corruption"] is None:
-        chosen["label_corruption"] = float(given["random_labels"])
-    elif given["random_labels"] and chosen["label_corruption"] != 1:
-        parser.error(
-            "--random-labels means --label-corruption 1, but "
-            f"--label-corruption {chosen['label_corruption']} was given too: "
-            "leave one out."
-        )
-    regime = replace(defaults, **chosen)
-    _refuse_contradictions(parser, regime, defaults)
-    _refuse_half_a_cluster(parser, given)
-    options = {f: given[f] for f in Options._fields if f in given}
-    options["name"] = run_name(script, regime, defaults)
-    return regime, Options(script=script, argv=tuple(argv), **options)
-
-
-def _refuse_contradictions(parser, regime, defaults):
-    if "crop" in regime.augment and regime.pixels != "true":
-        parser.error(
-            f"--random-crop cannot go with --pixels {regime.pixels}: pixel corruption "
-            "acts on the fixed centre crop, so that no window is left to draw. "
-            "Leave one of the two out."
-        )
-    if regime.batch_norm is not None and defaults.batch_norm is None:
-        parser.error(
-            "--batch-norm, --no-batch-norm: this script has no such choice; "
-            "those of Inception have it."
-        )
-    if regime.batch_size == "full" and regime.precision == "float16":
-        parser.error(
-            "--batch-size full cannot go with --precision float16, which leaves out "
-            "parts of the batch that overflow: choose another precision."
-        )
-    if regime.momentum and regime.optimizer not in ("sgd", "rmsprop"):
-        parser.error(
-            f"--momentum {regime.momentum} has no meaning for --optimizer "
-            f"{regime.optimizer}; it belongs to sgd and rmsprop."
-        )
-
-
-def _refuse_half_a_cluster(parser, given):
-    several = given.get("distribute") not in (None, "local")
-    if several != (given.get("process") not in (None, (0, 1))):
-        parser.error(
-            "several hosts need both flags: --distribute HOST:PORT, the same on all, "
-            "and --process i/n, with i from 0 to n-1 and n of at least 2."
-        )
-
-
-def _with_optimizer(defaults, optimizer):
-    """The script's defaults under another optimizer: its own rate and momentum."""
-    if optimizer == defaults.optimizer:
-        return defaults
-    lr = DEFAULT_RATES[optimizer]
-    momentum = Regime.momentum if optimizer == "sgd" else 0.0
-    return replace(defaults, optimizer=optimizer, lr=lr, momentum=momentum)
-
-
-def _spell(value):
-    if isinstance(value, tuple):
-        return "-".join(map(str, value)) or "noaugment"
-    if isinstance(value, float):  # 5e-4 and 0.0005 are one name
-        return np.format_float_positional(value, trim="-")
-    return str(value)
-
-
-def number(kind, low, high=math.inf, above=False):
-    """Returns an argparse type: a number in [low, high], or (low, high] with `above`.
-
-    Args:
-        kind: `int` or `float`.
-        low: Smallest value.
-        high: Largest value.
-        above: Whether `low` itself is refused.
-    """
-    name = "an integer" if kind is int else "a number"
-    left = "more than" if above else "at least"
-    limit = f"{left} {low}" + ("" if high == math.inf else f" and at most {high}")
-
-    def read(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        in_range = low < value <= high or (value == low and not above)
-        if not in_range or value == math.inf:
-            raise argparse.ArgumentTypeError(
-                f"received {text!r}, expected {name} of {limit}"
-            )
-        return value
-
-    return read
-
-
-seed = number(int, 0, 2**32 - 1)  # what every generator of numbers takes
+# One word for one thing in every script; the others go on working.
+SIZE = {"names": ("--train-size", "--size", "--sizes")}
+OPTIMIZER = {"names": ("--optimizer", "--opt")}
+EPOCHS = {"names": ("--epochs", "--max-epochs")}
+ASCENDING = {"then": ascending, "nargs": "+"}
+SWITCH = {"action": "store_true", "shown": ""}
 
 
 def _augmentations(text):
@@ -284,8 +55,23 @@ class _AddAugmentations(argparse.Action):
 
     def __call__(self, parser, namespace, values, option_string=None):
         values = ("crop",) if self.nargs == 0 else values
-        names = set(values) | set(getattr(namespace, self.dest))
+        names = set(values) | set(getattr(namespace, self.dest, ()))
         setattr(namespace, self.dest, tuple(n for n in AUGMENTATIONS if n in names))
+
+
+# --random-crop is a word for --augment crop, and both add up.
+AUGMENT = {
+    "type": _augmentations,
+    "action": _AddAugmentations,
+    "metavar": "A,B",
+    "also": (
+        (
+            "--random-crop",
+            "the same as --augment crop",
+            {"dest": "augment", "nargs": 0, "action": _AddAugmentations},
+        ),
+    ),
+}
 
 
 def _depth(text):
@@ -295,6 +81,10 @@ def _depth(text):
             f"received {text!r}, expected 6 n + 4: 10, 16, 22, 28, 40 ..."
         )
     return value
+
+
+def _batch_size(text):
+    return text if text == "full" else integer(text)
 
 
 def _address(text):
@@ -316,145 +106,652 @@ def _process(text):
     return int(process), int(processes)
 
 
-def _batch_size(text):
-    return text if text == "full" else number(int, 1)(text)
+integer, several = number(int, 1), number(int, 2)
+probability = number(float, 0, 1, metavar="P")
+rate = number(float, 0, 0.99, metavar="R")
+positive = number(float, 0, above=True, metavar="X")
+share = number(float, 0, 1, above=True, metavar="X")
 
 
-def _parser(doc, script, defaults):
-    parser = cli.parser(script, doc)
-    group = parser.add_argument_group("what is measured (decides the run's name)")
-    usual = vars(defaults) | Options._field_defaults
-
-    def add(flag, text, shown=None, **more):
-        default = more.setdefault("default", usual[flag[2:].replace("-", "_")])
-        text += f" (default: {default if shown is None else shown})"
-        group.add_argument(flag, help=text, **more)
-
-    integer, rate = number(int, 1), number(float, 0, 0.99)
-    probability, share = number(float, 0, 1), number(float, 0, 1, above=True)
-    add("--dataset", _datasets(defaults), metavar="NAME")
-    if defaults.model is not None:
-        text = "bag of embeddings, CNN, LSTM or transformer encoder"
-        add("--model", text, choices=TEXT_MODELS)
-    text = "the first N of a seeded, class-balanced subset; the test set stays whole"
-    add("--train-size", text, "all", type=integer, metavar="N")
-    text = "replace each training label, with probability P, as --label-noise says"
-    add("--label-corruption", text, "0", default=None, type=probability, metavar="P")
-    text = "the paper's randomization test: --label-corruption 1"
-    group.add_argument("--random-labels", action="store_true", help=text)
-    text = (
-        "uniform: any class, maybe the true one (the paper's); exclusive: never "
-        "the true one; pair: the next class; exact: exactly P*n labels, uniform"
-    )
-    add("--label-noise", text, choices=LABEL_NOISE)
-    if defaults.words is None:
-        _add_image_flags(add, group, defaults)
-    else:
-        _add_text_flags(add, rate)
-    text = "weight decay: W/2 * ||kernel||^2 is added to the loss, kernels only"
-    add("--wd", text, type=number(float, 0), metavar="W")
-    text = (
-        "dropout rate, before dense layers (in the MLP before all but the first; "
-        "in a Wide ResNet between convolutions)"
-    )
-    add("--dropout", text, type=rate, metavar="R")
-    if defaults.hidden is not None:
-        text = "units of the hidden layers"
-        add("--hidden", text, "512", type=integer, nargs="+", metavar="UNITS")
-    if defaults.depth is not None:
-        text = "layers, 6 n + 4: 10, 16, 22, 28, 40 ..."
-        add("--depth", text, type=_depth, metavar="D")
-        text = "factor of the numbers of channels"
-        add("--width", text, type=integer, metavar="K")
-    if defaults.image_size is not None:
-        text = "side that images are resized to"
-        add("--image-size", text, type=number(int, 75), metavar="S")
-    add("--optimizer", "update rule", choices=OPTIMIZERS)
-    others = {k: v for k, v in DEFAULT_RATES.items() if k != defaults.optimizer}
-    shown = f"{defaults.lr} with {defaults.optimizer}; "
-    shown += ", ".join(f"{value:g} with {name}" for name, value in others.items())
-    text, positive = "learning rate of the first epoch", number(float, 0, above=True)
-    add("--lr", text, shown, default=None, type=positive, metavar="RATE")
-    shown, below_1 = f"{Regime.momentum} with sgd, else 0", number(float, 0, 0.9999)
-    add("--momentum", "momentum", shown, default=None, type=below_1, metavar="M")
-    text = "the rate is multiplied by D after every epoch"
-    add("--lr-decay", text, type=share, metavar="D")
-    text = "an integer, or full for full-batch gradient descent"
-    add("--batch-size", text, type=_batch_size, metavar="B")
-    add("--epochs", "upper limit", type=integer, metavar="E")
-    text = "stop once the fixed model's training accuracy has reached ACC"
-    add("--stop-at", text, "off", type=share, metavar="ACC")
-    text = (
-        "stop N epochs after the best accuracy on a tenth held out of the "
-        "training set, and report that best"
-    )
-    add("--early-stopping", text, "off", type=integer, metavar="N")
-    text = "auto: bfloat16 where the hardware computes it natively, else float32"
-    add("--precision", text, choices=PRECISIONS)
-    add("--seed", "weights, order, augmentation, dropout", type=seed, metavar="S")
-    add("--data-seed", "corruption and subset", type=seed, metavar="S")
-
-    group = parser.add_argument_group("how it is run (never in the name)")
-    add("--results-dir", "CSV and JSON", metavar="DIR")
-    add("--models-dir", ".h5 files and checkpoints", metavar="DIR")
-    text = "where data sets are looked for and downloaded to"
-    add("--data-dir", text, "~/.keras/datasets", metavar="DIR")
-    switch = functools.partial(group.add_argument, action="store_true")
-    text = "start an interrupted run over"
-    group.add_argument("--no-resume", dest="resume", action="store_false", help=text)
-    switch("--overwrite", help="run again though the record is complete")
-    switch("--save-init", help="also save the untrained model as NAME_init.h5")
-    add("--checkpoint-every", "epochs between checkpoints", type=integer, metavar="N")
-    text = "write TensorBoard logs (pip install tensorboard)"
-    add("--tensorboard", text, "off", metavar="DIR")
-    switch("--quiet", help="no progress bar, only the verdict")
-    if defaults.image_size is not None:
-        text = (
-            "alone: every device of this machine; with the address of the first "
-            "of several processes (KERAS_BACKEND=jax): those of all of them. They need "
-            "one shared --models-dir and --results-dir; the first alone writes there"
-        )
-        address = {"nargs": "?", "const": "local", "metavar": "HOST:PORT"}
-        add("--distribute", text, "off", type=_address, **address)
-        text = (
-            "this is process i of the n that --distribute HOST:PORT joins; 0 is "
-            "the one at that address"
-        )
-        add("--process", text, "0/1", type=_process, metavar="i/n")
-    return parser
+# Which scripts have a flag: functions of a script's defaults and the field's name.
 
 
-def _add_image_flags(add, group, defaults):
-    text = (
-        "shuffled: one permutation for all images; random: one for each image; "
-        "gaussian: noise in place of the image"
-    )
-    add("--pixels", text, choices=PIXELS)
-    text = "any of " + ",".join(AUGMENTATIONS) + "; drawn anew for every image"
-    more = {"dest": "augment", "action": _AddAugmentations}
-    add("--augment", text, "none", type=_augmentations, metavar="A,B", **more)
-    text = "the same as --augment crop"
-    group.add_argument("--random-crop", nargs=0, help=text, **more)
-    text = "BatchNorm, where the model has it"
-    more = {"action": argparse.BooleanOptionalAction, "default": defaults.batch_norm}
-    group.add_argument("--batch-norm", help=text, **more)
+def _has_choice(defaults, name):
+    return getattr(defaults, name) is not None
 
 
-def _add_text_flags(add, rate):
-    text = (
-        "shuffled: one permutation of the positions for all reviews; "
-        "shuffled_each: one for each review; unigram: every word replaced by a "
-        "random word of the training set"
-    )
-    add("--words", text, choices=WORDS)
-    text = "rate at which words of training reviews become unknown, drawn anew in every"
-    add("--word-dropout", f"{text} epoch", type=rate, metavar="R")
+def _trains(defaults, _):
+    return isinstance(defaults, Regime)
+
+
+def _reads_images(defaults, _):
+    return defaults.words is None
+
+
+def _reads_files(defaults, _):
+    return getattr(defaults, "image_size", None) is not None
+
+
+choice = functools.partial(setting, None, offered=_has_choice)  # None: it has none
+
+
+# What several scripts share.
 
 
 def _datasets(defaults):
-    """What --help says of --dataset: each kind of script reads its own kind."""
-    if defaults.words is not None:
-        return "imdb, synthetic_text"
-    if defaults.image_size is not None:
-        return "imagenet, synthetic, or your own name for what --data-dir holds"
-    return "cifar10, cifar100, mnist, fashion_mnist, mnist_5k, synthetic"
+    """The names that --dataset takes; none where it takes any name."""
+    if _reads_files(defaults, ""):
+        return ()
+    return reviews.NAMES if getattr(defaults, "words", None) else datasets.NAMES
+
+
+def _say_datasets(defaults):
+    own = "imagenet, synthetic, or your own name for what --data-dir holds"
+    return ", ".join(_datasets(defaults)) or own
+
+
+def _refuse_unknown_data(settings):
+    names = _datasets(settings)
+    if names and settings.dataset not in names:
+        raise UsageError(
+            f"unknown data set {settings.dataset!r}. Expected {', '.join(names)}."
+        )
+
+
+_RANDOM = "the paper's randomization test: --label-corruption 1"
+RANDOM_LABELS = (("--random-labels", _RANDOM, {"action": "store_true"}),)
+
+
+def _resolve_random_labels(given):
+    if given.pop("random_labels", False):
+        p = given.setdefault("label_corruption", 1.0)
+        if p != 1:
+            raise UsageError(
+                "--random-labels means --label-corruption 1, but "
+                f"--label-corruption {p} was given too: leave one out."
+            )
+
+
+_SIZE = {"type": several, "metavar": "N"}
+SIZES_AS_RANGE = (
+    ("--max-size", "or 128 and its doubles up to N (1024)", _SIZE),
+    ("--step", "or N, 2 N ... up to --max-size", _SIZE),
+)
+
+
+def _say_rates(defaults):
+    others = {k: v for k, v in DEFAULT_RATES.items() if k != defaults.optimizer}
+    first = f"{defaults.lr} with {defaults.optimizer}; "
+    return first + ", ".join(f"{value:g} with {name}" for name, value in others.items())
+
+
+def _in_few_digits(word):
+    """The part of a name that a path's values are."""
+    return lambda values: word + "-".join(f"{value:g}" for value in values)
+
+
+@dataclass(frozen=True)
+class Regime(Settings):
+    """The hyper-parameters that uniquely determine a training run.
+
+    None where the script has no such choice: `batch_norm`, `hidden`, `depth`, `width`
+    of some networks, `model`, `words` and `word_dropout` of text, `image_size` of
+    images in files.
+    """
+
+    dataset: str = setting("cifar10", _say_datasets)
+    model: str | None = choice(
+        "bag of embeddings, CNN, LSTM or transformer encoder", choices=TEXT_MODELS
+    )
+    train_size: int | None = setting(
+        None,
+        "the first N of a seeded, class-balanced subset; the test set stays whole",
+        "n{}",
+        integer,
+        **SIZE,
+        shown="all",
+    )
+    label_corruption: float = setting(
+        0.0,
+        "replace each training label, with probability P, as --label-noise says",
+        "labels{}",
+        probability,
+        also=RANDOM_LABELS,
+    )
+    label_noise: str = setting(
+        "uniform",
+        "uniform: any class, maybe the true one (the paper's); exclusive: never "
+        "the true one; pair: the next class; exact: exactly P*n labels, uniform",
+        choices=LABEL_NOISE,
+    )
+    pixels: str = setting(
+        "true",
+        "shuffled: one permutation for all images; random: one for each image; "
+        "gaussian: noise in place of the image",
+        choices=PIXELS,
+        offered=_reads_images,
+    )
+    words: str | None = choice(
+        "shuffled: one permutation of the positions for all reviews; "
+        "shuffled_each: one for each review; unigram: every word replaced by a "
+        "random word of the training set",
+        choices=WORDS,
+    )
+    hidden: tuple | None = choice(
+        "units of the hidden layers",
+        "hidden{}",
+        integer,
+        then=tuple,
+        nargs="+",
+        metavar="UNITS",
+    )
+    depth: int | None = choice(
+        "layers, 6 n + 4: 10, 16, 22, 28, 40 ...", "depth{}", _depth, metavar="D"
+    )
+    width: int | None = choice(
+        "factor of the numbers of channels", "width{}", integer, metavar="K"
+    )
+    image_size: int | None = choice(
+        "side that images are resized to", "size{}", number(int, 75, metavar="S")
+    )
+    batch_norm: bool | None = choice(
+        "BatchNorm in the network",
+        "nobn",
+        shown="with",
+        action=argparse.BooleanOptionalAction,
+    )
+    wd: float = setting(
+        0.0,
+        "weight decay: W/2 * ||kernel||^2 is added to the loss, kernels only",
+        "wd{}",
+        number(float, 0, metavar="W"),
+    )
+    dropout: float = setting(
+        0.0,
+        "dropout rate, before dense layers (in the MLP before all but the first; "
+        "in a Wide ResNet between convolutions)",
+        "dropout{}",
+        rate,
+    )
+    word_dropout: float | None = choice(
+        "rate at which words of training reviews become unknown, anew in every epoch",
+        "worddropout{}",
+        rate,
+    )
+    augment: tuple = setting(
+        (),
+        f"any of {','.join(AUGMENTATIONS)}; drawn anew for every image",
+        lambda names: "-".join(names) or "noaugment",
+        offered=_reads_images,
+        shown="none",
+        **AUGMENT,
+    )
+    optimizer: str = setting("sgd", "update rule", choices=OPTIMIZERS, **OPTIMIZER)
+    lr: float = setting(
+        0.01, "learning rate of the first epoch", "lr{}", positive, shown=_say_rates
+    )
+    momentum: float = setting(
+        0.9,
+        "momentum, of sgd and rmsprop",
+        "momentum{}",
+        number(float, 0, 0.9999, metavar="M"),
+        shown="0.9 with sgd, else 0",
+    )
+    lr_decay: float = setting(
+        0.95, "the rate is multiplied by X after every epoch", "decay{}", share
+    )
+    batch_size: int | str = setting(
+        128,
+        "an integer, or full for full-batch gradient descent",
+        "batch{}",
+        _batch_size,
+        metavar="B",
+    )
+    epochs: int = setting(50, "upper limit", "epochs{}", integer, **EPOCHS)
+    stop_at: float | None = setting(
+        None,
+        "stop once the training accuracy, evaluated after an epoch, has reached X",
+        "stop{}",
+        share,
+        shown="off",
+    )
+    early_stopping: int | None = setting(
+        None,
+        "stop N epochs after the best accuracy on a tenth held out of the training "
+        "set, and report that best",
+        "early{}",
+        integer,
+        shown="off",
+    )
+    precision: str = setting(
+        "auto",
+        "auto: bfloat16 where the hardware computes it natively, else float32",
+        choices=PRECISIONS,
+    )
+    data_seed: int = setting(0, "corruption and subset", "dataseed{}", seed)
+    seed: int = setting(
+        0, "weights, order, augmentation, dropout", "seed{}", seed, always=True
+    )
+
+    resolve = staticmethod(_resolve_random_labels)
+
+    def follow(self, given):
+        """Another optimizer than the script's own has another rate and momentum."""
+        optimizer = given.get("optimizer", self.optimizer)
+        if optimizer == self.optimizer:
+            return {}
+        momentum = Regime.momentum if optimizer == "sgd" else 0.0
+        return {"lr": DEFAULT_RATES[optimizer], "momentum": momentum}
+
+    def check(self, given):
+        _refuse_unknown_data(self)
+        if "crop" in self.augment and self.pixels != "true":
+            raise UsageError(
+                f"--random-crop cannot go with --pixels {self.pixels}: pixel "
+                "corruption acts on the fixed centre crop, so that no window is left "
+                "to draw. Leave one of the two out."
+            )
+        if self.batch_size == "full" and self.precision == "float16":
+            raise UsageError(
+                "--batch-size full cannot go with --precision float16, which leaves "
+                "out parts of the batch that overflow: choose another precision."
+            )
+        if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
+            raise UsageError(
+                f"--momentum {self.momentum} has no meaning for --optimizer "
+                f"{self.optimizer}; it belongs to sgd and rmsprop."
+            )
+
+
+@dataclass(frozen=True)
+class L2Norm(Settings):
+    """What mnist_l2norm.py measures: networks of every size, label and seed."""
+
+    run_once = True
+
+    dataset: str = setting("mnist", _say_datasets)
+    label_noise: str = setting(
+        "uniform", "any class, or a wrong one", choices=("uniform", "exclusive")
+    )
+    inputs: str = setting(
+        "unit", "pixels / 255, or per image", choices=("unit", "whitened")
+    )
+    opt: str = setting("adam", "update rule", choices=OPTIMIZERS, **OPTIMIZER)
+    batch_size: int = setting(128, "images an update", "batch{}", integer)
+    max_epochs: int = setting(6000, "upper limit", "epochs{}", integer, **EPOCHS)
+    target_loss: float = setting(
+        1e-5, "training loss, in nats", "loss{:g}".format, positive, shown="1e-05"
+    )
+    seed: int = setting(0, "the first replica's", "seed{}", number(int, 0))
+    seeds: int = setting(10, "replicas of each kind", "seeds{}", integer)
+    labels: tuple = setting(
+        ("true", "random"),
+        "only random labels, or only true ones",
+        names=("--random-labels",),
+        then=lambda random: ("random",) if random else ("true",),
+        shown="both",
+        action=argparse.BooleanOptionalAction,
+    )
+    sizes: tuple = setting(
+        (128, 256, 512, 1024),
+        "numbers of training images",
+        "n{}",
+        several,
+        **ASCENDING,
+        also=SIZES_AS_RANGE,
+        **SIZE,
+    )
+
+    @staticmethod
+    def resolve(given):
+        largest, step = given.pop("max_size", 1024), given.pop("step", None)
+        doubled = [128 * 2**i for i in range(20) if 128 * 2**i <= largest]
+        sizes = range(step, largest + 1, step) if step else doubled
+        if not given.setdefault("sizes", sizes):
+            raise UsageError(f"no size is left with --max-size {largest}: raise it.")
+
+    def check(self, given):
+        _refuse_unknown_data(self)
+
+
+@dataclass(frozen=True)
+class MinNorm(Settings):
+    """What min_norm.py solves; `(None,)` is a path that has no meaning."""
+
+    run_once = True
+
+    sgd: bool = setting(
+        False,
+        "on pixels: distance of SGD to the closed form, from zero and elsewhere",
+        "sgd",
+        shown="",
+        action="store_true",
+    )
+    dataset: str = setting("mnist", _say_datasets, always=True)
+    train_size: int | None = setting(
+        None,
+        "the first N of a seeded, class-balanced subset",
+        "n{}",
+        integer,
+        **SIZE,
+        shown="all; 100 with --sgd",
+    )
+    features: str = setting(
+        "raw",
+        "pixels / 255, Gabor wavelets, or a layer of random convolutions",
+        choices=("raw", "gabor", "random_conv"),
+    )
+    kernel: str = setting(
+        "gaussian",
+        "of those features",
+        choices=("gaussian", "linear"),
+        shown="gaussian; linear with random_conv",
+    )
+    label_corruption: float = setting(
+        0.0,
+        "replace each training label with probability P",
+        "labels{:g}".format,
+        probability,
+        also=RANDOM_LABELS,
+    )
+    label_noise: str = setting(
+        "uniform", "as in the training scripts", choices=LABEL_NOISE
+    )
+    bandwidth: tuple = setting(
+        (0.02,),
+        "of the Gaussian kernel; several make a path",
+        _in_few_digits("bandwidth"),
+        positive,
+        then=distinct,
+        nargs="+",
+        shown="0.02 for raw MNIST, else 0.01; 4 for gabor",
+    )
+    filters: tuple = setting(
+        (None,),
+        "random filters; several make a path",
+        _in_few_digits("filters"),
+        integer,
+        **ASCENDING,
+        shown=" ".join(map(str, FILTERS)),
+    )
+    ridge: tuple = setting(
+        (0.0,),
+        "solve (K + L I) alpha = Y; several make a path",
+        _in_few_digits("ridge"),
+        number(float, 0, 1e9, metavar="L"),
+        **ASCENDING,
+    )
+    held_out: int | None = setting(
+        None,
+        "measure on N other training images, to choose settings, not on the test set",
+        "heldout{}",
+        integer,
+        shown="off",
+    )
+    data_seed: int = setting(0, "corruption and subset", "dataseed{}", seed)
+    seed: int = setting(
+        0, "filters; order and start of SGD", "seed{}", seed, always=True
+    )
+
+    resolve = staticmethod(_resolve_random_labels)
+
+    def follow(self, given):
+        now = vars(self) | given
+        random = now["features"] == "random_conv"
+        kernel = "linear" if random or now["sgd"] else "gaussian"
+        bandwidth = BANDWIDTHS.get(now["features"])
+        if now["features"] == "raw" and "mnist" in now["dataset"]:
+            bandwidth = MinNorm.bandwidth[0]
+        gaussian = given.get("kernel", kernel) == "gaussian"
+        return {
+            "train_size": 100 if now["sgd"] else None,
+            "kernel": kernel,
+            "bandwidth": (bandwidth if gaussian else None,),
+            "filters": FILTERS if random else (None,),
+        }
+
+    def check(self, given):
+        _refuse_unknown_data(self)
+        random = self.features == "random_conv"
+        if random and self.kernel == "gaussian":
+            raise UsageError("--features random_conv has the linear kernel only.")
+        if "filters" in given and not random:
+            raise UsageError("--filters belongs to --features random_conv.")
+        path = {"bandwidth", "kernel", "held_out"} & given.keys() or any(self.ridge)
+        if self.sgd and (self.features != "raw" or path):
+            raise UsageError(
+                "--sgd is about the linear model of pixels, without a path."
+            )
+        if "bandwidth" in given and self.kernel == "linear":
+            raise UsageError("--bandwidth belongs to the Gaussian kernel.")
+
+
+@dataclass(frozen=True)
+class Expressivity(Settings):
+    """What a part of expressivity.py measures; None where it has no such choice."""
+
+    run_once = True
+
+    dataset: str = setting("mnist", _say_datasets)
+    sizes: tuple | None = choice(
+        "numbers of examples", "n{}", several, **ASCENDING, **SIZE
+    )
+    depths: tuple | None = choice(
+        "layers of weights, at the largest", "depths{}", several, **ASCENDING
+    )
+    widths: tuple | None = choice(
+        "hidden units; 0 is the linear one", "w{}", number(int, 0), **ASCENDING
+    )
+    components: int | None = choice("principal components as inputs", "d{}", integer)
+    draws: int | None = choice("labellings for each number", "draws{}", several)
+    restarts: int | None = choice("initial weights a labelling", "restarts{}", integer)
+    epochs: int | None = choice(
+        "full-batch updates, at most", "epochs{}", integer, **EPOCHS
+    )
+    seed: int = setting(
+        0,
+        "images, labels, direction, initial weights",
+        "seed{}",
+        seed,
+        always=True,
+        shown="0",
+    )
+
+    def check(self, given):
+        _refuse_unknown_data(self)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What does not change a run's numbers, and what identifies the run."""
+
+    name: str
+    script: str
+    argv: tuple
+    results_dir: str = setting("results", "CSV, JSON and figures", metavar="DIR")
+    models_dir: str = setting(
+        "saved_models", ".h5 files and checkpoints", metavar="DIR"
+    )
+    data_dir: str | None = setting(
+        None,
+        "where data sets are looked for and downloaded to",
+        shown="~/.keras/datasets",
+        metavar="DIR",
+    )
+    resume: bool = setting(
+        True,
+        "start an interrupted run over",
+        names=("--no-resume",),
+        offered=_trains,
+        **SWITCH | {"action": "store_false"},
+    )
+    overwrite: bool = setting(
+        False, "run again though the record is complete", **SWITCH
+    )
+    save_init: bool = setting(
+        False,
+        "also save the untrained model as NAME_init.h5",
+        offered=_trains,
+        **SWITCH,
+    )
+    checkpoint_every: int = setting(
+        1, "epochs between checkpoints", type=integer, offered=_trains
+    )
+    measure: str = setting(
+        "sample",
+        "training examples measured after each epoch: a fixed sample (more where 99 %% "
+        "or --stop-at may be reached, all in the end), or all of them",
+        choices=("sample", "all"),
+        offered=_trains,
+    )
+    tensorboard: str | None = setting(
+        None,
+        "write TensorBoard logs (pip install tensorboard)",
+        offered=_trains,
+        shown="off",
+        metavar="DIR",
+    )
+    quiet: bool = setting(False, "no progress bar, only the verdict", **SWITCH)
+    distribute: str | None = setting(  # "local", or the chief's HOST:PORT
+        None,
+        "alone: every device of this machine; with the address of the first "
+        "of several processes (KERAS_BACKEND=jax): those of all of them. They need "
+        "one shared --models-dir and --results-dir; the first alone writes there",
+        type=_address,
+        offered=_reads_files,
+        shown="off",
+        nargs="?",
+        const="local",
+        metavar="HOST:PORT",
+    )
+    process: tuple = setting(  # number of this process, from 0, and how many there are
+        (0, 1),
+        "this is process i of the n that --distribute HOST:PORT joins; 0 is "
+        "the one at that address",
+        type=_process,
+        offered=_reads_files,
+        shown="0/1",
+        metavar="i/n",
+    )
+
+    @staticmethod
+    def check(given):
+        """Refuses half of what several hosts need."""
+        hosts = given.get("distribute") not in (None, "local")
+        if hosts != (given.get("process") not in (None, (0, 1))):
+            raise UsageError(
+                "several hosts need both flags: --distribute HOST:PORT, the same on "
+                "all, and --process i/n, with i from 0 to n-1 and n of at least 2."
+            )
+
+    @property
+    def chief(self):
+        """Whether this process writes: the first, or the only one."""
+        return self.process[0] == 0
+
+    @property
+    def command(self):
+        """The command line that continues this run, for a shell."""
+        return cli.again(self.script, self.argv)
+
+
+# Every script's settings without any flag; where it has parts, those of each part.
+DEFAULTS = {
+    # Zhang et al. (2017), section 3 and appendix A: SGD with momentum 0.9, a rate of
+    # 0.1 (Inception) or 0.01 times 0.95 after every epoch, no regularizer. Batches of
+    # 128 and the epochs are ours (the paper does not say).
+    "cifar10_mlp": Regime(lr=0.01, epochs=100, hidden=(512,)),  # Table 1, rows 14-19
+    "cifar10_alexnet": Regime(lr=0.01, epochs=50),  # rows 9-13
+    "cifar10_inception": Regime(lr=0.1, epochs=50, batch_norm=True),  # rows 1-8
+    "cifar10_wide_resnet": Regime(lr=0.1, epochs=50, depth=28, width=1),  # not theirs
+    "imagenet_inception_v3": Regime(  # Table 2
+        dataset="imagenet",
+        image_size=299,
+        batch_norm=True,
+        lr=0.1,
+        batch_size=256,
+        epochs=100,
+    ),
+    "imdb_text": Regime(  # not in the paper
+        dataset="imdb",
+        model="bag",
+        words="true",
+        word_dropout=0.0,
+        optimizer="adam",
+        lr=0.002,
+        momentum=0.0,
+        epochs=30,
+        precision="float32",
+    ),
+    "mnist_l2norm": L2Norm(),  # not in the paper
+    "min_norm": MinNorm(),  # section 5
+    "expressivity theorem": Expressivity(  # section 4, appendix C
+        dataset="cifar10",
+        sizes=(10, 30, 100, 300, 1000, 3000, 10000),
+        depths=(2, 3, 6, 11, 51),
+    ),
+    "expressivity rademacher": Expressivity(  # section 2.2
+        sizes=(32, 128, 512, 2048),
+        widths=(0, 1, 4, 16, 64, 256),
+        components=16,
+        draws=10,
+        restarts=2,
+        epochs=2000,
+    ),
+    "expressivity memorize": Expressivity(  # section 4
+        widths=(0, 2, 8, 32), components=16, draws=5, restarts=4, epochs=2000
+    ),
+}
+
+
+def parse(doc, file, argv=None):
+    """Reads a script's command line.
+
+    Args:
+        doc: The script's docstring; `--help` shows it.
+        file: The script's `__file__`.
+        argv: List of flags, or None for `sys.argv[1:]`.
+
+    Returns:
+        `(settings, options)`: the `Regime` of a training script (or `L2Norm`,
+        `MinNorm`), and the `Options`.
+
+    Raises:
+        UsageError: For unknown flags, values out of range, settings that contradict
+            each other and a --data-dir that does not exist.
+    """
+    ((settings, options),) = parse_parts(doc, file, argv).values()
+    return settings, options
+
+
+def parse_parts(doc, file, argv=None):
+    """As `parse`, for a script whose first words name its parts (all if none is named).
+
+    Returns:
+        Dict of part -> `(settings, options)`.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    found = read(Path(file).stem, argv, doc)
+    for _, options in found.values():
+        cli.existing(options.data_dir)
+    return found
+
+
+def read(script, argv, doc=""):
+    """As `parse_parts`, of a script's name without .py, and looking at no folder."""
+    return settings.read(parser(script, doc), DEFAULTS, Options, script, tuple(argv))
+
+
+@functools.cache
+def parser(script, doc=""):
+    """Returns the `cli.Parser` of a script."""
+    reader = settings.parser(DEFAULTS, Options, script, doc)
+    reader.elsewhere = functools.partial(_elsewhere, script)
+    return reader
+
+
+def _elsewhere(script, flag):
+    """What to say of a flag that another script has and this one has not."""
+    others = dict.fromkeys(key.partition(" ")[0] for key in DEFAULTS)
+    owners = [name for name in others if name != script and parser(name).has(flag)]
+    return f" {owners[0]}.py has it, this script has not." if owners else ""

@@ -1,16 +1,19 @@
-"""Scripts that measure part by part: their options, what is kept, what is left.
+"""Experiments of many small parts: their options, what is kept, the record.
 
 `mnist_l2norm.py`, `min_norm.py` and `expressivity.py` train or solve many small things
-in one process. A finished part is kept when the script is stopped; the record is
-written last, so that its presence means complete.
+in one process. A finished part is saved at once, so that a stopped script continues
+after it; the record is written last, so that its presence means complete.
 """
 
 from common import cli, records
-from common.engine import backend
 
 
 class Finished(dict):
-    """Part -> its result, as JSON has it; on disk as soon as it is here."""
+    """Results by part, each written to a JSON file as soon as it is set.
+
+    Args:
+        path: Of the file. The parts that it holds already are read.
+    """
 
     def __init__(self, path):
         super().__init__(records.read(path) if path.exists() else {})
@@ -19,38 +22,30 @@ class Finished(dict):
     def __setitem__(self, part, result):
         super().__setitem__(part, result)
         records.write_json(self.path, self)
-        # As after an interruption, so that the files agree to the last digit.
+        # As read after an interruption, so that resuming changes no digit.
         super().__setitem__(part, records.read(self.path)[part])
 
 
-def add_options(parser):
-    """Adds the flags that say how a script is run, never what it measures."""
-    add = parser.add_argument_group("how it is run (never in the name)").add_argument
-    add("--results-dir", default="results", metavar="DIR", help="CSV, JSON, figures")
-    add("--models-dir", default="saved_models", metavar="DIR", help=".h5 files")
-    add("--data-dir", metavar="DIR", help="where data sets lie")
-    add("--overwrite", action="store_true", help="run again")
-    add("--quiet", action="store_true", help="only the verdict")
-
-
 def run(script, name, args, measure):
-    """Measures what an interrupted run has not, and leaves CSV and JSON.
+    """Runs an experiment, or the rest of an interrupted one; writes CSV and JSON.
+
+    A complete run is not run again without `--overwrite`.
 
     Args:
         script: The script's name without `.py`.
-        name: The run's name; a complete run is not run again.
-        args: The command line, with `argv` and the flags of `add_options`.
+        name: The run's name.
+        args: Object with `argv`, `results_dir`, `models_dir` and `overwrite`.
         measure: Function of `records.Paths` and `Finished`. It adds each part to the
-            latter and returns `(rows, fields)`: the lines of the CSV, and what the
-            record says beside where and when, a `verdict` among it.
+            latter and returns `(rows, fields)`: the lines of the CSV as dicts, and
+            fields of the record, including `verdict`.
 
     Returns:
-        `(record, paths)`.
+        `(record, paths)`: a dict, and `records.Paths`.
 
     Raises:
         MendableError: If another process runs the same name, or a folder cannot be
             written.
-        Interrupted: After Ctrl-C.
+        Interrupted: After Ctrl-C; the message says what is saved and how to continue.
     """
     paths = records.paths(name, args.results_dir, args.models_dir)
     with records.only_one(paths, name):
@@ -59,20 +54,25 @@ def run(script, name, args, measure):
             if str(args.results_dir) == "results":  # which has ours
                 print("To make your own and keep that record, add --results-dir mine.")
             return records.read(paths.json), paths
+        from common.engine import backend  # Keras, which a complete run does not need
+
         started, git = records.now(), records.git_state()
         partial = paths.checkpoint.with_suffix(".json")
-        if paths.json.exists():  # else finished parts are those of an unfinished run
+        if paths.json.exists():  # overwriting: parts, if any, are older than the record
             partial.unlink(missing_ok=True)
             paths.json.unlink()
         done = Finished(partial)
-        kept = list(done)
+        resumed_at = list(done)
         try:
             rows, fields = measure(paths, done)
         except KeyboardInterrupt:
+            count = len(done)
+            parts = (
+                "1 finished part is" if count == 1 else f"{count} finished parts are"
+            )
             raise cli.Interrupted(
-                f"stopped; finished parts are kept ({len(done)} by now), of the "
-                "unfinished one nothing is. To go on, type: "
-                + cli.again(script, args.argv)
+                f"stopped. {parts} saved; the part in progress is lost. To continue, "
+                f"type: {cli.again(script, args.argv)}"
             ) from None
         record = {
             "name": name,
@@ -81,7 +81,7 @@ def run(script, name, args, measure):
             **fields,
             **backend.environment(),
             "git": git,
-            "resumed_at": kept,
+            "resumed_at": resumed_at,
             "started": started,
             "finished": records.now(),
         }
@@ -92,6 +92,6 @@ def run(script, name, args, measure):
 
 
 def show(record, files):
-    """Prints the verdict, and where everything is."""
+    """Prints the verdict of a record, and the files of the run."""
     print("\n" + record["verdict"])
     print("Files:", *files, flush=True)

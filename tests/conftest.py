@@ -93,9 +93,9 @@ def make_up():
 @pytest.fixture
 def ctrl_c(monkeypatch):
     """Function of an epoch (from 0): within it, Ctrl-C comes as that epoch begins."""
-    from common import training  # here: most tests need no Keras
+    from common.engine.history import History  # here: most tests need no Keras
 
-    begin = training._History.on_epoch_begin
+    begin = History.on_epoch_begin
 
     @contextlib.contextmanager
     def within(last):
@@ -105,7 +105,7 @@ def ctrl_c(monkeypatch):
             begin(self, epoch, logs)
 
         with monkeypatch.context() as patch:
-            patch.setattr(training._History, "on_epoch_begin", interrupt)
+            patch.setattr(History, "on_epoch_begin", interrupt)
             yield
 
     return within

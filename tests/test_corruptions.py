@@ -7,6 +7,7 @@ from scipy import stats
 from common.corruptions import (
     _PIXELS,
     corrupt,
+    corrupt_image,
     corrupt_labels,
     corrupt_words,
     gaussian_pixels,
@@ -14,7 +15,15 @@ from common.corruptions import (
     random_pixels,
 )
 from common.datasets import Data
-from common.regime import LABEL_NOISE, WORDS
+from common.regime import LABEL_NOISE, WORDS, Regime
+
+
+def corrupted(data, p=0.0, label_noise="uniform", pixels="true", seed=0):
+    regime = Regime(
+        label_corruption=p, label_noise=label_noise, pixels=pixels, data_seed=seed
+    )
+    return corrupt(data, regime)
+
 
 N, CLASSES = 20_000, 10
 # Six standard deviations: false alarms are out of the question, defects far outside.
@@ -153,7 +162,7 @@ def test_shuffled_is_one_permutation_for_train_and_test(data):
     where = np.full((32, 32, 3), 255, np.uint8)
     where[2:30, 2:30, :2] = np.stack(np.indices((28, 28)), -1)
     data = data._replace(x_train=np.stack([where] * 5), x_test=np.stack([where] * 4))
-    shuffled = corrupt(data, pixels="shuffled", seed=0)
+    shuffled = corrupted(data, pixels="shuffled", seed=0)
     everything = np.concatenate([shuffled.x_train, shuffled.x_test])
     assert everything.shape == (9, 28, 28, 3) and everything.dtype == np.uint8
     assert (everything == everything[0]).all()
@@ -163,7 +172,7 @@ def test_shuffled_is_one_permutation_for_train_and_test(data):
     # Of a uniform permutation about one entry stays, and neighbours are torn apart.
     assert (index == np.arange(784)).sum() < 10
     assert abs(np.corrcoef(index[:-1], index[1:])[0, 1]) < 0.25
-    other = corrupt(data, pixels="shuffled", seed=1)
+    other = corrupted(data, pixels="shuffled", seed=1)
     assert (other.x_train[0] != everything[0]).any()
 
 
@@ -185,7 +194,7 @@ def test_random_pixels_are_the_same_on_every_processor():
 
 @pytest.mark.parametrize("kind", ["shuffled", "random"])
 def test_pixels_of_the_centre_crop_are_moved_not_changed(data, kind):
-    noisy = corrupt(data, pixels=kind)
+    noisy = corrupted(data, pixels=kind)
     expected = flat_sorted(plain_crop(data.x_train))
     np.testing.assert_array_equal(flat_sorted(noisy.x_train), expected)
     assert (noisy.x_train != plain_crop(data.x_train)).any(axis=(1, 2, 3)).all()
@@ -241,7 +250,9 @@ def test_gaussian_has_the_data_sets_mean_and_variance_and_normal_tails():
 
 
 def test_gaussian_is_new_for_every_image_pixel_and_channel(data):
-    noise = corrupt(data, pixels="gaussian").x_train.reshape(50, -1).astype(np.float64)
+    noise = (
+        corrupted(data, pixels="gaussian").x_train.reshape(50, -1).astype(np.float64)
+    )
     images = np.corrcoef(noise) - np.eye(50)
     assert abs(images).max() < SIGMAS / np.sqrt(noise.shape[1])
     channels = noise.reshape(-1, 3)
@@ -262,7 +273,7 @@ def test_gaussian_is_new_for_every_image_pixel_and_channel(data):
 @pytest.mark.parametrize("pixels", ["true", "shuffled", "random", "gaussian"])
 def test_the_test_set_is_never_corrupted(data, pixels):
     copies = [np.copy(array) for array in data if isinstance(array, np.ndarray)]
-    noisy = corrupt(data, 1.0, "exclusive", pixels, seed=0)
+    noisy = corrupted(data, 1.0, "exclusive", pixels, seed=0)
     np.testing.assert_array_equal(noisy.y_test, data.y_test)
     np.testing.assert_array_equal(noisy.y_train_true, data.y_train)
     assert (noisy.y_train != data.y_train).all()
@@ -274,26 +285,26 @@ def test_the_test_set_is_never_corrupted(data, pixels):
 
 
 def test_nothing_asked_for_is_nothing_changed(data):
-    same = corrupt(data)
+    same = corrupted(data)
     for before, after in zip(data, same, strict=True):
         np.testing.assert_array_equal(before, after)
 
 
 def test_labels_and_pixels_are_drawn_apart(data):
-    alone = corrupt(data, 0.5, seed=4)
+    alone = corrupted(data, 0.5, seed=4)
     for pixels in ("shuffled", "random", "gaussian"):
-        both = corrupt(data, 0.5, "uniform", pixels, seed=4)
+        both = corrupted(data, 0.5, "uniform", pixels, seed=4)
         np.testing.assert_array_equal(both.y_train, alone.y_train)
         np.testing.assert_array_equal(
-            both.x_train, corrupt(data, pixels=pixels, seed=4).x_train
+            both.x_train, corrupted(data, pixels=pixels, seed=4).x_train
         )
-        other = corrupt(data, pixels=pixels, seed=5)
+        other = corrupted(data, pixels=pixels, seed=5)
         assert (other.x_train != both.x_train).any()
 
 
 def test_unknown_pixels(data):
     with pytest.raises(ValueError, match="pixels='blurred'"):
-        corrupt(data, pixels="blurred")
+        corrupted(data, pixels="blurred")
 
 
 # Words
@@ -367,3 +378,15 @@ def test_random_words_have_the_frequencies_of_the_training_set(text):
 def test_unknown_kind_of_words(text):
     with pytest.raises(ValueError, match="true, shuffled, .* Received: words='random'"):
         corrupt_words(text, "random")
+
+
+def test_an_image_corrupted_alone_has_a_stream_of_its_own(data):
+    """So has image 0: NumPy reads [seed, stream, 0] as the stream of all images."""
+    images = data.x_train
+    moments = images.mean((0, 1, 2)), images.std((0, 1, 2))
+    alone = [corrupt_image(images[i], i, "gaussian", 3, *moments) for i in (0, 1, 0)]
+    np.testing.assert_array_equal(alone[0], alone[2])
+    together = gaussian_pixels(images, 3)
+    for i, other in ((0, alone[1]), (0, together[0]), (1, together[1])):
+        correlation = np.corrcoef(alone[i].ravel(), other.ravel())[0, 1]
+        assert abs(correlation) < SIGMAS / np.sqrt(other.size)

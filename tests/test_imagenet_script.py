@@ -10,7 +10,7 @@ from imagenet_run import small
 from jpegs import write_folder
 
 import imagenet_inception_v3
-from common import cli, models, records
+from common import cli, models, records, verdicts
 from common.engine import devices
 from common.image_files import decoding
 from common.models.inception_v3 import inception_v3
@@ -29,7 +29,7 @@ def run(images, monkeypatch):
     """Runs the script, with a small network unless told otherwise, in a folder."""
 
     def run(flags, folder, network=small, data=images):
-        monkeypatch.setattr(imagenet_inception_v3, "inception_v3", network)
+        monkeypatch.setattr("common.models.inception_v3.inception_v3", network)
         where = ["--data-dir", data, "--results-dir", folder, "--models-dir", folder]
         record = imagenet_inception_v3.main([*(TINY + flags).split(), *map(str, where)])
         return record, records.paths(record["name"], folder, folder)
@@ -88,7 +88,7 @@ def test_random_labels_are_memorized(run, tmp_path):
     flags = "--epochs 60 --no-batch-norm --lr 0.005 --lr-decay 1 --stop-at 0.99"
     record, _ = run(f"{flags} --random-labels --train-size 24", tmp_path)
     assert record["final"]["train_accuracy"] >= 0.99
-    assert records.verdict(record).startswith("Memorized")
+    assert verdicts.verdict(record).startswith("Memorized")
     assert 0.5 < record["realized_label_noise"] < 1
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import analyze
 import imdb_text
-from common import cli, models, records, reviews
+from common import cli, models, records, reviews, verdicts
 from common.regime import TEXT_MODELS
 
 ROOT = Path(__file__).parents[1]
@@ -35,10 +35,10 @@ def test_one_epoch_leaves_a_record_and_a_model_that_says_the_same(model, tmp_pat
     columns = paths.csv.read_text().splitlines()[0].split(",")
     expected = "epoch,learning_rate,loss,accuracy,train_cross_entropy,train_accuracy,"
     expected += "val_cross_entropy,val_accuracy,kept_accuracy,flipped_accuracy,"
-    assert ",".join(columns) == expected + "flipped_true_accuracy,seconds"
+    assert ",".join(columns) == expected + "flipped_true_accuracy,measured,seconds"
     assert (record["num_classes"], record["train_examples"]) == (2, 200)
     assert abs(record["realized_label_noise"] - 0.25) < 6 * np.sqrt(0.19 / 200)
-    data = reviews.load("synthetic_text")
+    data = reviews.named("synthetic_text")
     predicted = models.load(paths.model).predict(data.x_test, verbose=0).argmax(1)
     accuracy = (predicted == data.y_test).mean()
     assert accuracy == pytest.approx(record["final"]["val_accuracy"], abs=0.002)
@@ -50,7 +50,7 @@ def test_random_labels_of_a_few_reviews_are_memorized(model, tmp_path):
     record, paths = run(TINY + flags + " --batch-size 16 --lr 0.01", tmp_path)
     assert record["final"]["train_accuracy"] == 1
     assert abs(record["final"]["val_accuracy"] - 0.5) < 0.15
-    assert "labels that carry no information" in records.verdict(record)
+    assert "labels that carry no information" in verdicts.verdict(record)
 
 
 def test_resumed_it_ends_as_if_never_interrupted(tmp_path, ctrl_c):
@@ -84,7 +84,7 @@ def test_early_stopping_reports_the_best_epoch(tmp_path):
     ("flags", "reason"),
     [
         ("--dataset cifar10", "'cifar10'. Expected imdb, synthetic_text"),
-        ("--pixels shuffled", "unrecognized arguments: --pixels"),
+        ("--pixels shuffled", "unknown flag --pixels"),
         ("--words random", "invalid choice: 'random'"),
         ("--model mlp", "invalid choice: 'mlp'"),
         ("--dataset synthetic_text --train-size 3000", "2000 training examples"),

@@ -1,4 +1,4 @@
-"""Imports point down: read from the source with ast, and from a running process."""
+"""Imports point down, by folder: read from the source, and from a running process."""
 
 import ast
 import subprocess
@@ -9,36 +9,41 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(ROOT.glob("*.py"))
-# Without Keras, so that `report.py` and `--help` answer in a second.
-LIGHT = [
-    "common.sweep.artefacts",
-    "common.augmentations",
-    "common.cli",
-    "common.sweep.cluster",
-    "common.corruptions",
-    "common.datasets",
-    "common.report.gallery",
-    "common.report.kernel_figures",
-    "common.report.levels",
-    "common.report.markdown",
-    "common.report.model_figures",
-    "common.report.names",
-    "common.report.norm_figures",
-    "common.report.paper_figures",
-    "common.image_files.imagenet",
-    "common.engine.machine",
-    "common.report.style",
-    "common.report.page",
-    "common.report.tables",
-    "common.report.theory_figures",
-    "common.records",
-    "common.regime",
-    "common.reviews",
-    "common.sweep.runner",
-    "report",
-    "reproduce",
-]
-HEAVY = {"keras", "tensorflow", "jax", "torch"}
+
+# What each room of common/ may import, beside itself. A room is a file or a folder.
+DATA = "cli augmentations datasets reviews corruptions"
+HALL = DATA + " settings regime pipelines training resumable records"
+HALL += " verdicts"
+MAY_IMPORT = {
+    "cli": "",
+    "settings": "cli",
+    "augmentations": "",
+    "records": "cli",
+    "verdicts": "cli records",
+    "quiet": "",
+    "sources": "cli",
+    "datasets": "cli sources",
+    "reviews": "cli sources datasets",
+    "corruptions": "cli augmentations datasets reviews",
+    "regime": "cli settings augmentations datasets reviews corruptions",
+    "pipelines": DATA,
+    "image_files": f"{DATA} sources pipelines",
+    "models": "cli records",
+    "engine": f"{DATA} pipelines records verdicts models",
+    "training": f"{DATA} pipelines records verdicts models engine",
+    "resumable": "cli records verdicts models engine",
+    "analysis": "cli models engine",
+    "theory": f"{HALL} models engine analysis",
+    "sweep": f"{HALL} engine",
+    "report": f"{HALL} sweep",
+}
+# What answers a command line: it loads neither Keras nor Matplotlib.
+ANSWERS = "cli settings regime records verdicts sweep".split()
+# No Keras either, so that a report is drawn and data are looked at without it.
+LIGHT = "datasets reviews corruptions augmentations sources report".split()
+LIGHT += ["image_files.imagenet", "engine.machine"]  # a reader; memory, processes
+HEAVY_PLACES = {"common.report.gallery"}  # shows batches as the pipeline makes them
+KERAS = {"keras", "tensorflow", "jax", "torch"}
 
 
 def path_of(module):
@@ -82,6 +87,20 @@ COMMON = {
 }
 
 
+def room(module):
+    """`analysis` of `common.analysis.norms`; empty for `common` itself."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def modules(names):
+    """The modules in those rooms of `common`, or of those names, that exist."""
+    return [
+        module
+        for module in COMMON
+        if room(module) in names or module.removeprefix("common.") in names
+    ]
+
+
 def reachable(module):
     """All that importing a module imports, packages' own files included.
 
@@ -105,6 +124,25 @@ def test_there_is_something_to_walk():
     assert "common.training" in COMMON and "common.models.alexnet" in COMMON
     assert "common.pipelines" in imports(ROOT / "cifar10_alexnet.py")
     assert "keras" in reachable("common.training")
+
+
+def test_the_rule_names_every_room_and_no_other():
+    rooms = {room(module) for module in COMMON} - {""}
+    assert set(MAY_IMPORT) == rooms
+    named = {name for names in MAY_IMPORT.values() for name in names.split()}
+    assert named | set(ANSWERS) <= set(MAY_IMPORT)
+    for name in LIGHT:
+        assert path_of(f"common.{name}"), name
+    assert set(COMMON) >= HEAVY_PLACES
+
+
+@pytest.mark.parametrize("name", MAY_IMPORT)
+def test_a_room_imports_only_what_lies_below(name):
+    allowed = {name, *MAY_IMPORT[name].split()}
+    for module in modules([name]):
+        for other in COMMON[module] & COMMON.keys() - {"common"}:
+            pair = module.removeprefix("common."), other.removeprefix("common.")
+            assert room(other) in allowed, pair
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -133,17 +171,24 @@ def test_no_circles():
         visit(module, [])
 
 
-@pytest.mark.parametrize("module", [name for name in LIGHT if path_of(name)])
+@pytest.mark.parametrize("module", sorted({*modules(ANSWERS + LIGHT)} - HEAVY_PLACES))
 def test_light_modules_import_no_keras(module):
-    assert not reachable(module) & HEAVY
+    heavy = KERAS | ({"matplotlib"} if room(module) in ANSWERS else set())
+    assert not reachable(module) & heavy
 
 
-DRAWING = {"report"}  # it asks what figures there are
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_answers_without_keras_and_matplotlib(script):
+    assert not reachable(script.stem) & (KERAS | {"matplotlib"})
 
 
-@pytest.mark.parametrize("script", [p.stem for p in SCRIPTS if p.stem not in DRAWING])
-def test_scripts_draw_last_and_import_matplotlib_then(script):
-    assert "matplotlib" not in reachable(script)
+def test_matplotlib_is_imported_where_something_is_drawn():
+    for module in modules(["report"]):
+        name = module.rpartition(".")[2]
+        draws = name in ("style", "gallery") or name.endswith("_figures")
+        used = {other.split(".")[0] for other in COMMON[module]}
+        assert draws or "matplotlib" not in used, module
+    assert "matplotlib" not in reachable("common.report.tables")
 
 
 @pytest.mark.parametrize("room", ("levels", "names", "style", "tables"))
@@ -152,21 +197,28 @@ def test_what_the_page_needs_of_figures_is_light(room):
 
 
 def test_light_modules_load_no_keras_when_run():
-    modules = ", ".join(m for m in LIGHT if m.startswith("common.") and path_of(m))
-    code = f"import sys, {modules}; print(sorted({HEAVY} & set(sys.modules)))"
-    output = subprocess.run(
+    answers = modules(ANSWERS)
+    light = sorted({*modules(LIGHT)} - HEAVY_PLACES)
+    code = f"""
+import importlib, sys
+for modules, heavy in (({answers}, {KERAS | {"matplotlib"}}), ({light}, {KERAS})):
+    for module in modules:
+        importlib.import_module(module)
+        assert not heavy & set(sys.modules), module
+"""
+    run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
     )
-    assert output.stdout.strip() == "[]", output.stderr
+    assert run.returncode == 0, run.stderr
 
 
 def test_tensorflow_is_imported_where_it_must_be():
     users = {m for m, names in COMMON.items() if "tensorflow" in " ".join(names)}
-    # tf.data; second derivatives; one XLA program for many networks; images; devices;
-    # a fused op.
-    usual = "pipelines analysis.hessian engine.replicas engine.devices models.layers"
-    usual = {f"common.{room}" for room in usual.split()}
-    assert users <= usual | {"common.image_files.decoding"}
+    # tf.data; second derivatives; gradients in the input; one XLA program for many
+    # networks; devices; a fused op; images.
+    usual = "pipelines analysis.hessian analysis.sensitivity engine.replicas"
+    usual += " engine.devices models.layers image_files.decoding"
+    assert users <= {f"common.{name}" for name in usual.split()}
     for module, names in COMMON.items():  # one Keras, whatever the backend
         assert not any(
             name.startswith(("tensorflow.keras", "tf_keras")) for name in names

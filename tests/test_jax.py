@@ -39,7 +39,8 @@ import sys
 import keras
 import cifar10_mlp
 import imdb_text
-from common import cli, training
+from common import cli
+from common.engine.history import History
 
 def run(folder, *flags):
     flags = [*flags, "--results-dir", folder, "--models-dir", folder, "--quiet"]
@@ -54,11 +55,11 @@ def interrupt(self, epoch, logs=None):
         raise KeyboardInterrupt
     begin(self, epoch, logs)
 
-begin, training._History.on_epoch_begin = training._History.on_epoch_begin, interrupt
+begin, History.on_epoch_begin = History.on_epoch_begin, interrupt
 try:
     run("cut", *noisy)
 except cli.Interrupted:
-    training._History.on_epoch_begin = begin
+    History.on_epoch_begin = begin
     run("cut", *noisy)
 for model in ("cnn", "transformer"):
     flags = f"{sys.argv[3]} --model {model} --results-dir text --models-dir text"
@@ -118,7 +119,7 @@ def test_jax_trains_as_by_hand_with_a_new_order_each_epoch(runs):
         weights = models.load(paths.model).get_weights()
 
     Run.paths = paths
-    data = datasets.load("mnist_5k", 100)
+    data = datasets.named("mnist_5k", 100)
     rates = [0.05, 0.05 * 0.95, 0.05 * 0.95**2]
     batches = list(plan_batches(100, 40, 3))
     assert not np.array_equal(batches[0][0], batches[1][0])
@@ -138,14 +139,14 @@ def test_jax_resumes_bit_for_bit(runs):
 
 def test_a_model_trained_with_jax_says_the_same_here(runs):
     record, paths = runs["whole"]
-    data = datasets.load("synthetic")
+    data = datasets.named("synthetic")
     logits = models.load(paths.model).predict(pipelines.prepare(data.x_test), verbose=0)
     accuracy = (logits.argmax(1) == data.y_test).mean()
     assert accuracy == pytest.approx(record["final"]["val_accuracy"], abs=0.002)
 
 
 def test_text_models_trained_with_jax_say_the_same_here(runs):
-    data = reviews.load("synthetic_text")
+    data = reviews.named("synthetic_text")
     found = sorted(runs["text"].glob("*.json"))
     assert len(found) == 2
     for path in found:

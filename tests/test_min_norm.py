@@ -1,4 +1,4 @@
-"""min_norm.py: its solutions against closed forms, its names, files and refusals."""
+"""min_norm.py: its solutions against other solvers, its names, files, refusals."""
 
 import sys
 
@@ -12,7 +12,7 @@ from common import cli, corruptions, datasets, models, records
 from common.engine import machine
 from common.report import tables
 from common.theory import features, least_squares
-from common.theory import min_norm as interpolation
+from common.theory import min_norm as theory
 
 
 def solve(folder, flags):
@@ -23,68 +23,10 @@ def solve(folder, flags):
     return record, pd.read_csv(folder / f"{record['name']}.csv")
 
 
-# The closed forms.
-
-
-@pytest.mark.parametrize("shape", [(30, 70), (70, 30), (40, 40)])
-def test_minimum_norm_is_the_pseudo_inverse(shape):
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal(shape), rng.standard_normal((shape[0], 3))
-    weights, condition = least_squares.minimum_norm(x, y)
-    np.testing.assert_allclose(weights, np.linalg.lstsq(x, y, rcond=None)[0])
-    np.testing.assert_allclose(weights, np.linalg.pinv(x) @ y, atol=1e-8)
-    assert condition == pytest.approx(np.linalg.cond(x))
-    ridge = np.linalg.solve(x.T @ x + 0.5 * np.eye(shape[1]), x.T @ y)
-    weights, condition = least_squares.minimum_norm(x, y, 0.5)
-    np.testing.assert_allclose(weights, ridge)
-    gram = x @ x.T if shape[0] < shape[1] else x.T @ x
-    exact = np.linalg.cond(gram + 0.5 * np.eye(len(gram)))
-    assert condition**2 == pytest.approx(exact)
-
-
-def test_condition_counts_no_zeros():
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((20, 3)) @ rng.standard_normal((3, 8))
-    weights, condition = least_squares.minimum_norm(x, np.ones((20, 1)))
-    values = np.linalg.svd(x, compute_uv=False)
-    assert condition == pytest.approx(values[0] / values[2])
-    np.testing.assert_allclose(weights, np.linalg.pinv(x) @ np.ones((20, 1)))
-
-
-def test_sgd_from_zero_and_from_elsewhere():
-    rng = np.random.default_rng(1)
-    x, y = rng.standard_normal((15, 40)), rng.standard_normal((15, 2))
-    closed = np.linalg.pinv(x) @ y
-    start = rng.standard_normal((40, 2))
-    # What lies outside the span of the data stays where it began.
-    stays = start - np.linalg.pinv(x) @ (x @ start)
-    rate = 1 / (x**2).sum(1).max()
-    for begin, end in ((np.zeros((40, 2)), closed), (start, closed + stays)):
-        *_, w = least_squares.sgd(x, y, begin, 2000, 0, rate)
-        np.testing.assert_allclose(w, end, atol=1e-8)
-    assert np.linalg.norm(stays) > 1
-
-
-def test_the_hessian_is_the_same_at_every_interpolator(data):
-    rng = np.random.default_rng(0)
-    x = features.unit(data.x_train).astype(np.float64)
-    y = np.eye(10)[data.y_train]
-    closed = np.linalg.pinv(x) @ y
-    noise = rng.standard_normal(closed.shape)
-    other = closed + noise - np.linalg.pinv(x) @ (x @ noise)
-    np.testing.assert_allclose(x @ closed, y, atol=1e-8)
-    np.testing.assert_allclose(x @ other, y, atol=1e-8)  # both interpolate
-    assert np.linalg.norm(other - closed) > np.linalg.norm(closed)
-    assert least_squares.hessian_difference(data, closed, other) < 1e-6
-
-
-# The script.
-
-
 def test_ridge_path_against_kernel_ridge(tmp_path):
     record, table = solve(tmp_path, "--dataset mnist_5k --train-size 200 --ridge 1 0")
     assert record["name"] == "min_norm_mnist_5k_n200_ridge0-1_seed0"
-    data = datasets.load("mnist_5k", 200)
+    data = datasets.named("mnist_5k", 200)
     x, new = (features.unit(a).astype(float) for a in (data.x_train, data.x_test))
     y = np.eye(10)[data.y_train]
     assert list(table.ridge) == [0, 1] and (table.residual < 1e-7).all()
@@ -112,7 +54,7 @@ def test_fewer_images_than_classes(tmp_path):
 
 
 def test_equal_images_of_different_labels(tmp_path, monkeypatch):
-    load = datasets.load
+    load = datasets.named
 
     def doubled(*args):
         data = load(*args)
@@ -132,7 +74,7 @@ def test_equal_images_of_different_labels(tmp_path, monkeypatch):
 def test_more_images_than_their_rank_are_not_interpolated(tmp_path):
     flags = "--dataset mnist_5k --train-size 600"
     record, table = solve(tmp_path, f"{flags} --kernel linear")
-    data = datasets.load("mnist_5k", 600)
+    data = datasets.named("mnist_5k", 600)
     x, y = features.unit(data.x_train).reshape(600, -1), np.eye(10)[data.y_train]
     left = y - x @ np.linalg.lstsq(x.astype(float), y, rcond=None)[0]
     exact = np.linalg.norm(left) / np.linalg.norm(y)
@@ -146,7 +88,7 @@ def test_random_labels_interpolate_and_stay_at_chance(tmp_path):
     flags = "--dataset mnist_5k --train-size 400 --random-labels"
     record, table = solve(tmp_path, flags)
     assert table.train_error[0] == 0 and 0.8 < table.test_error[0] < 0.97
-    data = datasets.load("mnist_5k", 400)
+    data = datasets.named("mnist_5k", 400)
     labels = corruptions.corrupt_labels(data.y_train, 1.0, 10, 0)
     assert record["realized_label_noise"] == (labels != data.y_train).mean()
     assert record["data_sha256"] == records.sha256(data.x_train, labels)
@@ -163,7 +105,7 @@ def test_random_convolutions_and_paths_share_filters(tmp_path):
     record, alone = solve(tmp_path, f"{flags} 32 --ridge 0.1")
     assert record["verdict"].startswith("Solved with a ridge of 0.1, which need not")
     assert alone.rkhs_norm[0] == pytest.approx(table.rkhs_norm[3], rel=1e-4)
-    data = datasets.load("synthetic", 100)
+    data = datasets.named("synthetic", 100)
     train, test = features.RandomConvolution(data.x_train, 0).pair(
         data.x_train, data.x_test, 0, 32
     )
@@ -180,7 +122,7 @@ def test_linear_model_is_saved(tmp_path):
     model = models.load(tmp_path / f"models/{record['name']}.h5")
     (weights,) = model.get_weights()
     assert table.rkhs_norm[0] == pytest.approx(np.linalg.norm(weights), rel=1e-6)
-    data = datasets.load("mnist_5k", 150)
+    data = datasets.named("mnist_5k", 150)
     scores = model.predict_on_batch(data.x_test.astype(np.float32) / 255)
     wrong = (np.asarray(scores).argmax(1) != data.y_test).mean()
     assert table.test_error[0] == pytest.approx(wrong, abs=0.002)
@@ -191,14 +133,14 @@ def test_held_out_images_are_training_images_not_fitted(tmp_path, monkeypatch):
         "--dataset mnist_5k --train-size 300 --held-out 50 --data-seed 1".split()
     )
     assert name == "min_norm_mnist_5k_n300_heldout50_dataseed1_seed0"
-    whole, data = datasets.load("mnist_5k"), interpolation.load(args)
+    whole, data = datasets.named("mnist_5k"), theory.load(args)
     every = {image.tobytes() for image in whole.x_train}
     kept = {image.tobytes() for image in data.x_train}
     other = {image.tobytes() for image in data.x_test}
     assert len(kept) == 300 and len(other) == 50
     assert kept | other <= every and not kept & other
     np.testing.assert_array_equal(
-        data.x_train, datasets.load("mnist_5k", 300, 1).x_train
+        data.x_train, datasets.named("mnist_5k", 300, 1).x_train
     )
 
 
@@ -213,14 +155,14 @@ def test_sgd_run(tmp_path, monkeypatch):
     assert "fits as well" in record["verdict"]
     early = table[table.step <= 100].to_dict("records")
     args, _ = min_norm.parse(["--sgd"])
-    assert "has not fitted yet" in interpolation.verdict(early, args, 20)
+    assert "has not fitted yet" in theory.verdict(early, args, 20)
     assert record["hessian_difference"] < 1e-6
     assert (tmp_path / "figures" / f"{record['name']}_step.png").exists()
 
 
 def test_an_interrupted_path_goes_on(tmp_path, monkeypatch):
     flags = "--dataset mnist_5k --train-size 60 --ridge 0 1 2"
-    solved, calls = interpolation._solved, []
+    solved, calls = theory._solved, []
 
     def interrupted(setting, *others):
         calls.append(setting[2])
@@ -228,8 +170,8 @@ def test_an_interrupted_path_goes_on(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return solved(setting, *others)
 
-    monkeypatch.setattr(interpolation, "_solved", interrupted)
-    with pytest.raises(cli.Interrupted, match="parts are kept .1 by now"):
+    monkeypatch.setattr(theory, "_solved", interrupted)
+    with pytest.raises(cli.Interrupted, match="1 finished part is saved"):
         solve(tmp_path, flags)
     assert not list(tmp_path.glob("*.json"))
     record, table = solve(tmp_path, flags)
@@ -259,18 +201,16 @@ def test_too_large_is_refused_with_what_fits(tmp_path, monkeypatch, capsys):
     code, said = ends_with(flags, tmp_path, monkeypatch, capsys)
     assert code == 1 and "4000 images need" in said and "0.9 GB are free" in said
     size = int(said.rsplit("--train-size ", 1)[1].strip(" .\n"))
-    args, _ = min_norm.parse(flags.split())
-    data = datasets.load("mnist_5k")
+    data = datasets.named("mnist_5k")
     assert 500 < size < 4000 and size % 100 == 0
-    fits, larger = (interpolation._bytes(data, args, n) for n in (size, size + 100))
+    fits, larger = (theory._bytes(data, "raw", n) for n in (size, size + 100))
     assert fits <= free < larger
 
 
 def test_sixty_thousand_digits_need_less_than_24_gb():
-    args, _ = min_norm.parse([])
-    data = datasets.load("mnist_5k")
+    data = datasets.named("mnist_5k")
     data = data._replace(y_test=np.zeros(10_000))
-    assert 7.2e9 < interpolation._bytes(data, args, 60_000) < 16e9
+    assert 7.2e9 < theory._bytes(data, "raw", 60_000) < 16e9
 
 
 def test_names_tell_settings_apart():
@@ -306,7 +246,7 @@ def test_names_tell_settings_apart():
         ("--ridge -1", "expected"),
         ("--features wavelet", "invalid choice"),
         ("--dataset mnist_5k --features random_conv --filters 9", "too few to inter"),
-        ("--rand", "unrecognized arguments"),
+        ("--rand", "unknown flag"),
     ],
 )
 def test_wrong_usage(flags, reason, tmp_path, monkeypatch, capsys):

@@ -62,6 +62,11 @@ def test_the_model_it_loads_is_the_one_of_the_record(executed):
     assert measured == recorded and float(measured) > 0
 
 
+def test_it_shows_no_line_of_tensorflows_own(executed):
+    shown = "".join(printed(cell) for cell in executed)
+    assert not re.search(r"absl::|^[IWE]\d{4} ", shown, re.MULTILINE)
+
+
 def test_it_is_kept_without_outputs():
     cells = nbformat.read(NOTEBOOK, as_version=4).cells
     code = [cell for cell in cells if cell.cell_type == "code"]

@@ -11,11 +11,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import pipelines, reviews
+from common import datasets, pipelines, reviews
 from common.augmentations import NAMES
 from common.cli import UsageError
-from common.corruptions import corrupt
+from common.corruptions import corrupt, corrupt_pixels
 from common.pipelines import Feed, TextFeed, plan, whiten
+from common.regime import Regime
+
+
+def feed_of(data, batch_size, augment=(), seed=0, hold_out=False, **more):
+    early, kind = 5 if hold_out else None, Feed if data.x_train.ndim == 4 else TextFeed
+    more |= {"augment": augment, "seed": seed, "early_stopping": early}
+    return kind(data, Regime(batch_size=batch_size, **more))
+
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -84,7 +92,7 @@ def test_each_image_has_mean_0_and_standard_deviation_1(data):
     def moments(images):
         return images.mean((1, 2, 3)), images.std((1, 2, 3))
 
-    mean, std = moments(joined(epoch_of(Feed(data, 16)))[0])
+    mean, std = moments(joined(epoch_of(feed_of(data, 16)))[0])
     np.testing.assert_allclose(mean, 0, atol=1e-5)
     np.testing.assert_allclose(std, 1, atol=1e-5)
     # This catches a second division by 255: the floor then holds the deviation down.
@@ -137,7 +145,7 @@ def test_orders_are_uniform_and_differ_between_epochs():
 
 
 def test_every_example_once_an_epoch_with_its_own_label(coded):
-    feed = Feed(coded, 16)
+    feed = feed_of(coded, 16)
     orders = []
     for epoch in range(3):
         batches = epoch_of(feed, epoch)
@@ -154,8 +162,8 @@ def test_every_example_once_an_epoch_with_its_own_label(coded):
 
 @pytest.mark.parametrize("pixels", ["true", "shuffled", "random", "gaussian"])
 def test_corrupted_arrays_reach_the_model_and_stay_fixed(data, pixels):
-    noisy = corrupt(data, 0.8, "uniform", pixels, seed=1)
-    feed = Feed(noisy, 16)
+    noisy = corrupt(data, Regime(label_corruption=0.8, pixels=pixels, data_seed=1))
+    feed = feed_of(noisy, 16)
     expected = by_hand(noisy.x_train)
     first = None
     for epoch in range(2):
@@ -188,7 +196,7 @@ def test_a_model_of_gaussian_noise_scores_at_chance_on_clean_images(data):
     )
     accuracy = {}
     for pixels in ("true", "gaussian"):
-        feed = Feed(corrupt(data, pixels=pixels), 50)
+        feed = feed_of(corrupt_pixels(data, pixels), 50)
         model = keras.Sequential(
             [
                 keras.Input(feed.input_shape),
@@ -212,7 +220,7 @@ def test_a_model_of_gaussian_noise_scores_at_chance_on_clean_images(data):
 def test_augmentation_is_drawn_anew_each_epoch_and_for_each_image(data):
     one = np.repeat(data.x_train[:1], 50, axis=0)
     for names in (("crop",), NAMES):
-        feed = Feed(data._replace(x_train=one), 50, names)
+        feed = feed_of(data._replace(x_train=one), 50, names)
         (first, _), (second, _) = epoch_of(feed, 0)[0], epoch_of(feed, 1)[0]
         assert first.shape == (50, 28, 28, 3)
         # Of one image: a single draw for the batch would make a single crop.
@@ -229,33 +237,33 @@ def test_augmented_examples_keep_their_labels(data):
     colour[:, 0] = 20 * data.y_train + 50
     x_train = np.tile(colour[:, None, None], (1, 32, 32, 1))
     names = [name for name in NAMES if name != "color"]
-    x, y = joined(epoch_of(Feed(data._replace(x_train=x_train), 16, names)))
+    x, y = joined(epoch_of(feed_of(data._replace(x_train=x_train), 16, names)))
     red, green, blue = x.mean((1, 2)).T
     np.testing.assert_allclose(10 * (red - green) / (blue - green), y, atol=0.01)
 
 
 def test_augmentation_does_not_depend_on_the_batch_size(data):
-    x, y = joined(epoch_of(Feed(data, 16, NAMES), 2))
+    x, y = joined(epoch_of(feed_of(data, 16, NAMES), 2))
     for size in (50, 7, 1):
-        other_x, other_y = joined(epoch_of(Feed(data, size, NAMES), 2))
+        other_x, other_y = joined(epoch_of(feed_of(data, size, NAMES), 2))
         np.testing.assert_array_equal(y, other_y)
         np.testing.assert_allclose(x, other_x, rtol=0, atol=1e-5)
 
 
 def test_seed_decides_order_and_augmentation(data):
-    x, y = joined(epoch_of(Feed(data, 16, NAMES, seed=1)))
-    again_x, again_y = joined(epoch_of(Feed(data, 16, NAMES, seed=1)))
+    x, y = joined(epoch_of(feed_of(data, 16, NAMES, seed=1)))
+    again_x, again_y = joined(epoch_of(feed_of(data, 16, NAMES, seed=1)))
     assert digest(x, y) == digest(again_x, again_y)
-    other_x, other_y = joined(epoch_of(Feed(data, 16, NAMES, seed=2)))
+    other_x, other_y = joined(epoch_of(feed_of(data, 16, NAMES, seed=2)))
     assert (y != other_y).any() and (x != other_x).any()
 
 
 @pytest.mark.parametrize("augment", [(), NAMES])
 def test_a_later_start_goes_on_with_the_same_batches(data, augment):
-    feed = Feed(data, 16, augment)
+    feed = feed_of(data, 16, augment)
     steps = feed.steps_per_epoch
     whole = list(feed.batches().take(2 * steps))
-    fresh = Feed(data, 16, augment)  # as after a restart
+    fresh = feed_of(data, 16, augment)  # as after a restart
     for (x, y), (late_x, late_y) in zip(
         whole[steps:], fresh.batches(1).take(steps), strict=True
     ):
@@ -269,7 +277,7 @@ def test_a_later_start_goes_on_with_the_same_batches(data, augment):
 @pytest.mark.parametrize("augment", [(), ("crop", "flip"), NAMES], ids=str)
 @pytest.mark.parametrize("first_epoch", [0, 1])
 def test_both_feeds_are_equal_bit_for_bit(data, monkeypatch, augment, first_epoch):
-    feed = Feed(data, 16, augment, seed=2)
+    feed = feed_of(data, 16, augment, seed=2)
     steps = 2 * feed.steps_per_epoch
     ours = feed.batches(first_epoch).take(steps)
     monkeypatch.setattr(pipelines, "tf", None)
@@ -291,10 +299,12 @@ sys.modules["tensorflow"] = None  # as if it were not installed
 import numpy as np
 from common import datasets, pipelines
 from common.augmentations import NAMES
+from common.regime import Regime
 rng = np.random.default_rng(0)
 x = rng.integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
 y = np.arange(50, dtype=np.int32) % 10
-feed = pipelines.Feed(datasets.Data("tiny", x, y, x, y, 10, y), 16, NAMES, seed=3)
+regime = Regime(batch_size=16, augment=NAMES, seed=3)
+feed = pipelines.Feed(datasets.Data("tiny", x, y, x, y, 10, y), regime)
 batches = feed.batches()
 for step in range(2 * feed.steps_per_epoch):
     x, y = batches[step]
@@ -310,7 +320,7 @@ def test_jax_without_tensorflow_is_fed_the_same_bits(data):
         capture_output=True,
         text=True,
     )
-    feed = Feed(data, 16, NAMES, seed=3)
+    feed = feed_of(data, 16, NAMES, seed=3)
     batches = feed.batches().take(2 * feed.steps_per_epoch)
     expected = [digest(x.numpy(), y.numpy()) for x, y in batches]
     assert output.stdout.split() == expected, output.stderr
@@ -320,7 +330,7 @@ def test_fit_asks_the_feed_without_tensorflow_for_new_batches_each_epoch(
     data, monkeypatch
 ):
     monkeypatch.setattr(pipelines, "tf", None)
-    feed = Feed(data, 16)
+    feed = feed_of(data, 16)
     asked = []
     batch = feed.batch
     monkeypatch.setattr(feed, "batch", lambda step: asked.append(step) or batch(step))
@@ -356,7 +366,7 @@ def test_a_seeded_tenth_is_held_out(data):
     data = big(data, 400)
     number = np.arange(400, dtype=np.int32)
     data = data._replace(y_train=number, y_train_true=-number)
-    feed = Feed(data, 16, seed=0, hold_out=True)
+    feed = feed_of(data, 16, seed=0, hold_out=True)
     held_out, kept = feed.y_held_out, feed.y_train
     assert len(held_out) == 40 and len(feed.x_held_out) == 40
     assert sorted([*held_out, *kept]) == list(range(400))  # disjoint, and all
@@ -366,7 +376,7 @@ def test_a_seeded_tenth_is_held_out(data):
     np.testing.assert_allclose(feed.x_train, whole[kept], atol=3e-5)
     # A random tenth, the same whatever the model's seed.
     assert held_out.max() > 300 and np.diff(held_out).max() > 1
-    other = Feed(data, 16, seed=1, hold_out=True)
+    other = feed_of(data, 16, seed=1, hold_out=True)
     np.testing.assert_array_equal(other.y_held_out, held_out)
     # And never trained on.
     trained = np.concatenate([joined(epoch_of(feed, e))[1] for e in range(2)])
@@ -376,7 +386,7 @@ def test_a_seeded_tenth_is_held_out(data):
 def test_held_out_examples_are_not_augmented_and_not_trained_on(data):
     data = big(data, 400, 32)
     number = np.arange(400, dtype=np.int32)
-    feed = Feed(data._replace(y_train=number), 64, ("crop",), hold_out=True)
+    feed = feed_of(data._replace(y_train=number), 64, ("crop",), hold_out=True)
     np.testing.assert_allclose(
         feed.x_held_out, by_hand(data.x_train[feed.y_held_out]), atol=3e-5
     )
@@ -392,32 +402,32 @@ def test_held_out_examples_are_not_augmented_and_not_trained_on(data):
 
 def test_too_few_to_hold_any_out(data):
     with pytest.raises(UsageError, match="--train-size 100"):
-        Feed(data, 16, hold_out=True)
-    Feed(big(data, 100), 16, hold_out=True)
+        feed_of(data, 16, hold_out=True)
+    feed_of(big(data, 100), 16, hold_out=True)
     with pytest.raises(UsageError, match="a tenth of 99 examples is 9"):
-        Feed(big(data, 99), 16, hold_out=True)
+        feed_of(big(data, 99), 16, hold_out=True)
 
 
 @pytest.mark.parametrize(
     "n, part", [(50, 50), (1024, 1024), (1200, 600), (2100, 700), (1031, 1031)]
 )
 def test_full_batch_is_fed_in_equal_parts(data, n, part):
-    feed = Feed(big(data, n), "full")
+    feed = feed_of(big(data, n), "full")
     sizes = [len(feed.batch(step)[1]) for step in range(feed.steps_per_epoch)]
     assert sizes == [part] * (n // part)
     assert feed.accumulate == len(sizes)  # one update an epoch
 
 
 def test_mini_batches_are_not_accumulated(data):
-    assert Feed(data, 16).accumulate == 1
-    assert Feed(data, 500).steps_per_epoch == 1
+    assert feed_of(data, 16).accumulate == 1
+    assert feed_of(data, 500).steps_per_epoch == 1
 
 
 def test_crop_of_small_images_is_refused(data):
     small = big(data, 50)
     with pytest.raises(UsageError, match="28 pixels wide"):
-        Feed(small, 16, ("crop",))
-    x, _ = joined(epoch_of(Feed(small, 16, ("flip", "rotate"))))
+        feed_of(small, 16, ("crop",))
+    x, _ = joined(epoch_of(feed_of(small, 16, ("flip", "rotate"))))
     assert x.shape == (50, 28, 28, 1)
 
 
@@ -426,11 +436,11 @@ def test_crop_of_small_images_is_refused(data):
 
 @pytest.fixture(scope="module")
 def text():
-    return reviews.load("synthetic_text", 300)
+    return reviews.named("synthetic_text", 300)
 
 
 def test_text_batches_are_the_words_in_the_plans_order(text):
-    feed = TextFeed(text, 64, seed=2)
+    feed = feed_of(text, 64, seed=2)
     assert (feed.steps_per_epoch, feed.input_shape, feed.num_classes) == (5, (64,), 2)
     for epoch in (0, 3):
         x, y = joined(epoch_of(feed, epoch))
@@ -442,17 +452,17 @@ def test_text_batches_are_the_words_in_the_plans_order(text):
 
 
 def test_word_dropout_hides_words_anew_in_every_epoch(text):
-    feed = TextFeed(text, 64, word_dropout=0.3, seed=2)
+    feed = feed_of(text, 64, word_dropout=0.3, seed=2)
     hidden = []
     for epoch in (0, 1):
         x, y = joined(epoch_of(feed, epoch))
         order = plan(300, (), 2, epoch)["order"]
         assert digest(x, y) == digest(
-            *joined(epoch_of(TextFeed(text, 50, 0.3, 2), epoch))
+            *joined(epoch_of(feed_of(text, 50, seed=2, word_dropout=0.3), epoch))
         )
         true = text.x_train[order]
         changed = x != true
-        assert (x[changed] == reviews.UNKNOWN).all() and (x[true == 0] == 0).all()
+        assert (x[changed] == datasets.UNKNOWN).all() and (x[true == 0] == 0).all()
         count = (true != 0).sum()
         assert abs(changed.sum() - 0.3 * count) < 6 * np.sqrt(0.21 * count)
         in_order = np.empty_like(changed)
@@ -461,11 +471,17 @@ def test_word_dropout_hides_words_anew_in_every_epoch(text):
     both = (hidden[0] & hidden[1]).sum() / count
     assert abs(both - 0.09) < 0.02  # independent
     for x in (feed.x_train, feed.x_test):  # what is measured stays whole
-        assert (x != reviews.UNKNOWN).all()
+        assert (x != datasets.UNKNOWN).all()
 
 
 def test_text_is_held_out_like_images(text):
-    feed = TextFeed(text, 64, hold_out=True)
+    feed = feed_of(text, 64, hold_out=True)
     assert (len(feed.x_train), len(feed.x_held_out)) == (270, 30)
     rows = [row.tobytes() for row in (*feed.x_train, *feed.x_held_out)]
     assert sorted(rows) == sorted(row.tobytes() for row in text.x_train)
+
+
+def test_what_a_run_asks_of_a_feed_is_declared(data, text):
+    for feed in (feed_of(data, 16), feed_of(text, 64)):
+        assert isinstance(feed, pipelines.AnyFeed) and feed.in_memory
+    assert not isinstance(data, pipelines.AnyFeed)

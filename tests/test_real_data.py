@@ -10,11 +10,12 @@ import pytest
 from scipy import stats
 
 from common import datasets, pipelines
-from common.corruptions import corrupt
-from common.regime import LABEL_NOISE
+from common.corruptions import corrupt, corrupt_pixels
+from common.regime import LABEL_NOISE, Regime
+from common.sources import download
 
 HOME = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets"
-FOUND = datasets._find(datasets.SOURCES["cifar10"], [HOME])
+FOUND = download._find(datasets.FACTS["cifar10"].source, [HOME])
 
 pytestmark = pytest.mark.skipif(
     FOUND is None, reason=f"CIFAR-10 is not in {HOME}: these tests want the real one"
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def cifar10():
-    return datasets.load("cifar10")
+    return datasets.named("cifar10")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_batch():
 @pytest.mark.parametrize("pixels", ["true", "shuffled", "random", "gaussian"])
 def test_test_set_is_the_archives_after_corruption(cifar10, test_batch, pixels):
     few = cifar10._replace(x_train=cifar10.x_train[:100], y_train=cifar10.y_train[:100])
-    noisy = corrupt(few, 1.0, "uniform", pixels)
+    noisy = corrupt(few, Regime(label_corruption=1.0, pixels=pixels))
     assert noisy.y_test.tolist() == test_batch[b"labels"]
     images = test_batch[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     if pixels != "shuffled":
@@ -69,7 +70,7 @@ def test_true_statistics(cifar10):
 @pytest.mark.parametrize("kind", LABEL_NOISE)
 def test_label_statistics(cifar10, kind, p):
     true = cifar10.y_train
-    noisy = corrupt(cifar10, p, kind).y_train
+    noisy = corrupt(cifar10, Regime(label_corruption=p, label_noise=kind)).y_train
     wrong = noisy != true
     rate = p if kind in ("exclusive", "pair") else 0.9 * p
     if p == 1 and kind in ("exclusive", "pair"):
@@ -92,8 +93,8 @@ def test_what_the_feed_gives_is_white(cifar10, pixels):
         x_test=cifar10.x_test[:500],
         y_test=cifar10.y_test[:500],
     )
-    noisy = corrupt(few, 1.0, "uniform", pixels)
-    feed = pipelines.Feed(noisy, 128)
+    noisy = corrupt(few, Regime(label_corruption=1.0, pixels=pixels))
+    feed = pipelines.Feed(noisy, Regime())
     batches = list(feed.batches().take(feed.steps_per_epoch))
     x = np.concatenate([x for x, _ in batches])
     assert x.shape == (2000, 28, 28, 3)
@@ -111,7 +112,7 @@ def test_gaussian_pixels_have_the_photographs_moments(cifar10):
     crop = cifar10.x_train[:2000, 2:30, 2:30].astype(np.float64)
     few = cifar10._replace(x_train=cifar10.x_train[:2000])
     few = few._replace(y_train=cifar10.y_train[:2000])
-    noise = corrupt(few, pixels="gaussian").x_train.astype(np.float64)
+    noise = corrupt_pixels(few, "gaussian").x_train.astype(np.float64)
     np.testing.assert_allclose(noise.mean((0, 1, 2)), crop.mean((0, 1, 2)), atol=0.3)
     np.testing.assert_allclose(noise.std((0, 1, 2)), crop.std((0, 1, 2)), atol=0.3)
     np.testing.assert_allclose(stats.kurtosis(noise, axis=None), 0, atol=0.1)

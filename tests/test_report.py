@@ -81,7 +81,7 @@ def test_readme_and_results_show_the_records(redrawn, tmp_path):
     assert (redrawn / "README.md").read_text() == committed
     readme = tmp_path / "README.md"
     shutil.copy(ROOT / "README.md", readme)
-    markdown.refresh_readme(markdown.table_1(table_1(redrawn).values()), readme)
+    markdown.refresh_readme(markdown.short_table_1(table_1(redrawn).values()), readme)
     assert readme.read_text() == (ROOT / "README.md").read_text()
 
 

@@ -1,6 +1,5 @@
 """reproduce.py: exactly the missing runs, each once, and safe to kill at any time."""
 
-import importlib
 import json
 import os
 import shlex
@@ -19,32 +18,11 @@ from common.sweep import artefacts
 
 ROOT = Path(__file__).parents[1]
 FAKE = str(ROOT / "tests" / "fake_run.py")
-RUNS = {run: None for a in artefacts.ARTEFACTS.values() for run in a.runs.values()}
-
-
-def own_name(command, monkeypatch):
-    """The run's name as the script itself makes it, stopped before it loads data."""
-    script, flags = artefacts.split(command)
-    if not (ROOT / script).exists():
-        pytest.skip(f"{script} does not exist yet")
-    module = importlib.import_module(script.removesuffix(".py"))
-    if hasattr(module, "run"):  # it names itself
-        return module.parse(flags)[1]
-    seen, parse = [], module.parse
-
-    def spy(*args, **kwargs):
-        seen.append(parse(*args, **kwargs))
-        raise InterruptedError
-
-    monkeypatch.setattr(module, "parse", spy)
-    with pytest.raises(InterruptedError):
-        module.main(flags)
-    return seen[0][1].name
 
 
 def jobs_of(*argv):
     args = reproduce._parser().parse_args(argv)
-    return reproduce.jobs_of(args.artefact, args)
+    return reproduce.jobs_of(args.experiments, args)
 
 
 def dry_run(capsys, *argv):
@@ -52,25 +30,18 @@ def dry_run(capsys, *argv):
     return capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize("run", RUNS, ids=str)
-def test_names_are_those_of_the_scripts(run, monkeypatch):
-    command = run[0] if isinstance(run, tuple) else run
-    assert artefacts.name_of(run) == own_name(command, monkeypatch)
-
-
 @pytest.mark.parametrize(
     "dataset", ["synthetic", "mnist", "mnist_5k", "synthetic_text"]
 )
-def test_another_data_set_in_every_command(dataset, monkeypatch):
+def test_another_data_set_in_every_command(dataset):
     names = ["demo", "l2norm", "theory", "figure_2"]
     names = ["text"] if dataset in reviews.NAMES else names
     for job in jobs_of(*names, "--dataset", dataset):
         words = list(job.command)
         assert words.count("--dataset") == 1
         assert words[words.index("--dataset") + 1] == dataset
-        if (ROOT / words[0]).exists():
-            with monkeypatch.context() as patch:
-                assert job.name == own_name(shlex.join(words), patch)
+        settings, options = artefacts.parse(shlex.join(words))
+        assert (options.name, settings.dataset) == (job.name, dataset)
 
 
 def test_dry_run_prints_exactly_the_missing_runs(tmp_path, capsys):
@@ -88,6 +59,14 @@ def test_dry_run_prints_exactly_the_missing_runs(tmp_path, capsys):
     assert printed == [f"python {command} {folders}" for command in commands]
 
 
+def test_a_dry_run_says_when_nothing_is_missing(tmp_path, capsys):
+    for run in artefacts.ARTEFACTS["figure_2"].runs.values():
+        (tmp_path / f"{artefacts.name_of(run)}.json").write_text("{}")
+    reproduce.main(["figure_2", "--dry-run", "--results-dir", str(tmp_path)])
+    out, error = capsys.readouterr()
+    assert (out, error) == ("", "Nothing is missing: all 2 runs are done.\n")
+
+
 def test_only_some_commands(tmp_path, capsys):
     flags = ["--only", "cifar10_mlp", "--results-dir", str(tmp_path)]
     printed = dry_run(capsys, "table_1", "l2norm", *flags)
@@ -95,10 +74,19 @@ def test_only_some_commands(tmp_path, capsys):
 
 
 def test_the_flags_of_a_printed_command(capsys, tmp_path):
-    more = ["--results-dir", str(tmp_path), "--models-dir", "m", "--data-dir", "d e"]
+    data = tmp_path / "d e"
+    data.mkdir()
+    more = [
+        "--results-dir",
+        str(tmp_path),
+        "--models-dir",
+        "m",
+        "--data-dir",
+        str(data),
+    ]
     lines = dry_run(capsys, "figure_2", "--seeds", "2", *more)
     assert lines[1] == (
-        "python cifar10_inception.py --seed 1 --data-dir 'd e' "
+        f"python cifar10_inception.py --seed 1 --data-dir '{data}' "
         f"--results-dir {tmp_path} --models-dir m"
     )
 
@@ -110,11 +98,13 @@ def test_more_flags_for_every_run(tmp_path, capsys):
     assert all("_synthetic_" in job.name and "_epochs2_" in job.name for job in jobs)
     lines = dry_run(capsys, "table_2", *more)
     assert all(" --epochs 2 --distribute --results-dir" in line for line in lines)
-    with pytest.raises(cli.UsageError, match="min_norm.py.* names itself"):
+    with pytest.raises(cli.UsageError, match="min_norm.py.*unknown flag --epochs"):
         jobs_of("kernels", *more)
+    (digits, _) = jobs_of("l2norm", "--flags=--seeds 3", "--seeds", "2")
+    assert digits.name == "mnist_l2norm_seeds3"
     with pytest.raises(cli.UsageError, match="min_norm.py --dataset synthetic"):
         jobs_of("kernels", "--dataset", "synthetic")
-    with pytest.raises(cli.UsageError, match="'cifar10_inception.py.*unrecognized arg"):
+    with pytest.raises(cli.UsageError, match="'cifar10_inception.py.*unknown flag"):
         jobs_of("table_1", "--flags=--hidden 64")
     # Both MLPs become the same one, with weight decay, without, and on random labels.
     assert len(jobs_of("table_1", "--flags=--hidden 64", "--only", "cifar10_mlp")) == 3
@@ -189,9 +179,10 @@ def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch):
     argv = ["--list", "--results-dir", str(tmp_path)]
     reproduce.main(argv)
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines()[1:-2]] == [
-        *artefacts.ARTEFACTS
-    ]
+    lines = out.splitlines()[1:-2]
+    assert [line.split()[0] for line in lines[::2]] == [*artefacts.ARTEFACTS]
+    titles = [artefact.title for artefact in artefacts.ARTEFACTS.values()]
+    assert [line.strip() for line in lines[1::2]] == titles
     assert "figure_2                       2     0   unknown\n" in out
     record = {"script": "cifar10_inception", "seconds": 360.0, "epochs": 5}
     record |= {"train_examples": 10_000, "device": "Abacus, 2 cores"}
@@ -206,7 +197,7 @@ def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch):
     assert out[1] == "figure_2                       2     1   about 5.0 h"
     # Two of 5,000 examples are five times the record.
     shown = "implicit                      11     0   about 60 min; unknown for 9 of 11"
-    assert out[2] == shown
+    assert out[3] == shown
     assert "cifar10_inception" not in out[-1]
     monkeypatch.setattr(machine, "processor", lambda: "Abacus II")
     reproduce.main([*argv, "figure_2"])
@@ -231,22 +222,23 @@ def test_text_is_four_models_under_eight_conditions(capsys, tmp_path):
 @pytest.mark.parametrize("dataset", [*datasets.NAMES, *reviews.NAMES])
 def test_sizes_for_the_estimates(dataset):
     if dataset in ("mnist_5k", "synthetic"):
-        assert reproduce.TRAIN_SIZES[dataset] == len(datasets.load(dataset).y_train)
+        assert reproduce.TRAIN_SIZES[dataset] == len(datasets.named(dataset).y_train)
     if dataset == "synthetic_text":
-        assert reproduce.TRAIN_SIZES[dataset] == len(reviews.SYNTHETIC_TRAIN)
+        assert reproduce.TRAIN_SIZES[dataset] == datasets.FACTS[dataset].train
     assert dataset in reproduce.TRAIN_SIZES
 
 
 @pytest.mark.parametrize(
     ("argv", "reason"),
     [
-        ("", "no artefact was named. Name some of: table_1"),
-        ("table_9", "unknown artefact 'table_9'. Expected some of: table_1"),
+        ("", "no experiment was named. Name some of: table_1"),
+        ("table_9", "unknown experiment 'table_9'. Expected some of: table_1"),
         ("demo --shard 0/3", "expected i/n with i from 1 to n"),
         ("demo --shard 4/3", "expected i/n"),
         ("demo --seeds 0", "expected an integer of at least 1"),
         ("demo --dataset cifar11", "invalid choice: 'cifar11'"),
-        ("demo --worker 2", "unrecognized arguments"),
+        ("demo --worker 2", "unknown flag --worker. Did you mean --workers?"),
+        ("demo --data-dir /nowhere", "--data-dir /nowhere: there is no such folder"),
         ("demo --workers 2 --cluster auto", "leave one of the two out"),
         ("figure_2 --dataset imdb", "imdb cannot go with cifar10_inception.py"),
         ("text --dataset mnist", "mnist cannot go with imdb_text.py, which reads text"),
@@ -265,9 +257,17 @@ def test_wrong_usage(argv, reason, monkeypatch, capsys):
 DRIVER = """
 import json, sys
 import reproduce
-from common import artefacts, cli
+from types import SimpleNamespace
+from common import cli
+from common.sweep import artefacts
+parse = artefacts.parse
+def parse_fake(command, seed=None):
+    script, words = artefacts.split(command)
+    if not script.endswith("fake_run.py"):
+        return parse(command, seed)
+    return SimpleNamespace(run_once=True), SimpleNamespace(name=words[0])
+artefacts.parse = parse_fake
 for name, runs in json.loads(sys.argv.pop(1)).items():
-    runs = [run if isinstance(run, str) else tuple(run) for run in runs]
     artefacts.ARTEFACTS[name] = artefacts.Artefact(
         name, "", ("run",), {(i,): run for i, run in enumerate(runs)}
     )
@@ -297,7 +297,7 @@ def start(tmp_path):
 
 
 def fake(name, *flags, journal):
-    return shlex.join([FAKE, name, *flags, "--journal", str(journal)]), name
+    return shlex.join([FAKE, name, *flags, "--journal", str(journal)])
 
 
 def test_a_failure_is_told_and_the_rest_go_on(start, tmp_path):

@@ -1,5 +1,6 @@
 """An interrupted run ends bit for bit as if it had never been interrupted."""
 
+import dataclasses
 import shutil
 import signal
 import subprocess
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 import cifar10_mlp
-from common import cli, datasets, models, pipelines, records, training
+from common import cli, datasets, models, pipelines, records, regime, training
 from common.engine import backend
+from common.engine.history import History
 from common.regime import Options, Regime, parse
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +33,7 @@ def arguments(flags, folder):
 
 def paths_of(flags, folder):
     file = cifar10_mlp.__file__
-    _, options = parse("", file, arguments(flags, folder), hidden=(512,))
+    _, options = parse("", file, arguments(flags, folder))
     return records.paths(options.name, options.results_dir, options.models_dir)
 
 
@@ -48,7 +50,7 @@ def interrupt_at(monkeypatch, execution):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        training._History, "on_train_batch_end", on_train_batch_end, raising=False
+        History, "on_train_batch_end", on_train_batch_end, raising=False
     )
 
 
@@ -173,8 +175,8 @@ def test_the_best_epoch_is_resumed(tmp_path, monkeypatch):
 
 
 def test_moving_statistics_are_resumed(tmp_path, monkeypatch):
-    feed = pipelines.Feed(datasets.load("mnist_5k", 60), 20, ("flip",))
-    regime = Regime(epochs=4, precision="float32")
+    regime = Regime(epochs=4, precision="float32", batch_size=20, augment=("flip",))
+    feed = pipelines.Feed(datasets.named("mnist_5k", 60), regime)
 
     def build():
         inputs = x = keras.Input(feed.input_shape)
@@ -312,9 +314,8 @@ def test_other_data_of_the_same_name(folder, monkeypatch):
 
 def test_other_settings_of_the_same_name(folder, monkeypatch):
     # As when a default of the script was edited in between.
-    monkeypatch.setattr(
-        cifar10_mlp, "parse", lambda *args, **more: parse(*args, **more | {"lr": 0.5})
-    )
+    edited = dataclasses.replace(regime.DEFAULTS["cifar10_mlp"], lr=0.5)
+    monkeypatch.setitem(regime.DEFAULTS, "cifar10_mlp", edited)
     with pytest.raises(cli.MendableError, match="other settings.*--no-resume"):
         run(SMALL, folder)
 

@@ -2,18 +2,16 @@
 
 import hashlib
 import os
-import subprocess
-import sys
 import tarfile
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from common import reviews
+from common import datasets, reviews
 from common.cli import MendableError, UsageError
 
+(LENGTH,) = datasets.FACTS["imdb"].shape
 ROOT = Path(__file__).parents[1]
 HOME = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets"
 needs_imdb = pytest.mark.skipif(
@@ -49,7 +47,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def use(monkeypatch, **fields):
-    monkeypatch.setattr(reviews, "IMDB", reviews.IMDB._replace(**fields))
+    facts = datasets.FACTS["imdb"]
+    facts = facts._replace(source=facts.source._replace(**fields))
+    monkeypatch.setitem(datasets.FACTS, "imdb", facts)
 
 
 def pack(folder, path, monkeypatch):
@@ -66,7 +66,7 @@ def pack(folder, path, monkeypatch):
 def assert_is_texts(data):
     assert data.y_train.tolist() == [0, 0, 1] and data.y_test.tolist() == [0, 1, 1]
     assert data.y_train.dtype == data.x_train.dtype == np.int32
-    assert data.x_train.shape == data.x_test.shape == (3, reviews.LENGTH)
+    assert data.x_train.shape == data.x_test.shape == (3, LENGTH)
     assert data.num_classes == 2
     # Four words occur twice, in alphabetical order; then those that occur once.
     expected = ["b", "bad", "film", "it's", "the", "a", "good", "of", "shop", "side"]
@@ -88,25 +88,25 @@ def assert_is_texts(data):
 
 
 def test_folder_and_archive_are_read_alike(folder, tmp_path, monkeypatch):
-    assert_is_texts(reviews.load("imdb", data_dir=folder.parent))
+    assert_is_texts(reviews.named("imdb", data_dir=folder.parent))
     pack(folder, tmp_path / "home/datasets/aclImdb_v1.tar.gz", monkeypatch)
-    assert_is_texts(reviews.load("imdb"))  # without the folder: from Keras's cache
+    assert_is_texts(reviews.named("imdb"))  # without the folder: from Keras's cache
 
 
 def test_download_is_verified_and_kept(folder, tmp_path, monkeypatch):
     pack(folder, tmp_path / "served.tar.gz", monkeypatch)
     target = tmp_path / "fresh"
-    assert_is_texts(reviews.load("imdb", data_dir=target))
+    assert_is_texts(reviews.named("imdb", data_dir=target))
     assert [file.name for file in target.iterdir()] == ["aclImdb_v1.tar.gz"]
     use(monkeypatch, checksum="0" * 64)
     with pytest.raises(MendableError, match="not the official file"):
-        reviews.load("imdb", data_dir=tmp_path / "other")
+        reviews.named("imdb", data_dir=tmp_path / "other")
     assert not [*(tmp_path / "other").iterdir()]
 
 
 def test_without_data_the_error_says_what_to_do(folder, tmp_path):
     with pytest.raises(MendableError) as error:
-        reviews.load("imdb", data_dir=tmp_path / "empty")
+        reviews.named("imdb", data_dir=tmp_path / "empty")
     for hint in ("aclImdb/", "aclImdb_v1.tar.gz", "--dataset synthetic_text"):
         assert hint in str(error.value)
 
@@ -122,19 +122,19 @@ def test_a_folder_that_is_not_the_official_one_is_refused(folder, damage):
         "none": lambda: [file.unlink() for file in (folder / "test/pos").iterdir()],
     }[damage]()
     with pytest.raises(MendableError, match="test/pos is damaged, incomplete or not"):
-        reviews.load("imdb", data_dir=folder.parent)
+        reviews.named("imdb", data_dir=folder.parent)
 
 
 @needs_imdb
 def test_real_imdb():
-    data = reviews.load("imdb")
-    assert data.x_train.shape == data.x_test.shape == (25_000, reviews.LENGTH)
+    data = reviews.named("imdb")
+    assert data.x_train.shape == data.x_test.shape == (25_000, LENGTH)
     for labels in (data.y_train, data.y_test):  # as the authors say
         assert np.bincount(labels).tolist() == [12_500, 12_500]
-    assert data.x_train.max() == reviews.VOCABULARY["imdb"] - 1
+    assert data.x_train.max() == datasets.FACTS["imdb"].vocabulary - 1
     counts = np.bincount(data.x_train[data.x_train > 1])[2:]
     assert (np.argsort(-counts, kind="stable")[:3] == [0, 1, 2]).all()  # the, and, a
-    # README names these: each is one whose random label is another's with chance 1/2.
+    # docs/text.md names these: the random label of each is another's with chance 1/2.
     assert len(data.x_train) - len(np.unique(data.x_train, axis=0)) == 104
     # The reviews in file order, by another reading of the same file.
     file = sorted((HOME / "aclImdb/test/pos").iterdir())[7]
@@ -142,10 +142,10 @@ def test_real_imdb():
     letters = "".join(c if c.isalnum() or c == "'" else " " for c in text)
     words = [w.strip("'") for w in letters.split() if w.strip("'")]
     row = data.x_test[12_500 + 7]
-    assert (row != 0).sum() == min(len(words), reviews.LENGTH)
+    assert (row != 0).sum() == min(len(words), LENGTH)
     code = {}  # one word, one integer
-    for word, integer in zip(words[-reviews.LENGTH :], row, strict=False):
-        assert integer == reviews.UNKNOWN or code.setdefault(word, integer) == integer
+    for word, integer in zip(words[-LENGTH:], row, strict=False):
+        assert integer == datasets.UNKNOWN or code.setdefault(word, integer) == integer
     assert len(set(code.values())) == len(code) > 20
 
 
@@ -161,64 +161,9 @@ def test_encoding_keeps_the_last_words():
 
 
 def test_train_size_and_unknown_names():
-    data = reviews.load("synthetic_text", train_size=100)
+    data = reviews.named("synthetic_text", train_size=100)
     assert np.bincount(data.y_train).tolist() == [50, 50] and len(data.y_test) == 1000
     with pytest.raises(UsageError, match="2000 training examples"):
-        reviews.load("synthetic_text", train_size=2001)
+        reviews.named("synthetic_text", train_size=2001)
     with pytest.raises(UsageError, match="'cifar10'. Expected imdb, synthetic_text"):
-        reviews.load("cifar10")
-
-
-# The made language
-
-
-def sentiments(words):
-    """The sign of every opinion of a review, by the words alone and with negations."""
-    plain, turned, negated = [], [], False
-    for word in words:
-        if 6 <= word < 206:
-            plain.append(1 if word >= 106 else -1)
-            turned.append(-plain[-1] if negated else plain[-1])
-        negated = 2 <= word < 6
-    return sum(plain), sum(turned)
-
-
-def test_the_order_of_words_tells_the_class_and_their_number_does_not():
-    words, labels = reviews.synthetic(range(2000))
-    plain, turned = np.array([sentiments(row) for row in words]).T
-    np.testing.assert_array_equal(turned > 0, labels == 1)
-    assert 0.7 < ((plain > 0) == (labels == 1)).mean() < 0.95
-    np.testing.assert_array_equal(labels, np.arange(2000) % 2)
-
-
-def test_made_reviews_are_words_then_padding():
-    words, _ = reviews.synthetic(range(2000))
-    lengths = (words != 0).sum(1)
-    assert ((words != 0) == (np.arange(words.shape[1]) < lengths[:, None])).all()
-    assert lengths.min() >= 14 and lengths.max() < reviews.SYNTHETIC_LENGTH
-    counts = Counter(words[words != 0].tolist())
-    size = reviews.VOCABULARY["synthetic_text"]
-    assert sorted(counts) == list(range(2, size))
-    negations, opinions = (
-        sum(counts[w] for w in r) for r in (range(2, 6), range(6, 206))
-    )
-    assert abs(negations / opinions - 0.25) < 0.02
-    assert len(np.unique(words, axis=0)) == 2000
-
-
-def test_a_made_review_is_a_function_of_seed_and_index():
-    words, _ = reviews.synthetic([5, 3, 1_000_000])
-    np.testing.assert_array_equal(words[1], reviews.synthetic([3])[0][0])
-    assert (words[1] != reviews.synthetic([3], seed=1)[0][0]).any()
-    code = (
-        "import hashlib; from common import reviews;"
-        "print(hashlib.sha256(reviews.synthetic(range(50))[0].tobytes()).hexdigest())"
-    )
-    command = [sys.executable, "-c", code]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    here = hashlib.sha256(reviews.synthetic(range(50))[0].tobytes()).hexdigest()
-    assert said.stdout.strip() == here
-
-
-def test_test_reviews_are_others():
-    assert not {*reviews.SYNTHETIC_TRAIN} & {*reviews.SYNTHETIC_TEST}
+        reviews.named("cifar10")

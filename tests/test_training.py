@@ -4,7 +4,7 @@ import csv
 import importlib.util
 import json
 import types
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,7 +145,7 @@ RATES = [0.05, 0.05 * 0.95, 0.05 * 0.95**2]
 @pytest.fixture(scope="module")
 def digits():
     """The 100 digits of the run below: images, true labels, labels trained on."""
-    data = datasets.load("mnist_5k", 100)
+    data = datasets.named("mnist_5k", 100)
     noisy = corruptions.corrupt_labels(data.y_train, 0.5, 10, 0)
     return data, noisy
 
@@ -203,7 +203,7 @@ def test_accuracy_on_kept_and_flipped_labels(noisy_run, digits):
 def test_csv_header_with_corrupted_labels(noisy_run):
     header = noisy_run.paths.csv.read_text().splitlines()[0]
     corruption = "kept_accuracy,flipped_accuracy,flipped_true_accuracy"
-    assert header == f"{HEADER},{corruption},seconds"
+    assert header == f"{HEADER},{corruption},measured,seconds"
     assert column(noisy_run.rows, "epoch").tolist() == [1, 2, 3]
 
 
@@ -259,7 +259,7 @@ def test_full_batch_is_one_true_gradient_step_an_epoch(tmp_path, size):
         f"--dataset mnist_5k --train-size 1100 --hidden 8 --batch-size {size} "
         "--epochs 3 --lr 0.05 --precision float32 --save-init --quiet",
     )
-    data = datasets.load("mnist_5k", 1100)
+    data = datasets.named("mnist_5k", 1100)
     epochs = [[np.arange(1100)]] * 3
     assert_trained_as_by_hand(run, whitened(data.x_train), data.y_train, epochs, RATES)
 
@@ -275,7 +275,7 @@ def test_saving_the_untrained_model_changes_no_number(tmp_path):
 
 def test_csv_header_without_corruption(tmp_path):
     run = train(tmp_path, "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1")
-    assert run.paths.csv.read_text().splitlines()[0] == f"{HEADER},seconds"
+    assert run.paths.csv.read_text().splitlines()[0] == f"{HEADER},measured,seconds"
 
 
 def test_dropout_acts_in_training_and_not_in_evaluation(tmp_path):
@@ -284,7 +284,7 @@ def test_dropout_acts_in_training_and_not_in_evaluation(tmp_path):
         "--dataset mnist_5k --train-size 100 --hidden 16 --epochs 1 --dropout 0.5 "
         "--precision float32 --save-init --quiet",
     )
-    data = datasets.load("mnist_5k", 100)
+    data = datasets.named("mnist_5k", 100)
     x, y = whitened(data.x_train), data.y_train
     # One batch: its loss is that of the initial weights, but for the dropout.
     before, _, _ = evaluate(models.load(run.paths.init).get_weights(), x, y)
@@ -321,13 +321,13 @@ def test_early_stopping_reports_and_saves_the_best_epoch(tmp_path):
     assert run.record["epochs"] == len(held_out) == best + 1 + 3
     assert run.record["final"] == run.rows[best]
     assert run.record["train_examples"] == 180
-    data = datasets.load("mnist_5k", 200)
+    data = datasets.named("mnist_5k", 200)
     x = whitened(data.x_test)
     loss, _, _ = evaluate(run.weights, x, data.y_test)
     assert run.rows[best]["val_cross_entropy"] == pytest.approx(loss, rel=1e-5)
     # Trained and held-out examples are told apart: the tenth is never trained on.
-    noisy = corruptions.corrupt(data, 1.0)
-    feed = pipelines.Feed(noisy, 128, hold_out=True)
+    regime = Regime(label_corruption=1.0, early_stopping=2)
+    feed = pipelines.Feed(corruptions.corrupt(data, regime), regime)
     x_held_out = feed.x_held_out.reshape(20, -1).astype(float)
     loss, accuracy, _ = evaluate(run.weights, x_held_out, feed.y_held_out)
     assert run.rows[best]["held_out_accuracy"] == pytest.approx(accuracy)
@@ -380,8 +380,10 @@ def test_what_is_learnt_from_gaussian_images_is_nothing(tmp_path):
 @pytest.mark.parametrize("augment", [(), ("flip", "rotate")])
 def test_what_fit_consumes(tmp_path, augment):
     """Every example once an epoch, with its noise fixed, in a new order each epoch."""
-    data = corruptions.corrupt(datasets.load("mnist_5k", 90), 1.0, pixels="gaussian")
-    feed = pipelines.Feed(data, 32, augment, seed=5)
+    regime = Regime(batch_size=32, augment=augment, seed=5)
+    noise = replace(regime, label_corruption=1.0, pixels="gaussian")
+    data = corruptions.corrupt(datasets.named("mnist_5k", 90), noise)
+    feed = pipelines.Feed(data, regime)
     seen = []
 
     class Spy(keras.Model):
@@ -452,7 +454,7 @@ def test_every_precision_trains_and_saves_float32(tmp_path, precision):
     assert kinds == {"float32"}
     assert all(x.dtype_policy.name == "float32" for x in _layers(run.paths.model))
     assert keras.config.dtype_policy().name == "float32"  # as it was before
-    data = datasets.load("mnist_5k", 200)
+    data = datasets.named("mnist_5k", 200)
     loss, _, _ = evaluate(run.weights, whitened(data.x_train), data.y_train)
     near = {"float32": 1e-5, "bfloat16": 0.02, "float16": 0.003}[precision]
     assert run.rows[-1]["train_cross_entropy"] == pytest.approx(loss, rel=near)

@@ -40,10 +40,13 @@ def told(monkeypatch, tmp_path):
 def test_every_flag_reaches_the_data_the_feed_and_the_network(script, told):
     small = {"cifar10_wide_resnet": "--depth 16 --width 2"}
     build, feed, *_ = told(script, FLAGS + small.get(script.__name__, ""))
-    data = datasets.load("synthetic", 200, 5)
-    data = corruptions.corrupt(data, 0.5, "exclusive", "gaussian", 5)
-    expected = pipelines.Feed(data, 30, ("flip", "erase"), 2, True)
-    assert_is_fed(feed, expected)
+    data = datasets.named("synthetic", 200, 5)
+    y_train = corruptions.corrupt_labels(data.y_train, 0.5, 10, 5, "exclusive")
+    data = corruptions.corrupt_pixels(data._replace(y_train=y_train), "gaussian", 5)
+    expected = Regime(
+        batch_size=30, augment=("flip", "erase"), seed=2, early_stopping=3
+    )
+    assert_is_fed(feed, pipelines.Feed(data, expected))
     assert_is_regularized(build())
 
 
@@ -52,24 +55,26 @@ def test_every_flag_reaches_the_text(told):
     flags += "--seed 2 --data-seed 5 --label-corruption 0.5 --label-noise exact --wd "
     flags += "0.02 --words unigram --word-dropout 0.4 --dropout 0.3 --early-stopping 3"
     build, feed, *_ = told(imdb_text, flags)
-    data = reviews.load("synthetic_text", 200, 5)
-    data = corruptions.corrupt(data, 0.5, "exact", seed=5)
-    data = corruptions.corrupt_words(data, "unigram", 5)
-    assert_is_fed(feed, pipelines.TextFeed(data, 30, 0.4, 2, True))
+    data = reviews.named("synthetic_text", 200, 5)
+    y_train = corruptions.corrupt_labels(data.y_train, 0.5, 2, 5, "exact")
+    data = corruptions.corrupt_words(data._replace(y_train=y_train), "unigram", 5)
+    expected = Regime(batch_size=30, word_dropout=0.4, seed=2, early_stopping=3)
+    assert_is_fed(feed, pipelines.TextFeed(data, expected))
     assert_is_regularized(build())
 
 
 def test_every_flag_reaches_inception_v3(told, tmp_path, monkeypatch):
     images = write_folder(tmp_path / "images", classes=6)
-    monkeypatch.setattr(imagenet_inception_v3, "inception_v3", lambda *given: given)
+    name = "common.models.inception_v3.inception_v3"
+    monkeypatch.setattr(name, lambda *given: given)
     flags = f"--dataset tiny --data-dir {images} --train-size 24 --image-size 75 "
     flags += "--batch-size 8 --data-seed 5 --label-corruption 0.5 --label-noise pair "
     flags += "--wd 0.02 --dropout 0.3 --no-batch-norm"
     build, feed, *_ = told(imagenet_inception_v3, flags)
-    data = imagenet.load("tiny", 24, 5, images)
-    data = corruptions.corrupt(data, 0.5, "pair", seed=5)
+    data = imagenet.named("tiny", 24, 5, images)
+    y_train = corruptions.corrupt_labels(data.y_train, 0.5, 6, 5, "pair")
     np.testing.assert_array_equal(feed.data.x_train, data.x_train)
-    np.testing.assert_array_equal(feed.data.y_train, data.y_train)
+    np.testing.assert_array_equal(feed.data.y_train, y_train)
     assert build() == ((75, 75, 3), 6, 0.02, 0.3, False)
 
 

@@ -1,4 +1,4 @@
-"""What a trained network is like: norms of its weights, margins, capacity measures.
+"""Norms of a trained network's weights, and its margins.
 
 Kernels only: biases are left out of every norm, as in the papers. A convolution's
 spectral norm is that of the linear map it is, at its input size, not of its reshaped
@@ -49,7 +49,7 @@ def layer_norms(model, initial=None, fold=True):
 
     Returns:
         List of dicts: `layer`; `shape`; `operator`, whether `spectral` is that of
-        the true linear map (dense, ungrouped convolutions) rather than of the
+        the layer's linear map (dense, ungrouped convolutions) rather than of the
         kernel reshaped to two axes; `frobenius`; `spectral`; `l1`, the sum of
         absolute values; `group`, the sum over output units of the norm of their
         incoming weights, every position of a convolution counted. With `initial`
@@ -92,8 +92,8 @@ def total_norms(rows):
     total = {
         "frobenius": math.hypot(*(row["frobenius"] for row in rows)),
         "l1": sum(row["l1"] for row in rows),
-        "log10_product_frobenius": _log10_product(r["frobenius"] for r in rows),
-        "log10_product_spectral": _log10_product(r["spectral"] for r in rows),
+        "log10_product_frobenius": log10_product(r["frobenius"] for r in rows),
+        "log10_product_spectral": log10_product(r["spectral"] for r in rows),
     }
     if all("distance" in row for row in rows):
         total["distance"] = math.hypot(*(row["distance"] for row in rows))
@@ -115,7 +115,7 @@ def spectral_norm(layer, kernel=None):
     Returns:
         Float.
     """
-    kernel = _numpy(layer.kernel) if kernel is None else np.asarray(kernel)
+    kernel = to_numpy(layer.kernel) if kernel is None else np.asarray(kernel)
     if not _is_convolution(layer) or not kernel.any():  # ARPACK refuses zeros
         return float(np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2))
     operator = _convolution(layer, kernel)
@@ -163,10 +163,10 @@ def path_norm(model, p=2):
             for mine, weight in zip(
                 twins[id(layer)].weights, layer.weights, strict=True
             ):
-                value = np.abs(_numpy(weight).astype(float)) ** p
+                value = np.abs(to_numpy(weight).astype(float)) ** p
                 mine.assign(value * (weight.name != "bias"))
     ones = np.ones((1, *model.input_shape[1:]))
-    return float(_numpy(network(ones, training=False)).sum() ** (1 / p))
+    return float(to_numpy(network(ones, training=False)).sum() ** (1 / p))
 
 
 def margins(model, x, y, batch_size=500):
@@ -194,152 +194,14 @@ def margin_summary(values):
     return {"margin_min": low, "margin_10": tenth, "margin_median": median}
 
 
-def spectral_complexity(rows):
-    """Spectral complexity R of Bartlett et al. 2017 (arXiv 1706.08498, eq. 1.2).
-
-    `prod_i s_i * (sum_i (b_i / s_i)**(2/3))**(3/2)` with `s_i` the spectral norm of
-    layer i as a linear map and `b_i` the (2, 1) norm of its transposed difference
-    to the reference: `group_distance` where the rows have it, else `group` (the
-    reference is then zero). Activations are taken as 1-Lipschitz.
-
-    Returns:
-        Float: the base-10 logarithm of R, -inf where R is 0.
-    """
-    key = "group_distance" if "group_distance" in rows[0] else "group"
-    product = _log10_product(row["spectral"] for row in rows)
-    if product == -math.inf:
-        return product
-    ratios = sum((row[key] / row["spectral"]) ** (2 / 3) for row in rows)
-    return product + 1.5 * _log10_product([ratios])
-
-
-def normalized_margins(values, log10_complexity, x):
-    """Margins over `R * |X|_F / n` (Bartlett et al. 2017, section 2).
-
-    Args:
-        values: `(n,)` margins.
-        log10_complexity: From `spectral_complexity`.
-        x: `(n, ...)` the inputs they were taken on.
-
-    Returns:
-        `(n,)` array.
-    """
-    scale = np.linalg.norm(np.asarray(x, float)) / len(x)
-    with np.errstate(divide="ignore", invalid="ignore"):  # of a network of norm 0
-        return np.asarray(values) / (10.0**log10_complexity * scale)
-
-
-def pacbayes_sigma(model, x, y, deviation=0.1, num_samples=5, seed=0, batch_size=500):
-    """Largest weight noise that costs at most `deviation` of accuracy.
-
-    The sigma of `mean accuracy(w + u) >= accuracy(w) - deviation`, u ~ N(0, sigma^2)
-    on all trainable weights, biases included: the expected sharpness of Neyshabur et
-    al. 2017 (arXiv 1706.08947) at the fixed level used by Dziugaite et al. 2020
-    (arXiv 2010.11924, deviation 0.1). Bisection in log sigma over [1e-5, 10] to 1 %,
-    the same draws at every sigma. BatchNormalization keeps its moving statistics and
-    is not folded: sigma is in the units of the stored weights.
-
-    Args:
-        model: Keras classifier; its weights are moved and put back.
-        x: `(n, ...)` inputs.
-        y: `(n,)` integer labels.
-        deviation: Loss of accuracy, in `(0, 1)`.
-        num_samples: Noise draws the accuracy is averaged over.
-        seed: Integer, of the draws.
-        batch_size: Examples per pass.
-
-    Returns:
-        Float; `inf` where noise of 10 costs less (an accuracy near chance).
-    """
-    weights = [_numpy(v) for v in model.trainable_variables]
-
-    def accuracy(sigma):
-        hits = []
-        for sample in range(num_samples if sigma else 1):
-            rng = np.random.default_rng([seed, sample])
-            for variable, value in zip(model.trainable_variables, weights, strict=True):
-                variable.assign(value + sigma * rng.standard_normal(value.shape))
-            hits.append(np.mean(margins(model, x, y, batch_size) > 0))
-        return np.mean(hits)
-
-    try:
-        floor = accuracy(0) - deviation
-        low, high = math.log(1e-5), math.log(10)
-        if accuracy(10) >= floor:
-            return math.inf
-        while high - low > 0.01:
-            middle = (low + high) / 2
-            if accuracy(math.exp(middle)) >= floor:
-                low = middle
-            else:
-                high = middle
-        return math.exp(low)
-    finally:
-        for variable, value in zip(model.trainable_variables, weights, strict=True):
-            variable.assign(value)
-
-
-def capacity(rows, margin, path_1, path_2, num_examples, sigma=None):
-    """Capacity measures built from the norms; the published bounds' main terms.
-
-    With gamma the margin, W_i the kernels, h_i the output units of layer i (output
-    channels of a convolution, our choice, as its weights are shared) and d layers;
-    Neyshabur et al. 2017 (arXiv 1706.08947, section 2) over gamma squared:
-
-    - `log10_frobenius`: prod 4 |W_i|_F^2 (also Neyshabur et al. 2015)
-    - `log10_path_1`: (2^d path_1)^2
-    - `log10_path_2`: 4^d prod h_i path_2^2
-    - `log10_spectral`: prod h_i |W_i|_2^2
-
-    - `log10_bartlett`: R |X|_F / (gamma n) but for |X|_F / sqrt(n), the inputs' root
-      mean square norm: R / (gamma sqrt(n)); Bartlett et al. 2017, Theorem 1.1
-    - `pacbayes_flatness`: 1 / sigma^2
-    - `pacbayes_origin`, `pacbayes_init`: sqrt((|w|^2 / (4 sigma^2) + ln(n / sigma) +
-      10) / n), of the kernels and of their distance from initialization;
-      Dziugaite et al. 2020 (arXiv 2010.11924, appendix)
-
-    The Neyshabur measures are not divided by n.
-
-    Args:
-        rows: From `layer_norms`; with distances where `initial` was given.
-        margin: gamma, here the 10 % quantile of the margins as in Dziugaite et al.;
-            at or below 0 the measures over it are nan.
-        path_1: `path_norm(model, 1)`.
-        path_2: `path_norm(model, 2)`.
-        num_examples: n, of the training set.
-        sigma: From `pacbayes_sigma`, or `None` to leave its measures out.
-
-    Returns:
-        Dict of floats.
-    """
-    log_margin = math.log10(margin) if margin > 0 else math.nan
-    units = _log10_product(row["shape"][-1] for row in rows)
-    total, depth = total_norms(rows), len(rows)
-    result = {
-        "log10_frobenius": depth * math.log10(4) + 2 * total["log10_product_frobenius"],
-        "log10_path_1": 2 * (depth * math.log10(2) + _log10_product([path_1])),
-        "log10_path_2": depth * math.log10(4) + units + 2 * _log10_product([path_2]),
-        "log10_spectral": units + 2 * total["log10_product_spectral"],
-    }
-    result = {name: value - 2 * log_margin for name, value in result.items()}
-    complexity = spectral_complexity(rows) - math.log10(num_examples) / 2
-    result["log10_bartlett"] = complexity - log_margin
-    if sigma is not None:
-        result["pacbayes_flatness"] = sigma**-2
-        lengths = {"origin": total["frobenius"], "init": total.get("distance")}
-        for name, length in lengths.items():
-            if length is not None and math.isfinite(sigma):
-                inside = length**2 / (4 * sigma**2) + math.log(num_examples / sigma)
-                result[f"pacbayes_{name}"] = math.sqrt((inside + 10) / num_examples)
-    return result
-
-
-def _numpy(tensor):
+def to_numpy(tensor):
+    """Returns a tensor or variable as a NumPy array of its own."""
     # A copy, because NumPy 2 warns where Keras hands it a variable.
     return keras.ops.convert_to_numpy(keras.ops.copy(tensor))
 
 
-def _log10_product(values):
+def log10_product(values):
+    """Base-10 logarithm of the product of non-negative numbers; -inf where it is 0."""
     return sum(math.log10(value) if value > 0 else -math.inf for value in values)
 
 
@@ -362,7 +224,7 @@ def _kernels(model, fold):
         weights = [w for w in layer.weights if len(w.shape) > 1 and w.name != "bias"]
         for weight in weights:
             name = layer.name if len(weights) == 1 else f"{layer.name}/{weight.name}"
-            kernel = _numpy(weight).astype(float)
+            kernel = to_numpy(weight).astype(float)
             if type(layer) in (keras.layers.Dense, *CONVOLUTIONS):
                 linear = layer.activation is keras.activations.linear
                 if linear and readers[id(layer.output)] == 1:
@@ -372,8 +234,8 @@ def _kernels(model, fold):
 
 
 def _scale(norm):
-    scale = 1 / np.sqrt(_numpy(norm.moving_variance).astype(float) + norm.epsilon)
-    return scale * _numpy(norm.gamma) if norm.scale else scale
+    scale = 1 / np.sqrt(to_numpy(norm.moving_variance).astype(float) + norm.epsilon)
+    return scale * to_numpy(norm.gamma) if norm.scale else scale
 
 
 def _group_norm(layer, kernel):
@@ -420,11 +282,11 @@ def _convolution(layer, kernel):
 
     def forward(vector):
         x = np.pad(vector.astype(dtype).reshape(shape), pads)
-        return _numpy(keras.ops.conv(x, kernel, **options)).ravel()
+        return to_numpy(keras.ops.conv(x, kernel, **options)).ravel()
 
     def transposed(vector):
         y = vector.astype(dtype).reshape(1, *layer.output.shape[1:])
-        y = _numpy(keras.ops.conv_transpose(y, kernel, **options))
+        y = to_numpy(keras.ops.conv_transpose(y, kernel, **options))
         # Inputs that the last stride leaves unread have no gradient: zeros.
         missing = [
             (0, max(n + sum(pad) - m, 0))
@@ -455,7 +317,7 @@ class _PathScale(keras.layers.Layer):
 
 
 def _path_layer(layer, p):
-    """What stands for `layer` when paths are summed: linear, in float64."""
+    """A linear float64 layer that takes the place of `layer` when paths are summed."""
     scale = None
     if isinstance(layer, keras.layers.BatchNormalization):
         scale = np.abs(_scale(layer)) ** p

@@ -1,5 +1,6 @@
 """What Keras computes with: device, precision, and what exact resume depends on."""
 
+import functools
 import os
 import platform
 from importlib import metadata
@@ -63,6 +64,7 @@ def environment():
     }
 
 
+@functools.cache  # it reads what every installed package says of itself
 def _distribution(package):
     """`import tensorflow` may come from tensorflow-cpu, -macos …"""
     names = metadata.packages_distributions().get(package, [package])

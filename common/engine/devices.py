@@ -4,15 +4,8 @@ import os
 import subprocess
 import sys
 
-import keras
-
 from common.cli import MendableError, UsageError
-from common.sweep import runner
-
-try:
-    import tensorflow as tf
-except ImportError:  # KERAS_BACKEND=jax on a machine without TensorFlow
-    tf = None
+from common.engine import machine
 
 _WATCHED = "RETHINKING_WATCHED"  # set where one of several processes trains
 _FAILED = 70  # its exit code when it fails as no user's mistake does
@@ -34,6 +27,8 @@ def start(options, batch_size):
     """
     if not options.distribute:
         return
+    import keras  # here, so that a script's flags are read before Keras is
+
     backend = keras.backend.backend()
     if options.distribute != "local":
         if backend != "jax":
@@ -46,6 +41,8 @@ def start(options, batch_size):
             _watch(options)
         _join(options)
     if backend == "tensorflow":
+        import tensorflow as tf
+
         devices = [
             device.name
             for device in tf.config.list_logical_devices("GPU")
@@ -96,6 +93,7 @@ def leave(code):
 
 def _join(options):
     """Waits for all processes to come, and makes their devices one list."""
+    import keras
 
     def fail(*error):  # most likely in a sum over all processes, one of which is lost
         sys.__excepthook__(*error)
@@ -115,7 +113,7 @@ def _watch(options):
     child = subprocess.Popen(
         [sys.executable, *sys.orig_argv[1:]],
         env=os.environ | {_WATCHED: "1"},
-        preexec_fn=runner.die_with_parent(),
+        preexec_fn=machine.die_with_parent(),
     )
     code = None
     while code is None:

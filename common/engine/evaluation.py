@@ -1,4 +1,12 @@
-"""The fixed model measured: on arrays, or on a stream where they exceed memory."""
+"""The network evaluated after an epoch, weights frozen: on arrays, or on a stream.
+
+Held-out and test examples are measured all. Of the training examples a fixed sample
+is, and more of them until it is certain that the accuracy is below a target: once more
+than `(1 - target) n` are misfitted, the others cannot make up for them. So whether a
+network has reached the target is never an estimate, and most epochs cost a twentieth.
+"""
+
+import math
 
 import keras
 import numpy as np
@@ -9,46 +17,86 @@ from common.records import CORRUPTION_COLUMNS
 _BATCH = 500
 
 
-def measure(model, feed, corrupted):
-    """Measures a model on every split of a feed whose examples are in memory.
+def sample_size(num_examples):
+    """Returns how many training examples are always measured: a twentieth, or 2,500."""
+    return min(num_examples, max(2_500, num_examples // 20))
+
+
+def measurer(model, feed, corrupted):
+    """Returns a function that measures a model as it is then.
 
     Args:
         model: `keras.Model` from examples to logits.
-        feed: `pipelines.Feed` or `pipelines.TextFeed`.
-        corrupted: Whether examples with kept and flipped labels are told apart.
+        feed: `pipelines.Feed`, `pipelines.TextFeed` or `streaming.Feed`.
+        corrupted: Whether examples with kept and flipped labels are distinguished.
 
     Returns:
-        Dict of floats: cross-entropies in nats, accuracies as fractions, NaN of no
-        examples.
+        Function of `target`, itself a function: it is given the accuracy on held-out
+        examples (None where there are none) and returns the training accuracy that has
+        to be told from less with certainty: 0 for all examples to be measured, infinity
+        for the sample. The result is a dict of floats: cross-entropies in nats,
+        accuracies as fractions, NaN of no examples; `measured` is the number of
+        training examples.
     """
-    train, predicted = _evaluate(model, feed.x_train, feed.y_train)
-    test, _ = _evaluate(model, feed.x_test, feed.y_test)
-    row = {f"train_{key}": value for key, value in train.items()}
+    if feed.in_memory:
+        return lambda target: _measure(model, feed, corrupted, target)
+    evaluator = _evaluator(model, corrupted)
+    return lambda target: _measure_stream(evaluator, feed, corrupted, target)
+
+
+def _measure(model, feed, corrupted, target):
+    test = _scores(_logits(model, feed.x_test), feed.y_test)
+    held_out = {}
+    if feed.x_held_out is not None:
+        held_out = _scores(_logits(model, feed.x_held_out), feed.y_held_out)
+    seen, logits = _training_set(model, feed, target(held_out.get("accuracy")))
+    given, true = feed.y_train[seen], feed.y_train_true[seen]
+    row = {f"train_{key}": value for key, value in _scores(logits, given).items()}
     row |= {f"val_{key}": value for key, value in test.items()}
     if corrupted:
-        kept = feed.y_train == feed.y_train_true
-        given, true = predicted == feed.y_train, predicted == feed.y_train_true
-        row["kept_accuracy"] = _mean(given[kept])
-        row["flipped_accuracy"] = _mean(given[~kept])
-        row["flipped_true_accuracy"] = _mean(true[~kept])
-    if feed.x_held_out is not None:
-        held_out, _ = _evaluate(model, feed.x_held_out, feed.y_held_out)
-        row |= {f"held_out_{key}": value for key, value in held_out.items()}
-    return row
+        kept, predicted = given == true, logits.argmax(1)
+        row["kept_accuracy"] = _mean((predicted == given)[kept])
+        row["flipped_accuracy"] = _mean((predicted == given)[~kept])
+        row["flipped_true_accuracy"] = _mean((predicted == true)[~kept])
+    row |= {f"held_out_{key}": value for key, value in held_out.items()}
+    return row | {"measured": len(seen)}
 
 
-def _evaluate(model, x, y):
+def _training_set(model, feed, target):
+    """(places of the training examples that were measured, their logits), sorted."""
+    num_examples, misfitted, parts = len(feed.y_train), 0, []
+    places, size = feed.measuring_order, sample_size(num_examples)
+    for start in range(0, num_examples, size):
+        part = places[start : start + size]
+        parts.append(_logits(model, feed.x_train[part]))
+        misfitted += (parts[-1].argmax(1) != feed.y_train[part]).sum()
+        if _below(target, misfitted, num_examples) and np.isfinite(parts[-1]).all():
+            break
+    seen, logits = places[: start + size], np.concatenate(parts)
+    # As they lie in the set, so that sums do not depend on how they were measured.
+    back = seen.argsort()
+    return seen[back], logits[back]
+
+
+def _below(target, misfitted, num_examples):
+    """Whether the accuracy is below `target` even if all others are fitted."""
+    return (num_examples - misfitted) / num_examples < target
+
+
+def _logits(model, x):
     starts = range(0, len(x), _BATCH)
     logits = [model.predict_on_batch(x[i : i + _BATCH]) for i in starts]
-    logits = np.concatenate(logits).astype(np.float64)
+    return np.concatenate(logits).astype(np.float64)
+
+
+def _scores(logits, y):
     with np.errstate(invalid="ignore"):  # of a run that has diverged
         shifted = logits - logits.max(1, keepdims=True)
     log_partition = np.log(np.exp(shifted).sum(1))
-    predicted = logits.argmax(1)
     return {
         "cross_entropy": (log_partition - shifted[np.arange(len(y)), y]).mean(),
-        "accuracy": (predicted == y).mean(),
-    }, predicted
+        "accuracy": (logits.argmax(1) == y).mean(),
+    }
 
 
 def _mean(values):
@@ -83,13 +131,8 @@ class Share(keras.metrics.Mean):
         return keras.ops.divide(self.total, self.count)  # NaN of no examples
 
 
-def evaluator(model, corrupted):
-    """Returns the same network, compiled to be measured on `streaming.Feed.evaluation`.
-
-    Args:
-        model: `keras.Model` from images to logits. Its variables are shared.
-        corrupted: Whether examples with kept and flipped labels are told apart.
-    """
+def _evaluator(model, corrupted):
+    """The same network, compiled to be measured on `streaming.Feed.evaluation`."""
 
     def cross_entropy(label, logits):
         loss = keras.losses.sparse_categorical_crossentropy
@@ -120,18 +163,31 @@ def evaluator(model, corrupted):
     return result
 
 
-def measure_stream(model, feed, corrupted):
-    """Measures a model from `evaluator` on every split of a `streaming.Feed`.
+def _measure_stream(model, feed, corrupted, target):
+    found, num_examples = {}, len(feed.y_train)
 
-    Returns:
-        Dict of floats: `train_accuracy` and so on, in the order of a record's columns.
-    """
+    def measure(split, examples=None):
+        batches, steps = feed.evaluation(split, examples)
+        result = model.evaluate(batches, steps=steps, verbose=0, return_dict=True)
+        found[split] = result
+
+    for split in feed.splits:
+        if split != "train":
+            measure(split)
+    goal = target(found.get("held_out", {}).get("accuracy"))
+    seen, enough = sample_size(num_examples), False
+    if goal > 0:
+        measure("train", seen)
+        misfitted = round((1 - found["train"]["accuracy"]) * seen)
+        finite = math.isfinite(found["train"]["cross_entropy"])
+        enough = finite and _below(goal, misfitted, num_examples)
+    if not enough:
+        seen = num_examples
+        measure("train")
     row = {}
     for split in feed.splits:
-        batches, steps = feed.evaluation(split)
-        found = model.evaluate(batches, steps=steps, verbose=0, return_dict=True)
         for name in ("cross_entropy", "accuracy", "top5_accuracy"):
-            row[f"{split}_{name}"] = found[name]
-        if split == "train":
-            shares = {k: found[k] for k in CORRUPTION_COLUMNS} if corrupted else {}
-    return row | shares
+            row[f"{split}_{name}"] = found[split][name]
+    if corrupted:
+        row |= {name: found["train"][name] for name in CORRUPTION_COLUMNS}
+    return row | {"measured": seen}

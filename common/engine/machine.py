@@ -1,11 +1,14 @@
 """What this machine has, as the system tells it (imports no Keras)."""
 
+import ctypes
 import os
 import platform
 import re
 import resource
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -64,3 +67,17 @@ def peak_memory():
     """Returns the largest resident size of this process so far, in bytes."""
     unit = 1 if platform.system() == "Darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def die_with_parent():
+    """Returns a `preexec_fn` that lets a process die when this one does (on Linux)."""
+    parent = os.getpid()
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def die():  # in the new process
+        if libc:
+            libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return die

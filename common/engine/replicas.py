@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from common import pipelines
-from common.analysis import hessian, norms
+from common.models.losses import cross_entropy
 
 if keras.backend.backend() == "tensorflow":  # the scripts refuse the others
     import tensorflow as tf
@@ -47,7 +47,7 @@ def train(
 ):
     """Trains ReLU networks of one architecture side by side.
 
-    Both criteria are of the fixed network after an epoch, over its training set.
+    Both criteria are evaluated on the training set after an epoch, weights frozen.
 
     Args:
         initial: List of `(replicas, ...)` arrays: kernel, bias, kernel, bias ...
@@ -174,7 +174,7 @@ class _Loop:
         def one_epoch(epoch, *_):
             tf.while_loop(lambda _, s: s < self.steps, step, (epoch, 0))
             logits = _logits([v.value.read_value() for v in self.variables], x)
-            losses = tf.reduce_mean(hessian.cross_entropy(y, logits), axis=1)
+            losses = tf.reduce_mean(cross_entropy(y, logits), axis=1)
             right = tf.argmax(logits, axis=-1, output_type=tf.int32) == y
             fitted = no_fit_yet & tf.reduce_all(right, axis=1)
             reached = no_target_yet & (fitted | ~no_fit_yet)
@@ -196,71 +196,3 @@ def _logits(weights, x):
         x = tf.matmul(x, weights[i]) + weights[i + 1][:, None]
         x = tf.nn.relu(x) if i + 2 < len(weights) else x
     return x
-
-
-class Meter:
-    """Measures networks of one architecture, each on its own training set.
-
-    One model takes each network's weights in turn, so that a Hessian product is
-    traced only once.
-
-    Args:
-        build: Function without arguments that returns such a network, with logits.
-    """
-
-    def __init__(self, build):
-        self.model, self.start, self.hessian = build(), build(), None
-
-    def measure(self, weights, initial, train, test):
-        """Returns a dict of numbers: losses, norms, margins, curvature.
-
-        Args:
-            weights: As in `Stop`.
-            initial: The same before training.
-            train: `(x, y)`, images as the model takes them; `test` likewise.
-        """
-        self.model.set_weights(weights)
-        self.start.set_weights(initial)
-        (x, y), train, test = train, self._losses(*train), self._losses(*test)
-        result = {f"train_{key}": value for key, value in train.items()}
-        result |= {f"test_{key}": value for key, value in test.items()}
-        return result | self._norms(x, y) | self._curvature(x, y)
-
-    def _losses(self, x, y):
-        logits = tf.cast(self.model.predict_on_batch(x), tf.float64)
-        loss = hessian.cross_entropy(y, logits).numpy().mean()
-        return {"loss": loss, "accuracy": (logits.numpy().argmax(1) == y).mean()}
-
-    def _norms(self, x, y):
-        rows = norms.layer_norms(self.model, self.start)
-        total = norms.total_norms(rows)
-        margin = norms.margin_summary(norms.margins(self.model, x, y))
-        frobenius = 10 ** (2 * total["log10_product_frobenius"])
-        spectral = 10 ** (2 * total["log10_product_spectral"])
-        tenth = margin["margin_10"]
-        per_margin = tenth**-2 if tenth > 0 else np.nan
-        return {
-            "l2_norm": total["frobenius"],
-            **{f"l2_norm_{i}": row["frobenius"] for i, row in enumerate(rows, 1)},
-            "product_of_norms": frobenius,
-            **{f"spectral_norm_{i}": row["spectral"] for i, row in enumerate(rows, 1)},
-            "product_of_spectral_norms": spectral,
-            "distance": total["distance"],
-            "margin_min": margin["margin_min"],
-            "margin_10": tenth,
-            "product_of_norms_per_margin": frobenius * per_margin,
-            "product_of_spectral_norms_per_margin": spectral * per_margin,
-        }
-
-    def _curvature(self, x, y):
-        if self.hessian is None:
-            self.hessian = hessian.Hessian(self.model, x, y)
-        self.hessian.move(x, y)
-        top = hessian.top_eigenvalues(self.hessian, 5).values
-        trace = hessian.trace(self.hessian)
-        return {
-            **{f"eigenvalue_{i}": value for i, value in enumerate(top, 1)},
-            "trace": trace.value,
-            "trace_standard_error": trace.standard_error,
-            "jacobian_norm": hessian.jacobian_norms(self.model, x).mean(),
-        }

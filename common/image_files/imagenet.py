@@ -3,11 +3,9 @@
 Nothing is decoded here. An example is the place of its bytes; labels are an array.
 """
 
-import mmap
 import os
 import re
 import shutil
-import struct
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +14,9 @@ from tqdm import tqdm
 
 from common import datasets
 from common.cli import MendableError, UsageError
+from common.image_files import tfrecords
+from common.sources import synthetic
 
-SIZES = (1000, 1_281_167, 50_000)  # classes, training and validation images
 SYNTHETIC_SIDE = 96  # of the JPEGs made of the 32 x 32 synthetic images
 _SUFFIXES = (".jpeg", ".jpg", ".png")
 _LAYOUT = (
@@ -45,13 +44,24 @@ class Images(NamedTuple):
             return source.read(file["length"] or -1)
 
 
-def load(name, train_size=None, data_seed=0, data_dir=None) -> Images:
+def load(regime, data_dir=None) -> Images:
+    """Finds the images of a run, its labels not yet corrupted.
+
+    Args:
+        regime: `regime.Regime`, whose `dataset`, `train_size` and `data_seed` say
+            what `named` is to find.
+        data_dir: See `named`.
+    """
+    return named(regime.dataset, regime.train_size, regime.data_seed, data_dir)
+
+
+def named(name, train_size=None, data_seed=0, data_dir=None) -> Images:
     """Finds the images and labels of a folder.
 
     Args:
         name: `imagenet`, which has to be the whole of ILSVRC 2012; `synthetic`,
             which is made (see `write_synthetic`); or any other name of the user's.
-        train_size: Integer or `None`; see `datasets.load`.
+        train_size: Integer or `None`; see `datasets.named`.
         data_seed: Non-negative integer; decides only which examples are kept.
         data_dir: Folder that is, or holds, the data set; `~/.keras/datasets/NAME`
             is looked in otherwise.
@@ -81,12 +91,13 @@ def load(name, train_size=None, data_seed=0, data_dir=None) -> Images:
             "training image. Training and validation need the same classes."
         )
     sizes = (len(classes), len(train[0]), len(test[0]))
-    if name == "imagenet" and sizes != SIZES:
+    facts = datasets.FACTS["imagenet"]
+    if name == "imagenet" and sizes != (facts.num_classes, facts.train, facts.test):
         raise MendableError(
             f"{folder} is not the whole of ImageNet (ILSVRC 2012): received {sizes[0]} "
             f"classes, {sizes[1]:,} training and {sizes[2]:,} validation images, "
-            f"expected {SIZES[0]}, {SIZES[1]:,} and {SIZES[2]:,}. Complete it, or give "
-            "what it is a name of its own: --dataset NAME."
+            f"expected {facts.num_classes}, {facts.train:,} and {facts.test:,}. "
+            "Complete it, or give what it is a name of its own: --dataset NAME."
         )
     x_train, y_train = train[0], y_train.astype(np.int32)
     y_test = np.searchsorted(classes, test[1]).astype(np.int32)
@@ -111,10 +122,10 @@ def write_synthetic(folder):
         ) from None
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     size = (SYNTHETIC_SIDE, SYNTHETIC_SIDE)
-    splits = {"train": datasets.SYNTHETIC_TRAIN, "val": datasets.SYNTHETIC_TEST}
+    splits = {"train": synthetic.TRAIN, "val": synthetic.TEST}
     try:
         for split, indices in splits.items():
-            images, labels = datasets.synthetic(indices)
+            images, labels = synthetic.images(indices)
             for i, (image, label) in enumerate(zip(images, labels, strict=True)):
                 path = part / split / f"class{label}" / f"{i:05d}.JPEG"
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +159,11 @@ def _split(folder, split):
         found = list(_walk(folder / split))
     else:
         paths = sorted(folder.glob(f"*{split}*-of-*"))
-        found = [x for path in tqdm(paths, split, disable=None) for x in _index(path)]
+        found = [
+            x
+            for path in tqdm(paths, split, disable=None)
+            for x in tfrecords.index(path)
+        ]
     if not found:
         raise MendableError(f"{folder}: no {split} images. {_LAYOUT}.")
     places, classes = zip(*found, strict=True)
@@ -165,70 +180,3 @@ def _walk(split):
         for name in sorted(os.listdir(split / kind)):
             if name.lower().endswith(_SUFFIXES):
                 yield (os.fsencode(f"{split.name}/{kind}/{name}"), 0, 0), kind
-
-
-# TFRecords, without TensorFlow. Only the pages around the images are read: a record
-# is a length, its checksum, an `Example`, its checksum.
-
-
-def _index(path):
-    """Yields ((path, offset, length), label) of the images of one TFRecord file.
-
-    The keys are those of ImageNet's records, or of a TFDS folder's.
-    """
-    start = 0
-    try:
-        with open(path, "rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        while start < len(data):
-            (size,) = struct.unpack_from("<Q", data, start)
-            end = start + 12 + size
-            if end + 4 > len(data):
-                raise ValueError("it is truncated")
-            found = dict(_features(data, start + 12, end))
-            offset, length = found.get(b"image/encoded") or found[b"image"]
-            label = found.get(b"image/class/label") or found[b"label"]
-            value, _ = _varint(data, label[0])
-            yield (os.fsencode(path.name), offset, length), value
-            start = end + 4
-    except (KeyError, ValueError, struct.error, IndexError) as error:
-        raise MendableError(
-            f"{path} is not a file of TFRecords with image/encoded and "
-            f"image/class/label, or it is damaged ({error}, byte {start:,})."
-        ) from None
-
-
-def _features(data, start, end):
-    """Yields (key, (offset, length) of its first value) of an `Example`."""
-    for features in _parts(data, start, end):
-        for entry in _parts(data, *features):
-            key, feature = list(_parts(data, *entry))
-            for kind in _parts(data, *feature):  # a list of bytes, floats or integers
-                for first, last in list(_parts(data, *kind))[:1]:
-                    yield data[key[0] : key[1]], (first, last - first)
-
-
-def _parts(data, start, end):
-    """Yields (start, end) of the fields of a protocol buffer message."""
-    while start < end:
-        tag, start = _varint(data, start)
-        if tag & 7 == 2:  # a length and so many bytes
-            size, start = _varint(data, start)
-            stop = start + size
-        elif tag & 7 == 0:
-            _, stop = _varint(data, start)
-        else:
-            stop = start + {1: 8, 5: 4}[tag & 7]
-        yield start, stop
-        start = stop
-
-
-def _varint(data, start):
-    """Returns (integer, where it ends): seven bits a byte, the lowest first."""
-    value = shift = 0
-    while True:
-        byte = data[start]
-        start, value = start + 1, value | (byte & 127) << shift
-        if byte < 128:
-            return value, start
-        shift += 7

@@ -21,7 +21,7 @@ from common.image_files.decoding import tf
 if tf is not None and keras.backend.backend() != "tensorflow":
     tf.config.set_visible_devices([], "GPU")  # they are the other backend's
 
-_BOX = 107  # stream of randomness, beside those of `augmentations`
+_BOX = 107  # RNG stream, beside those of `augmentations`
 _SAMPLE = 1000  # images that a set's mean and variance are taken from
 
 
@@ -43,7 +43,7 @@ def plan(num_examples, augment, seed, epoch):
 
 
 class Feed:
-    """The training batches of every epoch, and those the fixed model is measured on.
+    """The training batches of every epoch, and those the network is measured on.
 
     Images are `(image_size, image_size, 3)` float32 in [-1, 1]: with `crop` a box drawn
     at random, else the centre, squeezed to a square. A training batch is always whole:
@@ -54,19 +54,16 @@ class Feed:
         regime: `regime.Regime`.
         share: `(i, n)`: this process feeds part i (from 0) of the n of every batch.
 
-    Attributes:
-        y_train, y_train_true: Labels of the examples trained on.
-        y_test: Labels of the test set.
-        splits: What the fixed model is measured on: train, val, and held_out with
+    Attributes: those of `pipelines.AnyFeed`, and
+        splits: What the network is measured on: train, val, and held_out with
             `early_stopping`.
-        steps_per_epoch: Batches in an epoch.
-        steps_at_once, accumulate: As in `pipelines.Feed`.
 
     Raises:
         UsageError: If the settings do not go with images in files, or a batch has
             more images than the training set.
     """
 
+    in_memory = False
     steps_at_once = accumulate = 1
     errors = decoding.ERRORS  # see `explain`
 
@@ -115,14 +112,19 @@ class Feed:
         first = first_epoch * self.steps_per_epoch
         return self._stream("train", self._training_rows, first, self.regime.augment)
 
-    def evaluation(self, split):
+    def evaluation(self, split, examples=None):
         """Returns `(batches, steps)` that hold every example of a split once.
+
+        Or, of the training set, the first `examples` in a fixed random order.
 
         The batches are `(images, labels, weights)`, the labels of an example the given
         and the true one; the last batch is filled up with examples of weight 0.
         """
-        rows = functools.partial(self._evaluation_rows, split)
-        steps = math.ceil(len(self._places[split]) / self.regime.batch_size)
+        places = self._places[split]
+        if examples:
+            places = places[pipelines.measuring_order(len(places))[:examples]]
+        rows = functools.partial(self._evaluation_rows, split, places)
+        steps = math.ceil(len(places) / self.regime.batch_size)
         return self._stream(split, rows), steps
 
     def input_statistics(self):
@@ -145,10 +147,10 @@ class Feed:
                 )
         return error
 
-    # What a batch is made of: places of its images, weights, what was drawn for them.
+    # Rows: places of a batch's images, their weights, and their random parameters.
 
     def _part(self, step):
-        """Numbers of this process's examples of a batch, counted through an epoch."""
+        """Epoch-wide indices of this process's share of a batch."""
         process, processes = self.share
         size = self.regime.batch_size // processes
         return step * self.regime.batch_size + process * size + np.arange(size)
@@ -170,8 +172,7 @@ class Feed:
         self._recent.extend(self.data.x_train[places])
         return places, np.ones(len(index), np.float32), parameters
 
-    def _evaluation_rows(self, split, step):
-        places = self._places[split]
+    def _evaluation_rows(self, split, places, step):
         index = self._part(int(step))
         weights = (index < len(places)).astype(np.float32)
         index = np.minimum(index, len(places) - 1)
@@ -262,7 +263,7 @@ class _Batches(keras.utils.PyDataset):
     an endless `PyDataset` is lost.
     """
 
-    num_batches = None  # endless: else Keras asks for the first epoch's every epoch
+    num_batches = None  # without end, see `pipelines`
 
     def __init__(self, rows, example, first):
         super().__init__()

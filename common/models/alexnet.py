@@ -1,5 +1,7 @@
 """Small AlexNet for CIFAR-10 (Zhang et al. 2017, appendix A)."""
 
+import functools
+
 import keras
 
 from common.models.layers import LocalResponseNormalization, l2, logits
@@ -20,23 +22,32 @@ def small_alexnet(input_shape, num_classes, weight_decay=0.0, dropout=0.0):
         dropout: Rate before each dense layer.
 
     Returns:
-        `keras.Model` from images to logits.
+        `keras.Sequential` from images to logits.
     """
-    penalty = l2(weight_decay)
-    inputs = x = keras.Input(input_shape)
-    for _ in range(2):  # 28 x 28 x 64 -> 14 x 14 x 64 -> 7 x 7 x 64
-        x = keras.layers.Conv2D(
-            64, 5, padding="same", activation="relu", kernel_regularizer=penalty
-        )(x)
-        x = keras.layers.MaxPooling2D(3, strides=2, padding="same")(x)
-        x = LocalResponseNormalization()(x)
-    x = keras.layers.Flatten()(x)
-    for units in (384, 192):
-        if dropout:
-            x = keras.layers.Dropout(dropout)(x)
-        x = keras.layers.Dense(units, activation="relu", kernel_regularizer=penalty)(x)
-    if dropout:
-        x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(
-        inputs, logits(x, num_classes, weight_decay), name="small_alexnet"
+    options = {"activation": "relu", "kernel_regularizer": l2(weight_decay)}
+    conv = functools.partial(keras.layers.Conv2D, padding="same", **options)
+    pool = functools.partial(keras.layers.MaxPooling2D, padding="same")
+    dense = functools.partial(keras.layers.Dense, **options)
+
+    def drop():
+        return [keras.layers.Dropout(dropout)] if dropout else []
+
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),  # 28 x 28 x 3
+            conv(64, 5),
+            pool(3, strides=2),  # 14 x 14 x 64
+            LocalResponseNormalization(),
+            conv(64, 5),
+            pool(3, strides=2),  # 7 x 7 x 64
+            LocalResponseNormalization(),
+            keras.layers.Flatten(),
+            *drop(),
+            dense(384),
+            *drop(),
+            dense(192),
+            *drop(),
+            logits(num_classes, weight_decay),
+        ],
+        name="small_alexnet",
     )

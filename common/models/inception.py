@@ -61,6 +61,5 @@ def small_inception(
     x = keras.layers.GlobalAveragePooling2D()(x)
     if dropout:
         x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(
-        inputs, logits(x, num_classes, weight_decay), name="small_inception"
-    )
+    outputs = logits(num_classes, weight_decay)(x)
+    return keras.Model(inputs, outputs, name="small_inception")

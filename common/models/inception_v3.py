@@ -94,6 +94,5 @@ def inception_v3(
     x = keras.layers.GlobalAveragePooling2D()(x)
     if dropout:
         x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(
-        inputs, logits(x, num_classes, weight_decay), name="inception_v3"
-    )
+    outputs = logits(num_classes, weight_decay)(x)
+    return keras.Model(inputs, outputs, name="inception_v3")

@@ -194,8 +194,8 @@ def l2(weight_decay):
     return keras.regularizers.L2(weight_decay / 2) if weight_decay else None
 
 
-def logits(x, num_classes, weight_decay=0.0):
-    """The last layer of every classifier: float32 logits, no softmax.
+def logits(num_classes, weight_decay=0.0):
+    """Returns the last layer of every classifier: float32 logits, no softmax.
 
     float32 under any precision, because cross-entropies near zero are the
     subject of the experiment.
@@ -205,4 +205,4 @@ def logits(x, num_classes, weight_decay=0.0):
         kernel_regularizer=l2(weight_decay),
         dtype="float32",
         name="logits",
-    )(x)
+    )

@@ -19,14 +19,13 @@ def mlp(input_shape, num_classes, hidden=(512,), weight_decay=0.0, dropout=0.0):
         dropout: Rate before each dense layer but the first.
 
     Returns:
-        `keras.Model` from images to logits.
+        `keras.Sequential` from images to logits.
     """
-    inputs = keras.Input(input_shape)
-    x = keras.layers.Flatten()(inputs)
+    penalty = l2(weight_decay)
+    layers = [keras.Input(input_shape), keras.layers.Flatten()]
     for units in hidden:
-        x = keras.layers.Dense(
-            units, activation="relu", kernel_regularizer=l2(weight_decay)
-        )(x)
-        if dropout:
-            x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(inputs, logits(x, num_classes, weight_decay), name="mlp")
+        layers += [
+            keras.layers.Dense(units, activation="relu", kernel_regularizer=penalty),
+            *([keras.layers.Dropout(dropout)] if dropout else []),
+        ]
+    return keras.Sequential([*layers, logits(num_classes, weight_decay)], name="mlp")

@@ -122,5 +122,5 @@ def _dropped(x, dropout):
 
 
 def _classifier(tokens, x, num_classes, weight_decay, dropout, name):
-    outputs = logits(_dropped(x, dropout), num_classes, weight_decay)
+    outputs = logits(num_classes, weight_decay)(_dropped(x, dropout))
     return keras.Model(tokens, outputs, name=name)

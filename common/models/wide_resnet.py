@@ -67,6 +67,5 @@ def wide_resnet(
         for i in range((depth - 4) // 6):
             x = block(x, filters * width, strides if i == 0 else 1)
     x = keras.layers.GlobalAveragePooling2D()(activate(x))
-    return keras.Model(
-        inputs, logits(x, num_classes, weight_decay), name=f"wrn_{depth}_{width}"
-    )
+    outputs = logits(num_classes, weight_decay)(x)
+    return keras.Model(inputs, outputs, name=f"wrn_{depth}_{width}")

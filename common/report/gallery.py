@@ -33,7 +33,7 @@ def rows_of(data, index, augment=augmentations.NAMES):
 
     rows = {}
     for pixels in PIXELS:
-        x = corruptions.corrupt(data, pixels=pixels).x_train[index]
+        x = corruptions.corrupt_pixels(data, pixels).x_train[index]
         rows["centre crop" if pixels == "true" else f"{pixels} pixels"] = (
             pipelines.prepare(x)
         )
@@ -68,7 +68,7 @@ def draw(dataset, data_dir, path):
     """
     from common import pipelines
 
-    data = datasets.load(dataset, data_dir=data_dir)
+    data = datasets.named(dataset, data_dir=data_dir)
     # The first image of each class, so that the eight differ.
     index = np.unique(data.y_train, return_index=True)[1][:COUNT]
     classes = CIFAR10 if dataset == "cifar10" else list(range(data.num_classes))

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import jinja2
 from markupsafe import Markup
 
-from common import records
+from common import verdicts
 from common.report import (
     gallery,
     kernel_figures,
@@ -21,7 +21,7 @@ from common.report import (
     tables,
     theory_figures,
 )
-from common.sweep import artefacts, runner
+from common.sweep import artefacts
 
 # Colours of a figure -> those of the page, which differ in light and dark.
 _REPLACED = {
@@ -318,7 +318,7 @@ def _all_runs(rows):
         cells += [_spread(row.final(metric)) for metric in tables.FINAL]
         cells += [_spread(tables.gap(row)), _first_fitted(row)]
         seconds = tables.seconds(row)
-        cells.append(_number(seconds and runner.duration(seconds), seconds))
+        cells.append(_number(seconds and verdicts.duration(seconds), seconds))
         lines.append([*cells, _number(len(row.runs), len(row.runs))])
     names = tuple(map(tables.setting_name, rows))
     return Table([*head, "seeds"], lines, "All runs", names)
@@ -330,7 +330,7 @@ def _run(run, results, where):
         command += f" {shlex.join(['--results-dir', str(results)])}"
     return {
         "name": run.name,
-        "verdict": records.verdict(run.record),
+        "verdict": verdicts.verdict(run.record),
         "charts": list(filter(None, [chart(run, "loss"), chart(run, "accuracy")])),
         "command": command,
         "files": _files(run.name, results),

@@ -163,10 +163,10 @@ def rows(artefact, runs, papers):
         name = artefacts.name_of(run)
         if name in result:  # p = 0 is the row of true labels, p = 1 of random ones
             continue
-        typed = run[0] if isinstance(run, tuple) else run
-        found = tuple(runs[seed] for seed in _seeds(name, runs) if seed in runs)
+        seeds = [name] if artefacts.runs_once(run) else _seeds(name, runs)
+        found = tuple(runs[seed] for seed in seeds if seed in runs)
         fields = dict(zip(artefact.columns, key, strict=True))
-        result[name] = Row(fields, f"python {typed}", found, papers.get(name, {}))
+        result[name] = Row(fields, f"python {run}", found, papers.get(name, {}))
     return list(result.values())
 
 

@@ -5,18 +5,13 @@ is there. An artefact's runs are keyed by their place in it, in the order of `co
 a command that stands in two artefacts is one run with one record.
 """
 
-import ast
 import contextlib
-import functools
-import io
 import shlex
-from pathlib import Path
+from dataclasses import fields
 from typing import NamedTuple
 
-from common import regime
+from common import regime, reviews
 from common.cli import UsageError
-
-ROOT = Path(__file__).resolve().parents[2]
 
 MLP = "cifar10_mlp.py"
 MLP_3 = "cifar10_mlp.py --hidden 512 512 512"
@@ -111,46 +106,22 @@ IMPLICIT_BATCH_NORM = {
     "BatchNorm": f"{INCEPTION} --train-size 5000",
     "no BatchNorm": f"{NO_BN} --train-size 5000",
 }
-# What report/paper.csv has, under its names, then smaller: flags, the end of the name.
 _CONV = "--dataset cifar10 --features random_conv"
-KERNELS = {
-    "MNIST, Gaussian kernel on pixels": ("", "mnist"),
-    "MNIST, Gabor wavelets": ("--features gabor", "mnist_gabor"),
-    "CIFAR-10, Gaussian kernel on pixels": ("--dataset cifar10", "cifar10"),
-    "CIFAR-10, random convolutional net of 32000 filters": (
-        f"{_CONV} --ridge 0 0.1",
-        "cifar10_random_conv_ridge0-0.1",
-    ),
-    "MNIST, pixels, 10,000 images": ("--train-size 10000", "mnist_n10000"),
-    "MNIST, Gabor, 10,000 images": (
-        "--train-size 10000 --features gabor",
-        "mnist_n10000_gabor",
-    ),
-    "MNIST, pixels, 10,000 images, random labels": (
-        "--train-size 10000 --random-labels",
-        "mnist_n10000_labels1",
-    ),
-    "CIFAR-10, pixels, 5,000 images": (
-        "--dataset cifar10 --train-size 5000",
-        "cifar10_n5000",
-    ),
-    "CIFAR-10, random filters, 5,000 images": (
-        f"{_CONV} --train-size 5000 --filters 640 800 1024 2048 --ridge 0 0.1",
-        "cifar10_n5000_random_conv_filters640-800-1024-2048_ridge0-0.1",
-    ),
-    "CIFAR-10, random filters, 20,000 images": (
-        f"{_CONV} --train-size 20000 --filters 4096 8192 --ridge 0 0.1",
-        "cifar10_n20000_random_conv_filters4096-8192_ridge0-0.1",
-    ),
-    "SGD on a linear model": ("--sgd", "sgd_mnist"),
+KERNELS = {  # what report/paper.csv has, under its names, then smaller
+    "MNIST, Gaussian kernel on pixels": "",
+    "MNIST, Gabor wavelets": "--features gabor",
+    "CIFAR-10, Gaussian kernel on pixels": "--dataset cifar10",
+    "CIFAR-10, random convolutional net of 32000 filters": f"{_CONV} --ridge 0 0.1",
+    "MNIST, pixels, 10,000 images": "--train-size 10000",
+    "MNIST, Gabor, 10,000 images": "--train-size 10000 --features gabor",
+    "MNIST, pixels, 10,000 images, random labels": "--train-size 10000 --random-labels",
+    "CIFAR-10, pixels, 5,000 images": "--dataset cifar10 --train-size 5000",
+    "CIFAR-10, random filters, 5,000 images": f"{_CONV} --train-size 5000 "
+    "--filters 640 800 1024 2048 --ridge 0 0.1",
+    "CIFAR-10, random filters, 20,000 images": f"{_CONV} --train-size 20000 "
+    "--filters 4096 8192 --ridge 0 0.1",
+    "SGD on a linear model": "--sgd",
 }
-# expressivity.py's parts: the data set that each uses and does not name.
-USUAL_DATASET = {
-    "expressivity_theorem": "cifar10",
-    "expressivity_rademacher": "mnist",
-    "expressivity_memorize": "mnist",
-}
-TEXT_DATASETS = ("imdb", "synthetic_text")
 
 
 class Artefact(NamedTuple):
@@ -159,7 +130,7 @@ class Artefact(NamedTuple):
     title: str
     says: str  # what a reader is to look for, in a sentence or two
     columns: tuple  # names of the parts of a key
-    runs: dict  # key -> command; or (command, name) where the script names itself
+    runs: dict  # key -> command
 
 
 def _join(command, flags):
@@ -299,11 +270,8 @@ ARTEFACTS = {
         "of the inputs.",
         ("data", "inputs"),
         {
-            ("MNIST", "pixels / 255"): ("mnist_l2norm.py", "mnist_l2norm"),
-            ("MNIST", "whitened"): (
-                "mnist_l2norm.py --inputs whitened",
-                "mnist_l2norm_whitened",
-            ),
+            ("MNIST", "pixels / 255"): "mnist_l2norm.py",
+            ("MNIST", "whitened"): "mnist_l2norm.py --inputs whitened",
         },
     ),
     "kernels": Artefact(
@@ -312,10 +280,7 @@ ARTEFACTS = {
         "generalizes. Neither the size of the model nor, across features, the norm of "
         "the solution tells how well.",
         ("setting",),
-        {
-            (setting,): (_join("min_norm.py", flags), f"min_norm_{name}_seed0")
-            for setting, (flags, name) in KERNELS.items()
-        },
+        {(setting,): _join("min_norm.py", flags) for setting, flags in KERNELS.items()},
     ),
     "theory": Artefact(
         "Theory: what a network could fit at all",
@@ -324,12 +289,9 @@ ARTEFACTS = {
         "nothing; the number of weights tells how many labels can be memorized.",
         ("experiment",),
         {
-            (what,): (f"expressivity.py {part}", f"expressivity_{part}_seed0")
-            for what, part in (
-                ("Theorem 1, constructed", "theorem"),
-                ("Rademacher complexity", "rademacher"),
-                ("Memorization capacity", "memorize"),
-            )
+            ("Theorem 1, constructed",): "expressivity.py theorem",
+            ("Rademacher complexity",): "expressivity.py rademacher",
+            ("Memorization capacity",): "expressivity.py memorize",
         },
     ),
     "demo": Artefact(
@@ -351,12 +313,10 @@ ARTEFACTS = {
                 for name, flags in CONDITIONS.items()
                 if "pixels" in flags
             },
-            ("made images", "AlexNet", "true labels"): f"{ALEXNET} --dataset synthetic "
+            ("synthetic images", "AlexNet", "true labels"): f"{ALEXNET} --dataset synthetic "
             "--epochs 20",
-            ("digits", "MLP 2x64", "both labels"): (
-                "mnist_l2norm.py --dataset mnist_5k --max-size 256 --seeds 2",
-                "mnist_l2norm_mnist_5k_seeds2_n128-256",
-            ),
+            ("digits", "MLP 2x64", "both labels"): "mnist_l2norm.py --dataset mnist_5k "
+            "--max-size 256 --seeds 2",
         },
     ),
 }
@@ -368,98 +328,69 @@ def split(command):
     return script, flags
 
 
-def on(dataset, run):
-    """Returns the same run on another data set, which its name shows.
+def varied(run, dataset=None, flags=None):
+    """Returns a run on another data set and with more flags, where they are given.
 
     Args:
-        dataset: Name of a data set.
-        run: A value of `Artefact.runs`.
+        run: A command, `SCRIPT FLAGS`.
+        dataset: Name of a data set, in place of the run's own.
+        flags: More flags, as typed.
 
     Raises:
-        UsageError: For images in place of text, or text in place of images; and for
-            the kernels, whose settings are of one data set each.
+        UsageError: If the script cannot be told so, if its settings suit one data set
+            only, or if a flag would move the record.
     """
-    command, name = run if isinstance(run, tuple) else (run, None)
-    script, flags = split(command)
+    script, words = split(run)
+    if dataset:
+        _refuse_foreign_data(script, dataset)
+        if "--dataset" in words:
+            words[words.index("--dataset") + 1] = dataset
+        else:
+            words += ["--dataset", dataset]
+        run = shlex.join([script, *words])
+    if not flags:
+        return run
+    more = {flag.partition("=")[0] for flag in shlex.split(flags)}
+    if more & {"-h", "--help"}:
+        raise UsageError(f"--flags {flags!r}: type python {script} --help.")
+    if ours := sorted(more & {"--seed", "--results-dir", "--models-dir"}):
+        raise UsageError(
+            f"--flags {flags!r}: {ours[0]} is not for the runs. Give reproduce.py "
+            "itself --seeds, --results-dir and --models-dir."
+        )
+    try:
+        parse(f"{run} {flags}")
+    except UsageError as error:
+        raise UsageError(
+            f"--flags {flags!r} cannot be added to {run!r} ({error}): leave it out "
+            "with --only."
+        ) from None
+    return f"{run} {flags}"
+
+
+def _refuse_foreign_data(script, dataset):
     if script == "min_norm.py":
         raise UsageError(
             f"--dataset {dataset} cannot go with the kernels, whose settings are of "
             f"one data set each: type python min_norm.py --dataset {dataset}."
         )
-    if (script == "imdb_text.py") != (dataset in TEXT_DATASETS):
+    if (script == "imdb_text.py") != (dataset in reviews.NAMES):
         kind = "text" if script == "imdb_text.py" else "images"
         raise UsageError(
             f"--dataset {dataset} cannot go with {script}, which reads {kind}: choose "
             "another, or leave that run out with --only."
         )
-    # A script that is told its part by a word names that first.
-    part = [flag for flag in flags[:1] if not flag.startswith("-")]
-    stem = "_".join([script.removesuffix(".py"), *part])
-    # Scripts are named <dataset>_<model>.py, but for those of several parts.
-    usual = USUAL_DATASET.get(stem, script.split("_")[0])
-    given = usual
-    if "--dataset" in flags:
-        i = flags.index("--dataset")
-        given = flags[i + 1]
-        del flags[i : i + 2]
-    command = shlex.join([script, *flags, "--dataset", dataset])
-    if name is None:
-        return command
-    rest = name.removeprefix(stem).removeprefix(f"_{given}")
-    return command, f"{stem}{'' if dataset == usual else f'_{dataset}'}{rest}"
-
-
-def with_flags(more, run):
-    """Returns the same run with more flags, which its name shows like those it has.
-
-    Args:
-        more: Flags, as typed.
-        run: A value of `Artefact.runs`.
-
-    Raises:
-        UsageError: If the script names itself or does not have them, or if they would
-            move the record.
-    """
-    if isinstance(run, tuple):
-        raise UsageError(
-            f"--flags {more!r} cannot be added to {run[0]!r}, which names itself: "
-            "leave it out with --only."
-        )
-    given = {flag.partition("=")[0] for flag in shlex.split(more)}
-    if given & {"-h", "--help"}:
-        raise UsageError(f"--flags {more!r}: type python {split(run)[0]} --help.")
-    if ours := sorted(given & {"--seed", "--results-dir", "--models-dir"}):
-        raise UsageError(
-            f"--flags {more!r}: {ours[0]} is not for the runs. Give reproduce.py "
-            "itself --seeds, --results-dir and --models-dir."
-        )
-    try:
-        with contextlib.redirect_stderr(io.StringIO()) as said:
-            parse(f"{run} {more}")
-    except SystemExit:
-        why = said.getvalue().strip().rpartition("\n")[2]
-        raise UsageError(
-            f"--flags {more!r} cannot be added to {run!r} ({why}): leave it out with "
-            "--only."
-        ) from None
-    return f"{run} {more}"
-
-
-def varied(run, dataset=None, flags=None):
-    """Returns a run on another data set and with more flags, where they are given."""
-    run = on(dataset, run) if dataset else run
-    return with_flags(flags, run) if flags else run
 
 
 def variation(dataset=None, flags=None):
-    """Returns the flags of reproduce.py and report.py that say so, as a list.
+    """Returns the --dataset and --flags of reproduce.py and report.py that select it.
 
     Empty where flags change nothing that is measured, as `--distribute`: the runs are
-    then those of the artefact itself.
+    then those of the experiment itself.
     """
     words = [word for word in shlex.split(flags or "") if word.startswith("--")]
     names = {word[2:].partition("=")[0].removeprefix("no-") for word in words}
-    if names <= {option.replace("_", "-") for option in regime.Options._fields}:
+    if names <= {each.name.replace("_", "-") for each in fields(regime.Options)}:
         flags = None
     given = {"--dataset": dataset, "--flags": flags}
     return [f"{flag}={value}" for flag, value in given.items() if value]
@@ -484,32 +415,29 @@ def all_varied(dataset=None, flags=None):
     return found
 
 
-def name_of(run, seed=0):
-    """Returns the name of a run's files, without importing its script.
-
-    Args:
-        run: A value of `Artefact.runs`.
-        seed: Integer, added as `--seed`; a script that names itself has one run.
-    """
-    return run[1] if isinstance(run, tuple) else parse(run, seed)[1].name
-
-
 def parse(command, seed=None):
-    """Returns the `(Regime, Options)` of a training command, as its script reads it.
+    """Returns the `(settings, Options)` of a command, as its script reads it.
 
     Args:
-        command: `SCRIPT FLAGS`.
+        command: `SCRIPT FLAGS`, of one part where the script has several.
         seed: Integer, in place of the command's own.
+
+    Raises:
+        UsageError: As `regime.parse`.
     """
-    script, flags = split(command)
-    flags += [] if seed is None else ["--seed", str(seed)]
-    return regime.parse("", script, flags, **_defaults(script))
+    script, words = split(command)
+    words += [] if seed is None else ["--seed", str(seed)]
+    found = regime.read(script.removesuffix(".py"), words)
+    if len(found) > 1:
+        raise UsageError(f"{command}: name one of {', '.join(found)}.")
+    return next(iter(found.values()))
 
 
-@functools.cache
-def _defaults(script):
-    """The script's own defaults, read from its call of `regime.parse`."""
-    for node in ast.walk(ast.parse((ROOT / script).read_text())):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "parse":
-            return {k.arg: ast.literal_eval(k.value) for k in node.keywords}
-    raise ValueError(f"{script} does not call `parse`: give its run's name yourself.")
+def name_of(run, seed=None):
+    """Returns the name of a run's files; arguments as of `parse`."""
+    return parse(run, seed)[1].name
+
+
+def runs_once(run):
+    """Whether a run has its own seeds, so that --seeds does not repeat it."""
+    return parse(run)[0].run_once

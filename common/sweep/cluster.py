@@ -119,7 +119,8 @@ def _connect(address):
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as e:
         raise MendableError(
             f"the cluster {address} was not reached: {str(e).strip().splitlines()[0]} "
-            "Start it as README says, and type this on one of its machines."
+            "Start it as docs/reproduce.md says, and type this on one of its "
+            "machines."
         ) from None
     return ray
 
@@ -131,8 +132,8 @@ def _knock(address):
     except (OSError, ValueError) as error:
         raise MendableError(
             f"nothing answers at {address} ({error}). Expected the host:port of a "
-            "cluster's head node, or auto on one of its machines; start it as README "
-            "says."
+            "cluster's head node, or auto on one of its machines; start it as "
+            "docs/reproduce.md says."
         ) from None
 
 

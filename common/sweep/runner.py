@@ -7,7 +7,6 @@ a record is not run again, and what was under way loses its current epoch at mos
 
 import contextlib
 import csv
-import ctypes
 import glob
 import os
 import shlex
@@ -21,6 +20,7 @@ from typing import NamedTuple
 
 from common import records
 from common.engine import machine
+from common.verdicts import duration
 
 ROOT = Path(__file__).resolve().parents[2]
 GRACE = 30  # seconds that an interrupted run has to end by itself
@@ -129,20 +129,6 @@ def _share(worker, workers):
     )
 
 
-def die_with_parent():
-    """Returns a `preexec_fn` that lets a process die when this one does (on Linux)."""
-    parent = os.getpid()
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def die():  # in the new process
-        if libc:
-            libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-            if os.getppid() != parent:
-                os._exit(1)
-
-    return die
-
-
 def start(words, log, share=None, gpu=None, threads=None, folder=None):
     """Starts a script that dies with this process and writes to `log`."""
     threads = str(threads or len(share))
@@ -154,7 +140,7 @@ def start(words, log, share=None, gpu=None, threads=None, folder=None):
     }
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
-    die = die_with_parent()
+    die = machine.die_with_parent()
 
     def prepare():  # in the new process
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's `&` ignores it
@@ -179,7 +165,7 @@ def start(words, log, share=None, gpu=None, threads=None, folder=None):
 
 def why_failed(code, job):
     """What to tell of a process that has ended; empty when it left its record."""
-    if code == 0 and job.paths.json.exists():
+    if code in (0, 1) and job.paths.json.exists():  # 1: it diverged, and is done
         return ""
     # Since its start; where another process runs the same and writes here too, the
     # line that is the script's own (`cli.run`).
@@ -278,12 +264,3 @@ def _so_far(job, begun):
 
 def _about(seconds):
     return "" if seconds is None else f", about {duration(seconds)} left"
-
-
-def duration(seconds):
-    """Says a time as a person would: `41 s`, `12 min`, `3.5 h`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

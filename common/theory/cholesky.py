@@ -39,7 +39,7 @@ def factor(gram, ridge=0.0, progress=None):
         square = np.asarray(column[:width]) + np.float32(ridge) * np.eye(
             width, dtype=np.float32
         )
-        # SciPy's says that it fails, where TensorFlow's may return NaN.
+        # SciPy's raises an error where TensorFlow's may return NaN.
         top = ops.convert_to_tensor(scipy.linalg.cholesky(square, lower=True))
         below = ops.solve_triangular(top, ops.transpose(column[width:]), lower=True)
         columns.append(ops.concatenate([top, ops.transpose(below)]))
@@ -57,14 +57,14 @@ def operations(size, here):
 def robust_factor(gram, ridge=0.0, progress=None):
     """Factors K + (ridge + shift) I with the smallest shift that float32 needs.
 
-    The solution is not that of the shifted matrix: the factor only preconditions.
+    The factor is a preconditioner only, so the shift does not change the solution.
 
     Returns:
         `(columns, shift)`; the shift is 0 unless K is singular to float32, then
         1e-7 of the mean of K's diagonal times a power of 10.
 
     Raises:
-        numpy.linalg.LinAlgError: If a shift of a tenth of the diagonal does not do.
+        numpy.linalg.LinAlgError: If a shift of a tenth of the diagonal is too small.
     """
     squares = (gram.block(b, b, "float32") for b in kernels.blocks(gram.size))
     diagonal = np.concatenate([np.diag(np.asarray(s)) for s in squares]).mean()
@@ -142,7 +142,8 @@ def conjugate_gradients(gram, ridge, columns, y, tolerance=1e-8, limit=50, repor
         columns: From `factor`, of a matrix near K + ridge I.
         y: `(n, outputs)` float64.
         tolerance: Stop at this largest |residual| / |y| over the outputs.
-        limit: Iterations at most; five that do not halve the residual end it too.
+        limit: Maximum number of iterations. After the tenth it also stops when the
+            last five have not halved the residual.
         report: Function of (iteration, largest relative residual).
 
     Returns:
@@ -188,8 +189,9 @@ def eigenvalue_range(columns, steps=10):
     """Estimates the largest and the smallest eigenvalue of L L^T by power iteration.
 
     Returns:
-        `(largest, smallest)`: Rayleigh quotients, from below and from above. Of the
-        factored matrix, the smallest is right to about 1e-7 of the largest.
+        `(largest, smallest)`: Rayleigh quotients, a lower bound of the largest and an
+        upper bound of the smallest. As eigenvalues of the factored matrix, they are
+        accurate to about 1e-7 of the largest.
     """
     size = columns[0].shape[0]
     start = np.random.default_rng(0).standard_normal((size, 1)).astype(np.float32)
@@ -218,7 +220,7 @@ def _apply(columns, v):
 
 
 def factor_bytes(size):
-    """Memory of `factor`: the columns, and five of them being worked on."""
+    """Bytes that `factor` needs: all block columns, and five for the work."""
     return 4 * (size * (size + kernels.BLOCK) / 2 + 5 * size * min(size, kernels.BLOCK))
 
 

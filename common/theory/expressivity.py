@@ -10,7 +10,7 @@ import time
 import keras
 import numpy as np
 
-from common import cli, corruptions, datasets, models, pipelines, training
+from common import cli, corruptions, datasets, models, pipelines
 from common.models.interpolant import interpolant, units_of_widest
 from common.theory import memorization, rademacher, theorem
 
@@ -63,7 +63,7 @@ class Theorem:
         def build(dtype="float64"):
             return interpolant(self.x.shape[1:], solution, depth, dtype)
 
-        training.save(build, build().get_weights(), self._path(n, depth))
+        models.save(build, build().get_weights(), self._path(n, depth))
         model = models.load(self._path(n, depth))
         error, accuracy = _fit(model, self.x[:n], y, n)
         rough_error, rough_accuracy = _fit(build("float32"), self.x[:n], y, n)
@@ -235,7 +235,7 @@ def _bound(row):
 
 def _images(settings, data_dir, count):
     """The data set, and indices of its first `count` training images, balanced."""
-    data = datasets.load(settings["dataset"], data_dir=data_dir)
+    data = datasets.named(settings["dataset"], data_dir=data_dir)
     if count > len(data.y_train):
         raise cli.UsageError(
             f"{count} examples asked for: {data.name} has {len(data.y_train)} to train "
@@ -246,7 +246,7 @@ def _images(settings, data_dir, count):
 
 def _components(settings, data_dir):
     """Principal components of at most `POOL` training images."""
-    data = datasets.load(settings["dataset"], data_dir=data_dir)
+    data = datasets.named(settings["dataset"], data_dir=data_dir)
     kept = datasets.balanced_order(data.y_train, settings["seed"])[:POOL]
     images = pipelines.prepare(data.x_train[kept])
     try:

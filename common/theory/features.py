@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-_PATCHES, _FILTERS = 501, 502  # streams of randomness, apart from all others
+_PATCHES, _FILTERS = 501, 502  # RNG streams that nothing else uses
 
 
 def unit(images):
@@ -84,7 +84,7 @@ class RandomConvolution:
 
     Args:
         images: `(n, height, width, channels)` uint8, the training images.
-        seed: Integer; decides the patches. Filter i is the same however many follow.
+        seed: Integer; decides the patches. Filter i does not depend on how many follow.
     """
 
     size, threshold, epsilon = 6, 0.25, 0.1
@@ -105,7 +105,7 @@ class RandomConvolution:
             `(size^2 channels, last - first)` and `(last - first,)` float64: the
             response of a patch p is p @ filters - offsets.
         """
-        # Drawn in hundreds, so that the first ones do not depend on how many follow.
+        # Sampled by the hundred, so that a filter does not depend on how many follow.
         drawn = [
             self._sample(self._images, 100, _FILTERS, i)
             for i in range(first // 100, -(-last // 100))

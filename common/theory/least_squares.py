@@ -8,11 +8,12 @@ import numpy as np
 import scipy.linalg
 from tqdm import tqdm
 
-from common import training
+from common import models
 from common.cli import UsageError
+from common.models.losses import squared_error
 from common.theory import features
 
-_START = 503  # stream of randomness, apart from all others
+_START = 503  # an RNG stream that nothing else uses
 
 
 def minimum_norm(x, y, ridge=0.0):
@@ -49,8 +50,8 @@ def sgd(x, y, start, passes, seed, rate):
         start: `(d, outputs)`. Not modified.
         passes: Integer.
         seed: Integer; decides the order.
-        rate: Learning rate, below 2 / max |x_i|^2. A constant one converges where an
-            exact solution exists: at it every example's gradient is zero.
+        rate: Learning rate, below 2 / max |x_i|^2. It may stay constant where an
+            exact solution exists: there the gradient of every example is zero.
 
     Yields:
         `(d, outputs)` float64, the same array each time.
@@ -74,7 +75,7 @@ def save(data, weights, model_path):
     """Saves a linear model as `.h5`."""
     shape = data.x_train.shape[1:]
     build = functools.partial(linear_model, shape, data.num_classes)
-    training.save(build, [weights], model_path)
+    models.save(build, [weights], model_path)
 
 
 def sgd_path(data, seed, quiet, model_path, passes=3000):
@@ -83,13 +84,14 @@ def sgd_path(data, seed, quiet, model_path, passes=3000):
     Args:
         data: `datasets.Data`, with linearly independent training images.
         seed: Integer; decides the order and the random start.
-        quiet: Whether to show no progress.
+        quiet: Whether to show no progress bars.
         model_path: Where the closed form is saved.
         passes: Over the training images.
 
     Returns:
-        `(rows, more)`: a line for each start and power of two of passes; and how the
-        Hessians compare at the two ends.
+        `(rows, more)`: dicts, one for each start and some 40 numbers of passes, equally
+        spaced on a log scale; and `condition` of the data and `hessian_difference` of
+        the two ends.
 
     Raises:
         UsageError: If the training images are not independent.
@@ -133,9 +135,7 @@ def hessian_difference(data, *weights):
         data: `datasets.Data`.
         *weights: Two `(d, outputs)` arrays.
     """
-    from common.analysis import (
-        hessian,  # needs TensorFlow, which nothing else here does
-    )
+    from common.analysis import hessian  # needs TensorFlow, as nothing else here does
 
     images = data.x_train.astype(np.float32) / 255
     targets = np.eye(data.num_classes, dtype=np.float32)[data.y_train]
@@ -143,9 +143,9 @@ def hessian_difference(data, *weights):
     for w in weights:
         model = linear_model(images.shape[1:], data.num_classes)
         model.set_weights([w])
-        hessian = hessian.Hessian(model, images, targets, loss=hessian.squared_error)
+        operator = hessian.Hessian(model, images, targets, loss=squared_error)
         v = np.random.default_rng(0).standard_normal(w.size).astype(np.float32)
-        products.append(np.asarray(hessian @ v))
+        products.append(np.asarray(operator @ v))
     return float(
         np.linalg.norm(products[0] - products[1]) / np.linalg.norm(products[0])
     )

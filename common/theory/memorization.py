@@ -1,10 +1,10 @@
 """How many random labels a network can be trained to reproduce.
 
 Training stops somewhere: what it finds is a lower bound of what the weights could do.
-Two choices bring it closer. Inputs are principal components of unit variance: which of
-them are kept is part of the question, and scaling them leaves every class of networks
-with a dense first layer as it is, but gradient descent needs it. And every labelling
-has several starts.
+Two choices bring it closer. First, inputs are principal components of unit variance.
+The scaling helps gradient descent, and a dense first layer can undo it, so that the
+class of functions is the same; which components are kept is part of the question.
+Second, every labelling is tried from several initial weights.
 """
 
 import logging
@@ -46,7 +46,12 @@ def components(images, count):
 
 
 def parameters(width, d):
-    """Weights that decide the sign: the two logits matter by their difference."""
+    """Number of effective weights: only the difference of the two logits matters.
+
+    Args:
+        width: Hidden ReLU units; 0 for a linear classifier.
+        d: Number of inputs.
+    """
     return (d + 1) * width + width + 1 if width else d + 1
 
 
@@ -109,9 +114,9 @@ def largest(holds, guess, limit, tolerance=0.0):
 
     Args:
         holds: Function of an integer n >= 1: true up to some n and false beyond.
-        guess: Where to look first; doubled or halved until the answer is between.
+        guess: First n asked about; doubled or halved until the answer is bracketed.
         limit: Largest n asked about.
-        tolerance: The result may be too small by this fraction of itself.
+        tolerance: Largest relative error of the result, which is never too large.
 
     Returns:
         Integer from 0, where not even 1 holds, to `limit`.

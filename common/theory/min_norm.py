@@ -1,6 +1,14 @@
-"""The minimum-norm solutions of min_norm.py: estimate, solve, measure."""
+"""Minimum-norm solutions of K alpha = Y: estimates, solutions, measurements.
+
+`settings` is an object with the fields that decide a run of min_norm.py: `dataset`,
+`train_size` (or None), `features` (`raw`, `gabor` or `random_conv`), `kernel`
+(`gaussian` or `linear`), `bandwidth`, `filters` and `ridge` (sequences; [None] where
+one does not apply), `held_out` (or None), `label_corruption`, `label_noise`, `sgd`,
+`seed`, `data_seed`.
+"""
 
 import functools
+import itertools
 import math
 import time
 
@@ -14,36 +22,61 @@ from common.engine import machine
 from common.theory import cholesky, features, kernels, least_squares
 
 FILTER_BLOCK = 128  # filters whose features are in memory at once: 1,024 columns
-FITTED = 1e-6  # relative misfit below which the targets are reproduced
-_SWEEPS = 6  # products with K in float64 that a solution usually takes
+FITTED = 1e-6  # relative misfit below which a solution interpolates
+_SWEEPS = 6  # float64 products with K that a solution usually takes
 
 
-def load(args):
-    """Loads and corrupts; with --held-out, other training images are the test set."""
-    size = args.train_size
-    if args.held_out:
-        whole = datasets.load(args.dataset, data_dir=args.data_dir)
-        size = size or len(whole.y_train) - args.held_out
-        if not 0 < size <= len(whole.y_train) - args.held_out:
+def load(settings, data_dir=None):
+    """Loads the data of a run, and corrupts the training labels.
+
+    With `held_out`, so many other training images stand in for the test set.
+
+    Args:
+        settings: As above.
+        data_dir: Where data sets lie, or None.
+
+    Returns:
+        `datasets.Data`.
+
+    Raises:
+        UsageError: If the data set is unknown, or has fewer training images.
+    """
+    s, size, held_out = settings, settings.train_size, settings.held_out
+    if held_out:
+        data = datasets.named(s.dataset, data_dir=data_dir)
+        x, y = data.x_train, data.y_train
+        size = size or len(y) - held_out
+        if not 0 < size <= len(y) - held_out:
             raise UsageError(
-                f"{args.dataset} has {len(whole.y_train)} training images, fewer than "
-                f"--train-size and --held-out {args.held_out} ask for."
+                f"{s.dataset} has {len(y)} training images, fewer than "
+                f"--train-size and --held-out {held_out} ask for."
             )
-        order = datasets.balanced_order(whole.y_train, args.data_seed)
-        kept, other = order[:size], order[size : size + args.held_out]
-        x, y = whole.x_train, whole.y_train
-        data = whole._replace(x_train=x[kept], y_train=y[kept], y_train_true=y[kept])
+        order = datasets.balanced_order(y, s.data_seed)
+        kept, other = order[:size], order[size : size + held_out]
+        data = data._replace(x_train=x[kept], y_train=y[kept], y_train_true=y[kept])
         data = data._replace(x_test=x[other], y_test=y[other])
     else:
-        data = datasets.load(args.dataset, size, args.data_seed, args.data_dir)
-    return corruptions.corrupt(
-        data, args.label_corruption, args.label_noise, seed=args.data_seed
+        data = datasets.named(s.dataset, size, s.data_seed, data_dir)
+    y_train = corruptions.corrupt_labels(
+        data.y_train, s.label_corruption, data.num_classes, s.data_seed, s.label_noise
     )
+    return data._replace(y_train=y_train)
 
 
-def verdict(rows, args, size):
-    """A sentence or two on the last setting, or on both starts of SGD."""
-    if args.sgd:
+def grid(settings):
+    """Returns the systems to solve: a list of `(filters, bandwidth, ridge)`."""
+    return list(itertools.product(settings.filters, settings.bandwidth, settings.ridge))
+
+
+def verdict(rows, settings, size):
+    """Returns a sentence or two on the last system, or on both starts of SGD.
+
+    Args:
+        rows: Lines of the CSV, as dicts.
+        settings: As above.
+        size: Number of training images.
+    """
+    if settings.sgd:
         zero, other = (
             [r["distance"] for r in rows if r["start"] == s] for s in ("zero", "random")
         )
@@ -57,7 +90,7 @@ def verdict(rows, args, size):
             "step moves it off the data's span."
         )
     row = rows[-1]
-    where = "other training images" if args.held_out else "test images"
+    where = "other training images" if settings.held_out else "test images"
     how = "Interpolated without gradient descent"
     if row["misfit"] >= FITTED:
         how = f"Did not interpolate (relative misfit {row['misfit']:.1e})"
@@ -65,7 +98,7 @@ def verdict(rows, args, size):
         how = f"Solved with a ridge of {row['ridge']:g}, which need not interpolate"
     filters = f", {row['filters']} filters" if row["filters"] else ""
     return (
-        f"{how}: {size} images, {args.features} features"
+        f"{how}: {size} images, {settings.features} features"
         f"{filters}, {100 * row['train_error']:.2f} % error on the training "
         f"labels and {100 * row['test_error']:.2f} % on {where}. Norm of the solution "
         f"{row['rkhs_norm']:.4g}, largest relative residual {row['residual']:.1e}, "
@@ -73,41 +106,45 @@ def verdict(rows, args, size):
     )
 
 
-def path(data, args, settings, done, model_path):
-    """Yields one line of results for every setting that is not done yet.
+def path(data, settings, waiting, model_path, quiet=False):
+    """Solves systems one by one, in an order that shares the most work.
 
     Args:
         data: `datasets.Data`; its test set is what errors are measured on.
-        args: Flags of min_norm.py.
-        settings: List of (filters, bandwidth, ridge), None where it does not apply.
-        done: Dict whose keys are those settings, as text, to leave out.
+        settings: As above.
+        waiting: Those of `grid(settings)` that are to be solved.
         model_path: Where a linear model of pixels is saved.
+        quiet: Whether to print no estimate and show no progress.
+
+    Yields:
+        A dict for each system: a line of the CSV.
 
     Raises:
         MendableError: If memory does not suffice, or no factor exists.
+        UsageError: If there are fewer features than images, and no ridge.
     """
-    y = np.eye(data.num_classes)[data.y_train]
-    waiting = [setting for setting in settings if str(setting) not in done]
-    if args.kernel == "linear" and args.features != "random_conv":
+    y, kind = np.eye(data.num_classes)[data.y_train], settings.features
+    if settings.kernel == "linear" and kind != "random_conv":
         for _, _, ridge in waiting:
-            yield _linear(data, args, y, ridge, model_path)
+            yield _linear(data, kind, y, ridge, model_path)
         return
-    check(data, args)
-    for setting, gram, predict in _grams(data, args, waiting):
-        yield _solved(setting, gram, predict, data, y, args.quiet)
+    check(data, settings, quiet)
+    for system, gram, predict in _grams(data, settings, waiting, quiet):
+        yield _solved(system, gram, predict, data, y, quiet)
 
 
-def check(data, args):
-    """Prints the memory and the time that a run needs.
+def check(data, settings, quiet=False):
+    """Prints the memory and the time that a run needs, unless `quiet`.
 
     Raises:
         MendableError: If there is not so much memory, with the largest size that fits.
         UsageError: If there are fewer features than images, and no ridge.
     """
-    size, need = len(data.y_train), functools.partial(_bytes, data, args)
-    if args.filters[0] and 0.0 in args.ridge and 8 * args.filters[0] < size:
+    fewest = settings.filters[0]
+    size, need = len(data.y_train), functools.partial(_bytes, data, settings.features)
+    if fewest and 0.0 in settings.ridge and 8 * fewest < size:
         raise UsageError(
-            f"{args.filters[0]} filters give {8 * args.filters[0]} features, too few "
+            f"{fewest} filters give {8 * fewest} features, too few "
             f"to interpolate {size} images: use {-(-size // 8)} filters or more, a "
             "smaller --train-size, or --ridge without 0."
         )
@@ -119,8 +156,8 @@ def check(data, args):
             f"{free / 1e9:.1f} GB are free. The largest that fits now: "
             f"--train-size {fits[-1] if fits else 0}."
         )
-    if not args.quiet:
-        minutes = _seconds(data, args) / 60
+    if not quiet:
+        minutes = _seconds(data, settings.features, fewest) / 60
         print(
             f"About {need(size) / 1e9:.1f} GB of memory and {minutes:.1f} minutes for "
             f"the first setting ({size} images; the time if nothing else runs).",
@@ -128,20 +165,21 @@ def check(data, args):
         )
 
 
-def _bytes(data, args, size):
-    """Memory at its largest, for `size` training images."""
+def _bytes(data, kind, size):
+    """Memory at its largest, for `size` training images and features of a kind."""
     test, pixels = len(data.y_test), math.prod(data.x_train.shape[1:])
     need = cholesky.factor_bytes(size) + 0.8e9 + (size + test) * pixels
-    if args.features == "random_conv":  # the matrix in float64, and two feature blocks
+    if kind == "random_conv":  # the matrix in float64, and two feature blocks
         stored = 4 * size * (size + kernels.BLOCK) + 4 * size * test
         return need + stored + 3 * (size + test) * 8 * FILTER_BLOCK * 4
     return need + (size + test) * (4 + 8 + 8) * pixels
 
 
-def _seconds(data, args):
+def _seconds(data, kind, count):
+    """Time for one system, with `count` filters if it has any, measured in small."""
     size, d = len(data.y_train), math.prod(data.x_train.shape[1:])
     fast, exact = (_rate(dtype) for dtype in ("float32", "float64"))
-    if args.features != "random_conv":
+    if kind != "random_conv":
         return (size**3 / 3 + size**2 * d) / fast + _SWEEPS * size**2 * d / exact
     layer = features.RandomConvolution(data.x_train[:100], 0)
     filters = layer.filters(0, FILTER_BLOCK)
@@ -149,7 +187,7 @@ def _seconds(data, args):
     clock = time.perf_counter()
     layer.responses(data.x_train[:50], *filters)
     each = (time.perf_counter() - clock) / min(size, 50) / FILTER_BLOCK
-    count, images = args.filters[0], size + len(data.y_test)
+    images = size + len(data.y_test)
     products = size * (size + 2 * len(data.y_test)) * 8 * count
     return each * count * images + (size**3 / 3 + products) / fast
 
@@ -165,17 +203,17 @@ def _rate(dtype):
     return 2 * 2048**2 * 1024 / best
 
 
-def _grams(data, args, waiting):
-    """Yields `(setting, gram, predict)` in the order that shares the most work."""
-    if args.features == "random_conv":
-        yield from _convolutions(data, args, waiting)
+def _grams(data, settings, waiting, quiet):
+    """Yields `(system, gram, predict)` in the order that shares the most work."""
+    if settings.features == "random_conv":
+        yield from _convolutions(data, settings.seed, waiting, quiet)
         return
-    train, test = points(data, args.features)
-    for bandwidth in dict.fromkeys(setting[1] for setting in waiting):
+    train, test = points(data, settings.features)
+    for bandwidth in dict.fromkeys(system[1] for system in waiting):
         gram = kernels.Gaussian(train, bandwidth)
         predict = functools.partial(gram.predict, test)
-        for setting in (s for s in waiting if s[1] == bandwidth):
-            yield setting, gram, predict
+        for system in (s for s in waiting if s[1] == bandwidth):
+            yield system, gram, predict
 
 
 def points(data, kind):
@@ -187,12 +225,12 @@ def points(data, kind):
     return train / scale, test / scale
 
 
-def _convolutions(data, args, waiting):
-    layer = features.RandomConvolution(data.x_train, args.seed)
+def _convolutions(data, seed, waiting, quiet):
+    layer = features.RandomConvolution(data.x_train, seed)
     gram = kernels.Accumulated(len(data.y_train), len(data.y_test))
-    counts = sorted({setting[0] for setting in waiting})
+    counts = sorted({system[0] for system in waiting})
     first = 0
-    with tqdm(total=sum(counts[-1:]), unit="filter", disable=args.quiet) as bar:
+    with tqdm(total=sum(counts[-1:]), unit="filter", disable=quiet) as bar:
         for count in counts:
             while first < count:
                 last = min(first + FILTER_BLOCK, count)
@@ -201,13 +239,13 @@ def _convolutions(data, args, waiting):
                 first = last
             # Features of mean square 1 in all, so that a ridge means the same in each.
             gram.scale, gram.offset = 1 / (8 * count), 1.0
-            for setting in (s for s in waiting if s[0] == count):
-                yield setting, gram, gram.predict
+            for system in (s for s in waiting if s[0] == count):
+                yield system, gram, gram.predict
 
 
-def _solved(setting, gram, predict, data, y, quiet):
-    """Solves one setting and measures it: a line of the CSV."""
-    filters, bandwidth, ridge = setting
+def _solved(system, gram, predict, data, y, quiet):
+    """Solves one system and measures the solution: a line of the CSV."""
+    filters, bandwidth, ridge = system
     clock = time.perf_counter()
     columns, shift = _factored(gram, ridge, quiet)
     # A column of ones gives the solution for targets of -1 and 1 as well.
@@ -266,13 +304,13 @@ def _refined(gram, ridge, columns, targets, quiet):
         )
 
 
-def _linear(data, args, y, ridge, model_path):
+def _linear(data, kind, y, ridge, model_path):
     """The linear model of pixels or Gabor features, by least squares in float64."""
     clock = time.perf_counter()
-    train, test = points(data, args.features)
+    train, test = points(data, kind)
     weights, condition = least_squares.minimum_norm(train, y, ridge)
     fitted = train @ weights
-    if args.features == "raw":
+    if kind == "raw":
         least_squares.save(data, weights, model_path)
     gap = train.T @ (fitted - y) + ridge * weights  # zero at any least-squares solution
     return {

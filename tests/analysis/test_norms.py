@@ -1,4 +1,4 @@
-"""Measures against hand calculations, materialised maps and closed forms."""
+"""Norms and margins against hand calculations, materialised maps and closed forms."""
 
 import itertools
 import math
@@ -6,7 +6,6 @@ import math
 import keras
 import numpy as np
 import pytest
-import scipy.stats
 
 from common.analysis import norms
 from common.models.interpolant import interpolant
@@ -22,15 +21,6 @@ def build(inputs_shape, *layers):
 
 def dense(units, **options):
     return keras.layers.Dense(units, dtype="float64", **options)
-
-
-@pytest.fixture
-def two():
-    """A 2-2-2 ReLU net whose biases must not count."""
-    model = build((2,), dense(2, activation="relu"), dense(2))
-    first, second = np.array([[1.0, -2], [3, 4]]), np.array([[5.0, 0], [-1, 2]])
-    model.set_weights([first, np.array([7.0, -9]), second, np.array([8.0, 1])])
-    return model, first, second
 
 
 def materialised(layer, size):
@@ -220,59 +210,6 @@ def test_margins(two):
     summary = norms.margin_summary(found)
     assert summary["margin_min"] == -37 and summary["margin_median"] == 62
     assert summary["margin_10"] == pytest.approx(-37 + 0.2 * 99)
-
-
-def test_spectral_complexity_and_normalized_margins(two):
-    model, first, second = two
-    s = [np.linalg.svd(w, compute_uv=False)[0] for w in (first, second)]
-    b = [math.sqrt(10) + math.sqrt(20), math.sqrt(26) + 2]
-    exact = (
-        s[0] * s[1] * sum((v / w) ** (2 / 3) for v, w in zip(b, s, strict=True)) ** 1.5
-    )
-    found = norms.spectral_complexity(norms.layer_norms(model))
-    assert 10**found == pytest.approx(exact)
-    x = np.array([[3.0, 0], [0, 4]])
-    normalized = norms.normalized_margins([2.0, -1], found, x)
-    np.testing.assert_allclose(normalized, np.array([2, -1]) / (exact * 5 / 2))
-
-
-def test_capacity_of_the_small_net(two):
-    model, first, second = two
-    rows = norms.layer_norms(model)
-    paths = norms.path_norm(model, 1), norms.path_norm(model, 2)
-    found = norms.capacity(rows, 2.0, *paths, num_examples=100, sigma=0.5)
-    s = [np.linalg.svd(w, compute_uv=False)[0] for w in (first, second)]
-    exact = {
-        "log10_frobenius": 16 * 30 * 30 / 4,
-        "log10_path_1": (4 * 38) ** 2 / 4,
-        "log10_path_2": 16 * 4 * paths[1] ** 2 / 4,
-        "log10_spectral": 4 * (s[0] * s[1]) ** 2 / 4,
-        "log10_bartlett": 10 ** norms.spectral_complexity(rows) / (2 * 10),
-    }
-    for name, value in exact.items():
-        assert 10 ** found[name] == pytest.approx(value), name
-    assert found["pacbayes_flatness"] == 4
-    inside = 60 / (4 * 0.25) + math.log(200) + 10
-    assert found["pacbayes_origin"] == pytest.approx(math.sqrt(inside / 100))
-    assert "pacbayes_init" not in found
-    wrong = norms.capacity(rows, -1.0, *paths, num_examples=100)
-    assert math.isnan(wrong["log10_spectral"])
-
-
-def test_pacbayes_sigma_of_independent_examples():
-    # Example i reads weights of its own: it flips with probability
-    # Phi(-1 / (sigma sqrt 2)), and 2,000 of them make the mean.
-    model = build((2000,), dense(2, use_bias=False))
-    kernel = np.tile([0.0, 1.0], (2000, 1))
-    model.set_weights([kernel])
-    x, y = np.eye(2000), np.ones(2000, int)
-    sigma = norms.pacbayes_sigma(model, x, y, num_samples=1, batch_size=2000)
-    exact = 1 / (math.sqrt(2) * scipy.stats.norm.ppf(0.9))
-    assert sigma == pytest.approx(exact, rel=0.08)
-    np.testing.assert_array_equal(model.get_weights()[0], kernel)
-    # Three of ten right: chance level, so no noise costs 40 %.
-    ends = norms.pacbayes_sigma(model, x[:10], np.array([1] * 3 + [0] * 7), 0.4, 2)
-    assert ends == math.inf
 
 
 def test_unknown_input_sizes_are_refused():

@@ -21,7 +21,9 @@ USUAL = Regime(dataset="tiny", image_size=75, batch_size=BATCH, seed=3)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = write_folder(tmp_path_factory.mktemp("images"))  # 40, and 11 to test on
-    return corruptions.corrupt(imagenet.load("tiny", data_dir=folder), 0.5)
+    return corruptions.corrupt(
+        imagenet.named("tiny", data_dir=folder), Regime(label_corruption=0.5)
+    )
 
 
 @pytest.fixture(params=["tensorflow", "pillow"])
@@ -33,6 +35,11 @@ def backend(request, monkeypatch):
 
 def feed_of(data, share=(0, 1), **more):
     return streaming.Feed(data, dataclasses.replace(USUAL, **more), share)
+
+
+def test_it_is_a_feed_as_declared(data):
+    feed = feed_of(data)
+    assert isinstance(feed, pipelines.AnyFeed) and not feed.in_memory
 
 
 def take(batches, count):
@@ -270,7 +277,7 @@ def test_impossible_settings(data, more, reason):
 
 
 def test_a_damaged_image_is_named(tmp_path):
-    data = imagenet.load("tiny", data_dir=write_folder(tmp_path))
+    data = imagenet.named("tiny", data_dir=write_folder(tmp_path))
     feed = feed_of(data)
     damaged = tmp_path / "train" / "n1" / "004.jpg"
     damaged.write_bytes(damaged.read_bytes()[:300])

@@ -1,6 +1,8 @@
 """The networks against the paper's counts, plain loops, and sums by hand."""
 
+import hashlib
 import itertools
+import json
 import shutil
 import zipfile
 
@@ -11,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from common import models
-from common.analysis import hessian
+from common.analysis import hessian, sensitivity
 from common.cli import MendableError
 from common.models import text
 from common.models.alexnet import small_alexnet
@@ -128,7 +130,6 @@ def test_logits_are_linear_float32_and_one_a_class(build):
 def test_alexnet_is_conv_pool_normalize_twice_and_three_dense():
     model = small_alexnet(SHAPE, 10)
     assert [type(layer).__name__ for layer in model.layers] == [
-        "InputLayer",
         *["Conv2D", "MaxPooling2D", "LocalResponseNormalization"] * 2,
         "Flatten",
         *["Dense"] * 3,
@@ -576,11 +577,43 @@ def test_curvature_through_fused_batch_normalization():
         products.append(operator @ direction)
     error = np.linalg.norm(products[1] - products[0]) / np.linalg.norm(products[0])
     assert error < 1e-5
-    norms = [hessian.jacobian_norms(network, x) for network in networks]
+    norms = [sensitivity.jacobian_norms(network, x) for network in networks]
     np.testing.assert_allclose(norms[1], norms[0], rtol=1e-4)
 
 
 # Loading
+
+
+# sha256 of the initial weights at seed 3, float32, in the order of `get_weights`: those
+# that every run began with before these networks were Sequential.
+INITIAL = {
+    "mlp": "0f80a895041f1382cbd997f79213d7bb8c49ed8c343009c765b6273e5e16e8b4",
+    "small_alexnet": "53649caf82fdfb1372af1f20b7a608df6c53d35225f8cb439ef6cb3d89261909",
+}
+
+
+@pytest.mark.parametrize("build", [mlp, small_alexnet], ids=lambda b: b.__name__)
+def test_a_sequential_network_is_the_functional_one_that_it_was(build, tmp_path):
+    keras.utils.set_random_seed(3)
+    model = build(SHAPE, 10)
+    assert isinstance(model, keras.Sequential)
+    digest = hashlib.sha256()
+    for weights in model.get_weights():
+        digest.update(np.ascontiguousarray(weights, "<f4").tobytes())
+    assert digest.hexdigest() == INITIAL[build.__name__]
+
+    # A file of that time: the same layers, called one after the other.
+    def functional():
+        inputs = x = keras.Input(SHAPE)
+        for layer in build(SHAPE, 10).layers:
+            x = layer.from_config(layer.get_config())(x)
+        return keras.Model(inputs, x, name=build.__name__)
+
+    path = tmp_path / "functional.h5"
+    models.save(functional, model.get_weights(), path)
+    with h5py.File(path) as file:
+        assert json.loads(file.attrs["model_config"])["class_name"] == "Functional"
+    np.testing.assert_array_equal(models.load(path)(images(3)), model(images(3)))
 
 
 @SMALL
@@ -636,7 +669,7 @@ def test_weights_that_lie_elsewhere_are_refused(kind, tmp_path):
     path, other = tmp_path / "model.h5", tmp_path / "other.h5"
     mlp((4, 4, 1), 3, hidden=(7,)).save(path)
     shutil.copy(path, other)
-    place = "model_weights/logits/logits/bias"
+    place = "model_weights/logits/mlp/logits/bias"
     with h5py.File(path, "r+") as file:
         bias = file[place]
         del file[place]

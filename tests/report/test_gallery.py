@@ -4,22 +4,25 @@ import numpy as np
 
 from common import corruptions
 from common.pipelines import Feed
+from common.regime import Regime
 from common.report import gallery
 
 
 def test_rows_are_what_a_model_is_fed(data):
     index = np.array([0, 3, 11])
     rows = gallery.rows_of(data, index)
-    np.testing.assert_array_equal(rows["centre crop"], Feed(data, 50).x_train[index])
-    noise = corruptions.corrupt(data, pixels="gaussian")
     np.testing.assert_array_equal(
-        rows["gaussian pixels"], Feed(noise, 50).x_train[index]
+        rows["centre crop"], Feed(data, Regime()).x_train[index]
+    )
+    noise = corruptions.corrupt_pixels(data, "gaussian")
+    np.testing.assert_array_equal(
+        rows["gaussian pixels"], Feed(noise, Regime()).x_train[index]
     )
     for label, names in (
         ("crop", ("crop",)),
         ("all together", gallery.augmentations.NAMES),
     ):
-        feed = Feed(data, 50, augment=names)
+        feed = Feed(data, Regime(batch_size=50, augment=names))
         x, _ = feed.batch(0)  # the whole first epoch, in its order
         unordered = np.empty_like(x)
         unordered[feed._plan(0)["order"]] = x

@@ -26,7 +26,8 @@ RAY += ["--num-cpus=1", "--object-store-memory=100000000", "--disable-usage-stat
 DRIVER = """
 import json, sys
 from pathlib import Path
-from common import cli, cluster, runner
+from common import cli
+from common.sweep import cluster, runner
 
 def main():
     address, *lines = sys.argv[1:]

@@ -102,7 +102,7 @@ def test_runs_end_with_their_parent(kind, tmp_path):
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from common import runner\n"
+        "from common.sweep import runner\n"
         "name, *words = sys.argv[1:]\n"
         "job = runner.Job(name, tuple(words), Path('results'), Path('models'), 100)\n"
         "runner.local([job], 1)\n"
@@ -178,11 +178,3 @@ def test_lines_are_redrawn_in_place_on_a_terminal(job, capsys, monkeypatch):
     first, second = capsys.readouterr().err.split("\x1b[2F\x1b[J")
     assert first == second
     assert first.splitlines() == ["  " + "a" * 17, "0 of 1 runs done"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "0 s"), (99, "99 s"), (120, "2 min"), (5400, "90 min"), (12600, "3.5 h")],
-)
-def test_duration(seconds, words):
-    assert runner.duration(seconds) == words

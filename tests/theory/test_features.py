@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from common import datasets
+from common.sources import synthetic
 from common.theory import features
 
 
 @pytest.fixture(scope="module")
 def images():
-    return datasets.synthetic(range(30))[0]
+    return synthetic.images(range(30))[0]
 
 
 def test_gabor_of_one_image(images):

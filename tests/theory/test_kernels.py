@@ -18,7 +18,7 @@ def small_blocks(monkeypatch):
 @pytest.fixture(scope="module")
 def digits():
     """150 digits, 40 to test on, targets of 150 x 10."""
-    data = datasets.load("mnist_5k", 150)
+    data = datasets.named("mnist_5k", 150)
     x, new = features.unit(data.x_train), features.unit(data.x_test[:40])
     return x.astype(np.float64), new.astype(np.float64), np.eye(10)[data.y_train]
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from common import models, training
+from common import models
 from common.models.interpolant import interpolant, units_of_widest
 from common.theory import theorem
 
@@ -125,7 +125,7 @@ def test_saved_network_is_opened_again_and_predicts_the_labels(depth, tmp_path):
     labels = np.random.default_rng(0).integers(10, size=200)
     s = theorem.construct(x, np.eye(10)[labels])
     network = interpolant((7,), s, depth)
-    training.save(lambda: network, network.get_weights(), tmp_path / "net.h5")
+    models.save(lambda: network, network.get_weights(), tmp_path / "net.h5")
     again = models.load(tmp_path / "net.h5")
     assert again.count_params() == 200 * 11 + 7
     said = again(x).numpy()

@@ -1,0 +1,119 @@
+"""An interrupted run goes on, on a CPU bit for bit as if it had not been."""
+
+import contextlib
+import json
+import re
+import zipfile
+
+import keras
+import numpy as np
+
+from common import records
+from common.cli import MendableError
+from common.engine import backend
+
+_DAMAGE = (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile)
+
+
+def precision_of(path):
+    """Returns the precision of the run that a checkpoint is of; None without one."""
+    if path.exists():
+        with contextlib.suppress(*_DAMAGE), np.load(path) as file:
+            return json.loads(str(file["meta"])).get("precision")
+    return None
+
+
+def _settings(regime):
+    return {name: repr(value) for name, value in vars(regime).items()}
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps all that continues a run in one file, which appears in one step.
+
+    The variables of model and optimizer (with the state of dropout, which Keras's own
+    files leave out), the rows so far, and the best weights of early stopping. Comes
+    after `History` among the callbacks.
+
+    Args:
+        history: `history.History`.
+        regime: `regime.Regime`.
+        data_hash: sha256 of the training arrays; a checkpoint of others is refused.
+        paths: `records.Paths`.
+        every: Epochs between checkpoints; the last one is always kept.
+
+    Attributes:
+        saved_epochs: Epochs that the file holds.
+        resumed_at: Epochs after which the run was continued, as a list.
+        environment: From `backend.environment`.
+        inexact: Whether that has changed at some resume.
+    """
+
+    def __init__(self, history, regime, data_hash, paths, every=1):
+        super().__init__()
+        built = history.built
+        self.variables = [*built.variables, *built.optimizer.variables]
+        self.history, self.regime, self.data_hash = history, regime, data_hash
+        self.paths, self.every = paths, every
+        self.saved_epochs, self.resumed_at, self.inexact = 0, [], False
+        self.environment = backend.environment()
+        self.precision = keras.config.dtype_policy().name.removeprefix("mixed_")
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.history.ended or (epoch + 1) % self.every == 0:
+            self._write()
+
+    def _write(self):
+        meta = {
+            "regime": _settings(self.regime),
+            "data": self.data_hash,
+            "environment": self.environment,
+            "precision": self.precision,
+            "resumed_at": self.resumed_at,
+            "inexact": self.inexact,
+            **self.history.state(),
+        }
+        arrays = {
+            f"variable_{i}": np.array(v.numpy()) for i, v in enumerate(self.variables)
+        }
+        arrays |= {f"best_{i}": w for i, w in enumerate(self.history.best_weights)}
+        with records.replacing(self.paths.checkpoint) as temporary:
+            np.savez(temporary, meta=json.dumps(meta), **arrays)
+        # The CSV is for looking on; it is never ahead of the checkpoint.
+        records.write_csv(self.paths.csv, self.history.rows)
+        self.saved_epochs = len(self.history.rows)
+
+    def restore(self):
+        """Continues from the file, where there is one; returns whether it did.
+
+        Raises:
+            MendableError: If it is damaged, or of other settings or data.
+        """
+        path = self.paths.checkpoint
+        if not path.exists():
+            return False
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                meta = json.loads(str(file["meta"]))
+                values = [file[f"variable_{i}"] for i in range(len(self.variables))]
+                best = [n for n in file.files if n.startswith("best_")]
+                best = [file[f"best_{i}"] for i in range(len(best))]
+        except _DAMAGE as error:
+            raise MendableError(
+                f"the checkpoint {path} is damaged ({error}): delete it, or start "
+                "over with --no-resume."
+            ) from None
+        known = meta["regime"]
+        if isinstance(known, str):  # until November 2026 it was the regime's repr
+            known = dict(re.findall(r"(\w+)=(.+?)(?=, \w+=|\)$)", known))
+        if known != _settings(self.regime) or meta["data"] != self.data_hash:
+            raise MendableError(
+                f"the checkpoint {path} belongs to other settings or other data of the "
+                "same name: start over with --no-resume."
+            )
+        for variable, value in zip(self.variables, values, strict=True):
+            variable.assign(value)
+        self.history.restore(meta, best)
+        self.saved_epochs = len(self.history.rows)
+        self.resumed_at = [*meta["resumed_at"], self.saved_epochs]
+        self.inexact = meta["inexact"] or meta["environment"] != self.environment
+        return True

@@ -1,0 +1,1 @@
+"""Where the arrays come from: official files, a package, or random numbers."""

@@ -1,0 +1,564 @@
+"""README, docs/ and docstrings: links resolve, code runs, numbers have records."""
+
+import ast
+import csv
+import functools
+import json
+import math
+import re
+from pathlib import Path
+from statistics import mean
+
+import pytest
+import yaml
+
+from common import verdicts
+from common.report import tables
+from common.sweep import artefacts
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *DOCS,
+    RESULTS / "LOG.md",
+    RESULTS / "README.md",
+    ROOT / "benchmarks/README.md",
+]
+SCRIPTS = (
+    "cifar10_mlp.py",
+    "cifar10_alexnet.py",
+    "cifar10_inception.py",
+    "cifar10_wide_resnet.py",
+    "imdb_text.py",
+)
+PATTERN = "common/models/NAME.py"
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+# Links and paths.
+
+
+def prose(path):
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(path):
+    """What GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_to_files_and_headings(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if link.startswith("https://"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), f"{name(page)}: {link}"
+        assert not anchor or anchor in anchors(target), f"{name(page)}: {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_of_the_code_that_are_named_exist(page):
+    top = "common|tests|benchmarks|notebooks|docs"
+    for path in re.findall(rf"`((?:{top})/[\w./]+\.\w+)`", page.read_text()):
+        if path != PATTERN:
+            assert (ROOT / path).exists(), f"{name(page)}: {path}"
+
+
+def readme():
+    return (ROOT / "README.md").read_text()
+
+
+def test_every_page_is_listed_and_every_script_has_one():
+    listed = (ROOT / "docs/README.md").read_text()
+    assert all(f"({page.name})" in listed for page in DOCS if page.stem != "README")
+    assert all(f"`{script.name}`" in readme() for script in ROOT.glob("*.py"))
+
+
+def test_readme_is_read_in_five_minutes():
+    assert len(readme().splitlines()) <= 160
+
+
+def test_records_named_in_the_log_exist():
+    scripts = "|".join(p.stem for p in ROOT.glob("*.py"))
+    named = re.findall(
+        rf"`((?:{scripts})[\w.*\[\]-]*)`", (RESULTS / "LOG.md").read_text()
+    )
+    named = [pattern for pattern in named if not pattern.endswith(".py")]
+    assert len(named) > 20
+    for pattern in named:
+        assert list(RESULTS.glob(f"{pattern}.json")), pattern
+
+
+def test_the_citation_names_the_paper_that_readme_names():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors", "license"} <= set(cited)
+    (paper,) = cited["references"]
+    said = " ".join(readme().split())
+    assert paper["title"] in said and paper["url"] in said
+    names = [author["family-names"] for author in paper["authors"]]
+    assert f"{', '.join(names[:-1])} and {names[-1]}" in said
+
+
+# Flags and columns.
+
+
+def test_the_flags_of_the_training_scripts_are_explained(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")  # no flag is broken at its hyphen
+    pages = ("flags", "text", "imagenet")
+    told = " ".join((ROOT / f"docs/{page}.md").read_text() for page in pages)
+    told = {flag.replace("--no-batch", "--batch") for flag in flags_in(told)}
+    known = set()
+    for script in (*SCRIPTS, "imagenet_inception_v3.py"):
+        with pytest.raises(SystemExit, match="0"):
+            artefacts.parse(f"{script} --help")
+        known |= flags_in(capsys.readouterr().out)
+    assert known - {"--help", "--no-batch-norm"} <= told
+    table = flags_in((ROOT / "docs/flags.md").read_text())
+    assert table - {"--help"} <= known
+
+
+def flags_in(text):
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+
+
+def test_the_columns_of_a_run_are_explained():
+    table = (ROOT / "docs/flags.md").read_text().split("| column |")[1].split("\n\n")[0]
+    told = set(re.findall(r"`(\w+)`", re.sub(r"\|[^|]*\|$", "", table, flags=re.M)))
+    found = set()
+    for path in RESULTS.glob("*.json"):
+        if "regime" in record(path.stem):
+            found |= set(lines(path.stem)[0])
+    assert told == found | {"measured"}  # no record has it yet
+
+
+# Code.
+
+
+def test_the_code_that_uses_a_trained_model_runs(tmp_path, capsys):
+    import cifar10_alexnet
+
+    (code,) = re.findall(r"^```python\n(.*?)^```", readme(), re.DOTALL | re.M)
+    (path,) = re.findall(r'"(saved_models/[^"]+)"', code)
+    command = re.search(r"^`python (.*?)` leaves that model", readme(), re.M)
+    assert path == f"saved_models/{artefacts.name_of(command.group(1))}.h5"
+    folders = ["--results-dir", str(tmp_path), "--models-dir", str(tmp_path)]
+    tiny = ["--dataset", "synthetic", "--train-size", "50", "--epochs", "1", "--quiet"]
+    run = cifar10_alexnet.main([*tiny, *folders])["name"]
+    exec(code.replace(path, str(tmp_path / f"{run}.h5")), {})
+    assert re.search(r"accuracy: 0\.\d+", capsys.readouterr().out)
+
+
+# Numbers: what README and docs say of records, in words made of these records.
+
+
+@functools.cache
+def record(run):
+    return json.loads((RESULTS / f"{run}.json").read_text())
+
+
+@functools.cache
+def lines(run):
+    with open(RESULTS / f"{run}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def seeds(command):
+    """The records of a command under every seed."""
+    stem = artefacts.name_of(command).removesuffix("0")
+    paths = RESULTS.glob(f"{stem}[0-9].json")
+    return [record(path.stem) for path in sorted(paths)]
+
+
+def on_train(run):
+    return 100 * run["final"]["train_accuracy"]
+
+
+def on_test(run):
+    return 100 * run["final"]["val_accuracy"]
+
+
+def clock(seconds):
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def span(values, digits=0):
+    low, high = (f"{value:.{digits}f}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
+def short(value, digits=0):
+    """A number as 9e7, not 9e+07."""
+    base, exponent = f"{value:.{digits}e}".split("e")
+    return f"{base}e{int(exponent)}"
+
+
+def decay_gains():
+    """Points that weight decay adds to AlexNet on the test set: with crops, without."""
+    pairs = (("--random-crop --wd 5e-4", "--random-crop"), ("--wd 5e-4", ""))
+    ours = [
+        [mean(map(on_test, seeds(f"cifar10_alexnet.py {flags}"))) for flags in pair]
+        for pair in pairs
+    ]
+    said = {
+        int(line["row"]): value.value
+        for line, value in tables.paper_of("table_1")
+        if line["metric"] == "test_accuracy"
+    }
+    paper = (said[9] - said[10], said[11] - said[12])
+    return [f"{a - b:.1f}" for a, b in ours], [f"{gain:.1f}" for gain in paper]
+
+
+def of_readme():
+    mlp, noisy = "cifar10_mlp_labels1", "cifar10_alexnet_labels1_wd0.0005_seed0"
+    yield verdicts.verdict(record(f"{mlp}_seed0"))
+    yield verdicts.verdict(record(noisy))
+    minutes = [record(f"{mlp}_seed{i}")["seconds"] / 60 for i in range(3)]
+    yield f"{span(minutes)} min on one core"
+    yield f"{clock(record(noisy)['seconds'])} on one core"
+    one = [
+        clock(sum(seeds(artefacts.TABLE_1[row])[0]["seconds"] for row in rows))
+        for rows in (range(14, 20), range(9, 14))
+    ]
+    yield f"with one seed, {one[0]} and {one[1]}"
+    inception = record("cifar10_inception_seed0")
+    assert inception["threads"] == "2"
+    yield f"ran {clock(inception['seconds'])} on two cores"
+    ours, paper = decay_gains()
+    yield f"{min(ours)} to {max(ours)} points to AlexNet's test accuracy, in the "
+    yield f"paper {min(paper)} to {max(paper)}"
+    gaussian = record("cifar10_alexnet_gaussian_seed0")
+    assert gaussian["epochs_to_fit"] is None
+    yield f"does not fit Gaussian pixels in {gaussian['epochs']} epochs"
+
+
+def of_choices():
+    yield f"{on_train(record('cifar10_alexnet_labels1_wd0.0005_seed0')):.2f} % of them"
+    ours, paper = decay_gains()
+    yield f"{ours[0]} points of test accuracy with crops and {ours[1]} without"
+    yield f"in the paper {paper[0]} and {paper[1]}"
+    yield f"reproduces {on_train(record('cifar10_alexnet_gaussian_seed0')):.2f} %"
+    yield from gabor_norms()
+    at_50 = 100 * float(lines("cifar10_mlp_labels1_seed0")[49]["train_accuracy"])
+    yield f"fitted {at_50:.2f} % of its random labels"
+    first = {}
+    for labels in ("", "_labels1"):
+        runs = [f"cifar10_alexnet{labels}{end}_seed0" for end in ("", _FLOAT32)]
+        reached = [
+            next(x for x in lines(run) if float(x["train_accuracy"]) >= 0.999)
+            for run in runs
+        ]
+        (first[labels],) = {x["epoch"] for x in reached}
+        there = [float(x["val_accuracy"]) for x in reached]
+        assert max(there) - min(there) < 0.005
+    yield f"at the same epoch ({first['']} and {first['_labels1']})"
+
+
+_FLOAT32 = "_stop0.999_float32"
+
+
+def gabor_norms():
+    paper = {
+        line["setting"]: value.value
+        for line, value in tables.paper_of("kernels")
+        if line["metric"] == "l2_norm"
+    }
+    pixels, gabor = (solved(f"min_norm_mnist{x}_seed0") for x in ("", "_gabor"))
+    yield f"({gabor['rkhs_norm']:.0f} against {pixels['rkhs_norm']:.0f})"
+    g, p = paper["MNIST, Gabor wavelets"], paper["MNIST, Gaussian kernel on pixels"]
+    yield f"{g:.0f}"
+    yield f"{p:.0f}"
+
+
+def solved(run, **where):
+    """The line of a record of min_norm.py, as numbers."""
+    found = [
+        line
+        for line in record(run)["rows"]
+        if all(line[key] == value for key, value in where.items())
+    ]
+    return found[-1]
+
+
+def error(line):
+    return 100 * line["test_error"]
+
+
+def of_kernels():
+    pixels, gabor = solved("min_norm_mnist_seed0"), solved("min_norm_mnist_gabor_seed0")
+    cifar = solved("min_norm_cifar10_seed0")
+    paper = {
+        line["setting"]: value.value
+        for line, value in tables.paper_of("kernels")
+        if line["metric"] == "test_error"
+    }
+    for what, ours, said in (
+        ("MNIST, pixels", pixels, paper["MNIST, Gaussian kernel on pixels"]),
+        ("MNIST, Gabor wavelets", gabor, paper["MNIST, Gabor wavelets"]),
+        ("CIFAR-10, pixels", cifar, paper["CIFAR-10, Gaussian kernel on pixels"]),
+    ):
+        yield f"| {what} | {error(ours):.2f} % | {said:g} % |"
+        assert ours["train_error"] == 0 and ours["residual"] < 1e-8
+    conv = "CIFAR-10, random convolutional net of 32000 filters"
+    yield f"{paper[conv]:g} %, and {paper[conv + ', with l2']:g} % with a ridge"
+    large = "min_norm_cifar10_n20000_random_conv_filters4096-8192_ridge0-0.1_seed0"
+    best = [error(solved(large, filters=8192, ridge=ridge)) for ridge in (0.0, 0.1)]
+    yield f"come to {best[0]:.2f} and {best[1]:.2f} % with 8,192 filters on 20,000"
+    small = "min_norm_cifar10_n5000_random_conv_filters640-800-1024-2048_ridge0-0.1"
+    few, many = (solved(f"{small}_seed0", filters=n, ridge=0.0) for n in (640, 2048))
+    yield f"error is {error(few):.1f} % where the filters only just suffice"
+    yield f"falls to {error(many):.1f} % with three times as many"
+    yield f"norm falls from {few['rkhs_norm']:,.0f} to {many['rkhs_norm']:.0f}"
+    noise = solved("min_norm_mnist_n10000_labels1_seed0")
+    yield f"same norm ({cifar['rkhs_norm']:.0f} and {noise['rkhs_norm']:.0f})"
+    yield f"errs on {error(cifar):.0f} % of the test set, the second on "
+    yield f"{error(noise):.0f} %."
+    fewer = solved("min_norm_mnist_n10000_seed0")
+    yield f"({fewer['rkhs_norm']:.0f} to {pixels['rkhs_norm']:.0f}, "
+    yield f"{error(fewer):.2f} % to {error(pixels):.2f} %)"
+    raw = solved("min_norm_cifar10_n5000_seed0")
+    yield f"convolutions {many['rkhs_norm']:.0f} at {error(many):.1f} %, pixels "
+    yield f"{raw['rkhs_norm']:.0f} at {error(raw):.1f} %"
+    yield from gabor_norms()
+    ends = {x["start"]: float(x["distance"]) for x in lines("min_norm_sgd_mnist_seed0")}
+    assert ends["zero"] < 3e-14
+    yield "within 3e-14 of the minimum-norm solution"
+    yield f"stays {ends['random']:.2f} of the solution's norm away"
+
+
+def of_text():
+    networks = {
+        "bag": "imdb_text",
+        "CNN": "imdb_text_cnn",
+        "LSTM": "imdb_text_lstm",
+        "transformer": "imdb_text_transformer",
+    }
+
+    def all_of(condition):
+        return [record(f"{stem}{condition}_seed0") for stem in networks.values()]
+
+    true, noise = all_of(""), all_of("_labels1")
+    weights = [run["parameters"] for run in true]
+    yield f"of {round(min(weights), -3):,} to {round(max(weights), -3):,} weights"
+    least = math.floor(10 * min(map(on_train, noise))) / 10
+    fit = [run["epochs_to_fit"] for run in noise]
+    yield f"at least {least} % of random labels, within {min(fit)} to {max(fit)} epochs"
+    yield f"score {span(list(map(on_test, noise)))} % on the test set"
+    yield f"they score {span(list(map(on_test, true)))} %"
+    words = all_of("_unigram")
+    assert min(map(on_train, words)) > 99
+    yield f"next to nothing from them ({span(list(map(on_test, words)))} %)"
+    own = dict(zip(networks, map(on_test, all_of("_shuffled_each")), strict=True))
+    ours = dict(zip(networks, map(on_test, true), strict=True))
+    yield f"nothing to the bag ({ours['bag']:.1f} %)"
+    lost = {network: f"{ours[network] - own[network]:.1f}" for network in networks}
+    yield f"the CNN loses {lost['CNN']} points of {ours['CNN']:.1f} %, the LSTM "
+    yield f"{lost['LSTM']} of {ours['LSTM']:.1f} % and the transformer "
+    yield f"{lost['transformer']} of {ours['transformer']:.1f} %"
+
+
+def of_data():
+    fits = [record(f"cifar10_mlp{x}_labels1_seed0") for x in ("", "_mnist")]
+    yield f"fits {on_train(fits[0]):.1f} % of CIFAR-10's random labels, it fits "
+    yield f"fits {on_train(fits[1]):.1f} % of MNIST's"
+
+
+def replicas(run, column, labels, stop, size=1024):
+    return mean(
+        float(line[column])
+        for line in lines(run)
+        if (line["labels"], line["stop"], line["size"]) == (labels, stop, str(size))
+    )
+
+
+def times_larger(run, column, stop, size=1024):
+    values = (replicas(run, column, x, stop, size) for x in ("random", "true"))
+    return next(values) / next(values)
+
+
+def of_curvature():
+    run = "mnist_l2norm"
+    first = [replicas(run, "epochs", x, "accuracy") for x in ("random", "true")]
+    yield f"{first[0]:.0f} epochs to 100 %, with true labels {first[1]:.0f}"
+    ends = [replicas(run, "product_of_norms", x, "loss") for x in ("random", "true")]
+    yield f"ends {ends[0] / ends[1]:.0f} times larger "
+    yield f"({short(ends[0], 1)} against {short(ends[1], 1)})"
+    for what, column, digits in (
+        ("trace", "trace", 1),
+        ("top eigenvalue", "eigenvalue_1", 2),
+    ):
+        yield f"| {what} | {times_larger(run, column, 'accuracy'):.1f} times"
+        yield f"({times_larger(run, column, 'accuracy', 128):.{digits}f}) |"
+        yield f"| {times_larger(run, column, 'loss'):.1f} times"
+        yield f"times ({times_larger(run, column, 'loss', 128):.1f}) |"
+        for labels in ("true", "random"):
+            fall = (replicas(run, column, labels, x) for x in ("accuracy", "loss"))
+            assert 700 < next(fall) / next(fall) < 1400, "about a thousand"
+    run = "mnist_l2norm_whitened"
+    first = [replicas(run, "epochs", x, "accuracy") for x in ("random", "true")]
+    yield f"it is {first[0]:.0f} epochs against {first[1]:.0f}, a "
+    yield f"{times_larger(run, 'product_of_norms', 'loss'):.0f} times larger product"
+    traces = [times_larger(run, "trace", stop) for stop in ("accuracy", "loss")]
+    yield f"a trace {traces[0]:.1f} and {traces[1]:.1f} times larger"
+    tops = [times_larger(run, "eigenvalue_1", stop) for stop in ("accuracy", "loss")]
+    yield f"{tops[0]:.1f} times larger at 100 % accuracy, but {tops[1]:.1f} times at"
+    traces = {x["model"]: float(x["trace"]) for x in lines("analysis")}
+
+    def ratio(stem, end="_seed0"):
+        true = stem.replace("_labels1", "")
+        return traces[f"{stem}_seed0"] / traces[f"{true}_seed0"]
+
+    yield f"{ratio('cifar10_mlp_labels1'):.1f} (MLP 1x512), "
+    yield f"{ratio('cifar10_mlp_labels1_hidden512-512-512'):.1f} (MLP 3x512) and "
+    yield f"{ratio('cifar10_alexnet_labels1'):.0f} times (AlexNet)"
+
+
+def of_theory():
+    built = lines("expressivity_theorem_seed0")
+    two, deep = built[6], built[-1]
+    assert all(float(line["train_accuracy"]) == 1 for line in built)
+    assert {line["weights"] for line in built[6:]} == {two["weights"]}
+    yield f"Two layers with {int(two['weights']):,} weights"
+    yield f"all of {int(two['n']):,} random CIFAR-10 labels"
+    yield f"to {short(float(two['max_error']))} in every output"
+    yield f"score {100 * float(two['test_accuracy']):.1f} % on the test set"
+    yield f"So do {built[7]['depth']} to {deep['depth']} layers"
+    yield f"at most {deep['width']} units a layer"
+    norm, condition = (float(two[x]) for x in ("weight_norm", "condition"))
+    yield f"grows to {short(norm)} and the condition number to {short(condition)}"
+    yield f"float32 keep {100 * float(two['float32_train_accuracy']):.0f} % of"
+    estimates = {
+        x["class"]: float(x["estimate"])
+        for x in lines("expressivity_rademacher_seed0")
+        if x["n"] == "2048"
+    }
+    (most,) = {f"{estimates[f'width {width}']:.2f}" for width in (64, 256)}
+    yield f"estimated at {most} for networks of 64 and 256 hidden units"
+    yield f"16 units have {estimates['width 16']:.2f}, the linear classifier "
+    yield f"linear classifier {estimates['linear']:.2f}."
+    kept = {x["class"]: x for x in lines("expressivity_memorize_seed0")}
+    eight, more = kept["width 8"], kept["width 32"]
+    yield f"labels of {eight['largest_n']} and {int(more['largest_n']):,} digits"
+    yield f"two for each of their {eight['weights']} and {more['weights']} weights"
+    yield f"(Cover 1965: {kept['linear']['cover']}), reaches "
+    yield f"reaches {kept['linear']['largest_n']}."
+    two = kept["width 2"]
+    yield f"only {two['largest_n']} with {two['weights']} weights"
+
+
+FACTS = {
+    "README.md": of_readme,
+    "docs/choices.md": of_choices,
+    "docs/kernels.md": of_kernels,
+    "docs/text.md": of_text,
+    "docs/data.md": of_data,
+    "docs/curvature.md": of_curvature,
+    "docs/theory.md": of_theory,
+}
+
+
+@pytest.mark.parametrize("page", FACTS)
+def test_what_a_page_says_of_records_is_so(page):
+    said = " ".join((ROOT / page).read_text().split())
+    for fact in FACTS[page]():
+        assert fact in said, f"{page} should say: {fact}"
+
+
+# Percentages that are no result of a run: settings, thresholds, and the last words of
+# a run too small to keep.
+NO_RESULT = {
+    "README.md": [
+        "Test accuracy 9.6 % (chance 10 %). First fitted (>= 99 %) at epoch 36"
+    ]
+    + ["reproduces 99.92 % of training labels that carry no information. Test acc"],
+    "docs/choices.md": ["99.9 % of the training labels", "the centre of 87.5 % of"]
+    + ["means 99 % of the training labels"],
+    "docs/curvature.md": ["100 % training accuracy", "at 100 % accuracy"],
+    "docs/flags.md": ["at least 99 % training accuracy", "has not reached 99 % (or"]
+    + ["with more than 1 % of all examples misfitted"],
+    "docs/text.md": ["fitted to 99.8 % at most"],  # held by tests/test_reviews.py
+}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=name)
+def test_no_percentage_stands_without_a_record(page):
+    text = re.sub(r"<!-- table 1.*?<!-- end -->", "", prose(page), flags=re.DOTALL)
+    text = " ".join(text.split())
+    facts = [*FACTS.get(name(page), tuple)(), *NO_RESULT.get(name(page), ())]
+    covered = {
+        place
+        for fact in facts
+        for found in re.finditer(re.escape(fact), text)
+        for place in range(*found.span())
+    }
+    for found in re.finditer(r"\d[\d.]* %", text):
+        around = text[max(0, found.start() - 40) : found.end() + 20]
+        assert found.start() in covered, f"{name(page)}: {around}"
+
+
+# Docstrings: the table of results of every training script.
+
+
+def results_of(script, flags):
+    """A line of that table, as words."""
+    runs = seeds(f"{script} {flags}")
+
+    def whole(values):
+        return span(values).replace(" to ", "-")
+
+    return [
+        f"{mean(map(on_train, runs)):.2f}",
+        f"{mean(map(on_test, runs)):.2f}",
+        whole([run["epochs_to_fit"] for run in runs]),
+        whole([run["seconds"] / 60 for run in runs]),
+    ]
+
+
+def machine(run):
+    device = re.sub(r"\b1 cores", "1 core", run["device"])
+    return f"{device}, {run['precision_in_force']}"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_docstring_gives_what_the_records_give(script):
+    shown = docstring(script)
+    said = re.search(r"^Results, .* \((?:mean of )?(\d) seeds?; (.*)\):$", shown, re.M)
+    table = re.findall(
+        r"^  (\(no flags\)|--.*?)  +([\d.]+) +([\d.]+) +([\d-]+) +([\d-]+)$",
+        shown,
+        re.M,
+    )
+    assert said and table
+    for flags, *cells in table:
+        flags = flags.replace("(no flags)", "")
+        runs = seeds(f"{script} {flags}")
+        assert cells == results_of(script, flags), flags
+        assert len(runs) == int(said.group(1)), flags
+        assert {machine(run) for run in runs} == {said.group(2)}, flags
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "words"),
+    [
+        ("cifar10_inception.py", "--random-labels", "With random labels there is no"),
+        ("cifar10_wide_resnet.py", "", "On all 50,000 images there is no record yet"),
+        ("imagenet_inception_v3.py", "", "there is no record of it yet"),
+    ],
+)
+def test_a_docstring_says_where_there_is_no_record(script, flags, words):
+    assert (words in docstring(script)) == (not seeds(f"{script} {flags}"))
+
+
+def docstring(script):
+    return ast.get_docstring(ast.parse((ROOT / script).read_text()))
