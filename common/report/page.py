@@ -133,34 +133,32 @@ def render(results, sections, absent, runs, variation="", where=""):
         shown = {run.name for s in sections for row in s.rows for run in row.runs}
         others = [run for run in others if run.name not in shown]
     in_analyze = ["--results-dir", str(results)] if where else []
-    return (
-        environment.get_template("page.html")
-        .render(
-            figure_inks={ink[1:].lower(): (ink, x) for ink, x in style.DARK.items()},
-            style=Markup(here.with_suffix(".css").read_text()),
-            script=Markup(here.with_suffix(".js").read_text()),
-            folder=results,
-            where=where,
-            variation=variation,
-            tolerance=tables.TOLERANCE,
-            certainties=tables.CERTAINTY,
-            finding=_finding(sections),
-            sections=[_section(section, results) for section in sections],
-            all_runs=_all_runs(rows) if rows else None,
-            curves=curves(rows) if where else None,
-            inks=_INKS,
-            others=[(run, _files(run.name, results)) for run in others],
-            runs=[_run(run, results, where) for row in rows for run in row.runs],
-            compared=_picture(results, "compare", _COMPARED),
-            analysis=_analysis(results),
-            analyze=shlex.join(["python", "analyze.py", *in_analyze]),
-            analysis_figure=_picture(results, "analysis", model_figures.CAPTION),
-            gallery=_picture(results, "gallery", gallery.CAPTION),
-            absent=[(name, artefacts.ARTEFACTS[name].title) for name in absent],
-            paper=_other_numbers(),
-        )
-        .lstrip()
+    template = environment.get_template("page.html")
+    text = template.render(
+        figure_inks={ink[1:].lower(): (ink, x) for ink, x in style.DARK.items()},
+        style=Markup(here.with_suffix(".css").read_text()),
+        script=Markup(here.with_suffix(".js").read_text()),
+        folder=results,
+        where=where,
+        variation=variation,
+        tolerance=tables.TOLERANCE,
+        certainties=tables.CERTAINTY,
+        finding=_finding(sections),
+        sections=[_section(section, results) for section in sections],
+        all_runs=_all_runs(rows) if rows else None,
+        curves=curves(rows) if where else None,
+        inks=_INKS,
+        others=[(run, _files(run.name, results)) for run in others],
+        runs=[_run(run, results, where) for row in rows for run in row.runs],
+        compared=_picture(results, "compare", _COMPARED),
+        analysis=_analysis(results),
+        analyze=shlex.join(["python", "analyze.py", *in_analyze]),
+        analysis_figure=_picture(results, "analysis", model_figures.CAPTION),
+        gallery=_picture(results, "gallery", gallery.CAPTION),
+        absent=[(name, artefacts.ARTEFACTS[name].title) for name in absent],
+        paper=_other_numbers(),
     )
+    return text.lstrip()
 
 
 def _finding(sections):
@@ -224,8 +222,8 @@ def _results_table(rows, caption):
         for metric, known in metrics:
             cells += _measured_cells(row, metric, known)
         cells += [_first_fitted(row), _number(len(row.runs) or "", len(row.runs))]
-        records = [(f"#run-{x.name}", x.name.rpartition("_")[2]) for x in row.runs]
-        lines.append([*cells, Cell(row.command, "code"), Cell("", "", links=records)])
+        links = [(f"#run-{x.name}", x.name.rpartition("_")[2]) for x in row.runs]
+        lines.append([*cells, Cell(row.command, "code"), Cell("", "", links=links)])
     return Table(head, lines, caption)
 
 
