@@ -313,11 +313,9 @@ ARTEFACTS = {
                 for name, flags in CONDITIONS.items()
                 if "pixels" in flags
             },
-            (
-                "synthetic images",
-                "AlexNet",
-                "true labels",
-            ): f"{ALEXNET} --dataset synthetic --epochs 20",
+            ("synthetic images", "AlexNet", "true labels"): (
+                f"{ALEXNET} --dataset synthetic --epochs 20"
+            ),
             ("digits", "MLP 2x64", "both labels"): "mnist_l2norm.py --dataset mnist_5k "
             "--max-size 256 --seeds 2",
         },
