@@ -59,7 +59,7 @@ def test_inception_v3_trains_and_leaves_its_files(run, images, tmp_path):
         for what in ("cross_entropy", "accuracy", "top5_accuracy")
     ]
     first = ["epoch", "learning_rate", "loss", "accuracy"]
-    assert list(row) == [*first, *measured, *corrupted, "seconds"]
+    assert list(row) == [*first, *measured, *corrupted, "measured", "seconds"]
     model = models.load(paths.model)
     assert model.output_shape == (None, 6) and not paths.checkpoint.exists()
     files = sorted((images / "val").rglob("*.*"))
