@@ -28,17 +28,6 @@ from common.settings import number
 from common.sweep import artefacts, cluster, runner
 
 ROOT = Path(__file__).resolve().parent
-TRAIN_SIZES = {
-    "cifar10": 50_000,
-    "cifar100": 50_000,
-    "mnist": 60_000,
-    "fashion_mnist": 60_000,
-    "mnist_5k": 4_000,
-    "synthetic": 2_000,
-    "imdb": 25_000,
-    "synthetic_text": 2_000,
-    "imagenet": 1_281_167,
-}
 
 
 def main(argv=None):
@@ -149,7 +138,8 @@ def _job(run, seed, rates, args):
     script, flags = artefacts.split(run)
     if isinstance(settings, Regime):  # its CSV has a line an epoch
         epochs = settings.epochs
-        examples = settings.train_size or TRAIN_SIZES.get(settings.dataset)
+        known = datasets.FACTS.get(settings.dataset)  # not of one's own images
+        examples = settings.train_size or (known and known.train)
         if examples and options.script in rates:
             seconds = rates[options.script] * epochs * examples
     flags += ["--seed", str(seed)] if seed else []
