@@ -219,13 +219,11 @@ def test_text_is_four_models_under_eight_conditions(capsys, tmp_path):
     )
 
 
-@pytest.mark.parametrize("dataset", [*datasets.NAMES, *reviews.NAMES])
+@pytest.mark.parametrize("dataset", ["mnist_5k", "synthetic"])
 def test_sizes_for_the_estimates(dataset):
-    if dataset in ("mnist_5k", "synthetic"):
-        assert reproduce.TRAIN_SIZES[dataset] == len(datasets.named(dataset).y_train)
-    if dataset == "synthetic_text":
-        assert reproduce.TRAIN_SIZES[dataset] == datasets.FACTS[dataset].train
-    assert dataset in reproduce.TRAIN_SIZES
+    data, facts = datasets.named(dataset), datasets.FACTS[dataset]
+    assert (facts.train, facts.test) == (len(data.y_train), len(data.y_test))
+    assert facts.shape == data.x_train.shape[1:]
 
 
 @pytest.mark.parametrize(
