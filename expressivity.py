@@ -28,7 +28,7 @@ import time
 
 from tqdm import tqdm
 
-from common import cli, regime
+from common import cli, regime, resumable
 
 
 def parse(argv=None):
@@ -38,31 +38,31 @@ def parse(argv=None):
 
 def main(argv=None):
     """Returns dict of part -> record."""
-    parts = parse(argv)
-
-    from common import resumable
-    from common.engine import backend
-    from common.report import theory_figures
-
-    backend.require_tensorflow()
     result = {}
-    for part, (settings, options) in parts.items():
+    for part, (settings, options) in parse(argv).items():
         chosen = {k: v for k, v in vars(settings).items() if v is not None}
         measure = functools.partial(run, part, chosen, options)
-        result[part], paths = resumable.run(
-            "expressivity", options.name, options, measure
+        result[part] = resumable.run(
+            "expressivity", options.name, options, measure, draw
         )
-        drawn = theory_figures.draw(result[part], paths.csv)
-        resumable.show(result[part], (*drawn, paths.csv, paths.json))
     return result
+
+
+def draw(record, csv):
+    """Draws the figures of a record; returns their paths."""
+    from common.report import theory_figures  # here alone: it imports matplotlib
+
+    return theory_figures.draw(record, csv)
 
 
 def run(part, settings, options, paths, done):
     """Measures what is not `done`; returns the CSV's rows and the record's fields."""
     import pandas as pd
 
+    from common.engine import backend
     from common.theory import expressivity as theory
 
+    backend.require_tensorflow()
     clock = time.perf_counter()
     experiment = theory.EXPERIMENTS[part](settings, options.data_dir, paths.model)
     for key in tqdm(experiment.keys, part, disable=options.quiet):

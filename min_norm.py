@@ -30,7 +30,7 @@ import argparse
 import functools
 from dataclasses import fields
 
-from common import cli, records, regime
+from common import cli, records, regime, resumable
 from common.engine import machine
 
 SETTINGS = [field.name for field in fields(regime.MinNorm)]
@@ -44,24 +44,23 @@ def parse(argv=None):
 
 def main(argv=None):
     args, name = parse(argv)
+    return resumable.run("min_norm", name, args, functools.partial(run, args), draw)
 
-    from common import resumable
-    from common.engine import backend
 
-    if args.sgd:
-        backend.require_tensorflow()
-    record, paths = resumable.run("min_norm", name, args, functools.partial(run, args))
+def draw(record, csv):
+    """Draws the figures of a record; returns their paths."""
     from common.report import kernel_figures  # here alone: it imports matplotlib
 
-    drawn = kernel_figures.draw(record, paths.csv)
-    resumable.show(record, (*drawn, paths.csv, paths.json))
-    return record
+    return kernel_figures.draw(record, csv)
 
 
 def run(args, paths, done):
     """Solves what is not `done`; returns the CSV's rows and the record's fields."""
+    from common.engine import backend
     from common.theory import least_squares, min_norm
 
+    if args.sgd:
+        backend.require_tensorflow()
     data = min_norm.load(args, args.data_dir)
     if args.sgd:
         rows, more = least_squares.sgd_path(data, args.seed, args.quiet, paths.model)

@@ -27,7 +27,7 @@ from dataclasses import fields
 import numpy as np
 from tqdm import tqdm
 
-from common import cli, corruptions, datasets, regime
+from common import cli, corruptions, datasets, regime, resumable
 
 STOPS = ("accuracy", "loss")
 SETTINGS = [field.name for field in fields(regime.L2Norm)]
@@ -42,18 +42,15 @@ def parse(argv=None):
 def main(argv=None):
     args, name = parse(argv)
 
-    from common import resumable
-    from common.engine import backend
+    measure = functools.partial(run, args)
+    return resumable.run("mnist_l2norm", name, args, measure, draw)
 
-    backend.require_tensorflow()
-    record, paths = resumable.run(
-        "mnist_l2norm", name, args, functools.partial(run, args)
-    )
+
+def draw(record, csv):
+    """Draws the figures of a record; returns their paths."""
     from common.report import norm_figures  # here alone: it imports matplotlib
 
-    drawn = norm_figures.draw(record, paths.csv)
-    resumable.show(record, (*drawn, paths.csv, paths.json))
-    return record
+    return norm_figures.draw(record, csv)
 
 
 def run(args, paths, done):
@@ -61,9 +58,11 @@ def run(args, paths, done):
     import pandas as pd
 
     from common import pipelines
+    from common.engine import backend
     from common.models import save
     from common.models.mlp import mlp
 
+    backend.require_tensorflow()
     data = datasets.named(args.dataset, data_dir=args.data_dir)
     if args.sizes[-1] > len(data.y_train):
         raise cli.UsageError(

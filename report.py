@@ -18,7 +18,7 @@ import re
 import shlex
 from pathlib import Path
 
-from common import cli, datasets, reviews
+from common import cli, datasets, records, reviews
 from common.sweep import artefacts
 
 ROOT = Path(__file__).resolve().parent
@@ -129,6 +129,26 @@ def _models_dir(argv):
     return None
 
 
+def draw_missing(runs, results):
+    """Draws the pictures that experiments of many parts leave, where there are none.
+
+    Args:
+        runs: Dict of name -> `tables.Run`.
+        results: `Path` of the folder.
+    """
+    from common.report import kernel_figures, norm_figures, theory_figures
+
+    drawing = {
+        "mnist_l2norm": norm_figures,
+        "min_norm": kernel_figures,
+        "expressivity": theory_figures,
+    }
+    for name, run in runs.items():
+        script, csv = run.record.get("script"), results / f"{name}.csv"
+        if script in drawing and csv.exists() and not records.pictures(name, results):
+            drawing[script].draw(run.record, csv)
+
+
 def label(dataset, flags):
     """Returns the runs' data set and more flags as part of a file's name, or ""."""
     return re.sub("[^A-Za-z0-9.]+", "-", f"{dataset or ''} {flags or ''}").strip("-")
@@ -226,6 +246,7 @@ def draw(results, dataset=None, flags=None, lenient=False):
     from common.report import markdown, page
 
     sections, absent, runs = collect(results, dataset, flags)
+    draw_missing(runs, results)
     here, other = where(results, runs), label(dataset, flags)
     if not other:
         text = page.render(results, sections, absent, runs, where=here)

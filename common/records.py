@@ -113,6 +113,17 @@ def of_script(script, results_dir="results"):
     return found
 
 
+def pictures(name, results_dir="results"):
+    """Returns the paths of the pictures of one record, as a sorted list.
+
+    `a_b_norms.png` is of the record `a_b` where there is one, not of `a`.
+    """
+    folder, longer = Path(results_dir), f"{name}_"
+    others = [p.stem for p in folder.glob(f"{longer}*.json")]
+    found = sorted((folder / "figures").glob(f"{longer}*.png"))
+    return [p for p in found if not any(p.stem.startswith(f"{x}_") for x in others)]
+
+
 @contextlib.contextmanager
 def only_one(run_paths, name):
     """Holds the run's lock and makes its folders.

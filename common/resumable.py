@@ -26,10 +26,11 @@ class Finished(dict):
         super().__setitem__(part, records.read(self.path)[part])
 
 
-def run(script, name, args, measure):
-    """Runs an experiment, or the rest of an interrupted one; writes CSV and JSON.
+def run(script, name, args, measure, draw):
+    """Runs an experiment, or the rest of an interrupted one, and prints its verdict.
 
-    A complete run is not run again without `--overwrite`.
+    Writes CSV and JSON, and what `draw` draws. A complete run is not run again without
+    `--overwrite`.
 
     Args:
         script: The script's name without `.py`.
@@ -38,9 +39,11 @@ def run(script, name, args, measure):
         measure: Function of `records.Paths` and `Finished`. It adds each part to the
             latter and returns `(rows, fields)`: the lines of the CSV as dicts, and
             fields of the record, including `verdict`.
+        draw: Function of the record and the path of the CSV, which draws the figures
+            and returns their paths.
 
     Returns:
-        `(record, paths)`: a dict, and `records.Paths`.
+        The record as a dict.
 
     Raises:
         MendableError: If another process runs the same name, or a folder cannot be
@@ -53,7 +56,9 @@ def run(script, name, args, measure):
             print(f"{name} is complete; --overwrite runs it again.")
             if str(args.results_dir) == "results":  # which has ours
                 print("To make your own and keep that record, add --results-dir mine.")
-            return records.read(paths.json), paths
+            record = records.read(paths.json)
+            _show(record, paths, records.pictures(name, args.results_dir))
+            return record
         from common.engine import backend  # Keras, which a complete run does not need
 
         started, git = records.now(), records.git_state()
@@ -88,10 +93,11 @@ def run(script, name, args, measure):
         records.write_csv(paths.csv, rows)
         records.write_json(paths.json, record)
         partial.unlink(missing_ok=True)
-    return records.read(paths.json), paths
+    record = records.read(paths.json)
+    _show(record, paths, draw(record, paths.csv))
+    return record
 
 
-def show(record, files):
-    """Prints the verdict of a record, and the files of the run."""
+def _show(record, paths, drawn):
     print("\n" + record["verdict"])
-    print("Files:", *files, flush=True)
+    print("Files:", *drawn, paths.csv, paths.json, flush=True)

@@ -246,3 +246,13 @@ def test_only_changed_code_is_dirty(tmp_path, monkeypatch):
     assert records.git_state()["dirty"] is False
     code.write_text("2")
     assert records.git_state()["dirty"] is True
+
+
+def test_pictures_are_those_of_the_record_with_the_longest_name(tmp_path):
+    (tmp_path / "figures").mkdir()
+    for name in ("a_norms", "a_b_norms", "a_b_c_norms", "other_norms"):
+        (tmp_path / "figures" / f"{name}.png").touch()
+    for name in ("a", "a_b"):
+        (tmp_path / f"{name}.json").touch()
+    found = {x: [p.stem for p in records.pictures(x, tmp_path)] for x in ("a", "a_b")}
+    assert found == {"a": ["a_norms"], "a_b": ["a_b_c_norms", "a_b_norms"]}
