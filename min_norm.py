@@ -23,7 +23,7 @@ the condition number of K + L I.
 
 Writes results/NAME.csv (a line a setting), results/NAME.json, pictures in
 results/figures/, with --kernel linear on pixels saved_models/NAME.h5. Memory and time
-are estimated first. Finished settings are kept; of an unfinished one nothing is.
+are estimated first. Finished settings are saved; the one in progress is lost.
 """
 
 import argparse

@@ -81,7 +81,7 @@ def main(argv=None):
     except KeyboardInterrupt:
         again = cli.again("reproduce", argv or sys.argv[1:])
         raise cli.Interrupted(
-            f"stopped; every run keeps its finished epochs. To go on, type: {again}"
+            f"stopped; finished epochs are saved. To continue, type: {again}"
         ) from None
     if failed:
         raise cli.MendableError(

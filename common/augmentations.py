@@ -17,6 +17,7 @@ import numpy as np
 
 SIZE = 28  # side of the paper's crop of the 32 x 32 image
 NAMES = ("crop", "flip", "rotate", "perspective", "erase", "color")
+IN_FILES = ("crop", "flip", "color")  # those that images in files have
 
 # Each augmentation draws from its own stream, so that adding one leaves the others'
 # draws as they were. Never renumber: that changes every augmented run. Never 0:

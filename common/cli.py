@@ -75,7 +75,7 @@ def existing(folder):
     Raises:
         UsageError: Always then.
     """
-    if folder is not None and not Path(folder).is_dir():
+    if folder is not None and not Path(folder).expanduser().is_dir():
         raise UsageError(f"--data-dir {folder}: there is no such folder.")
 
 

@@ -3,12 +3,20 @@
 import contextlib
 import importlib.util
 import os
-import re
+import subprocess
 import sys
-import tempfile
 
-# What it writes whatever TF_CPP_MIN_LOG_LEVEL is: that there is no GPU.
-_NOTICE = re.compile(rb"I0000 |WARNING: All log messages before absl::InitializeLog")
+# A process of its own passes on all but the notices that TensorFlow writes whatever
+# TF_CPP_MIN_LOG_LEVEL is (that there is no GPU), so that even the last words of a
+# TensorFlow that aborts are seen.
+_FILTER = r"""
+import re, sys
+notice = re.compile(rb"I0000 |WARNING: All log messages before absl::InitializeLog")
+for line in sys.stdin.buffer:
+    if not notice.match(line):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+"""
 
 
 class _Quietly:
@@ -24,7 +32,7 @@ class _Quietly:
             load = spec.loader.exec_module
 
             def load_quietly(module):
-                with _without_notices():
+                with without_notices():
                     load(module)
                     module.config.list_physical_devices()  # looks for a GPU, once
 
@@ -33,20 +41,23 @@ class _Quietly:
 
 
 @contextlib.contextmanager
-def _without_notices():
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)  # C++ writes there, whatever sys.stderr is
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            file.seek(0)
-            for line in file:
-                if not _NOTICE.match(line):
-                    os.write(2, line)
-            os.close(stderr)
+def without_notices():
+    """Leaves TensorFlow's notices out of what is written to stderr within it."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    command = [sys.executable, "-ISc", _FILTER]
+    sieve = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stderr)
+    os.dup2(sieve.stdin.fileno(), 2)  # C++ writes there, whatever sys.stderr is
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        sieve.stdin.close()
+        sieve.wait()
 
 
 def install():

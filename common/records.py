@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from common.cli import MendableError
 
-FIT_THRESHOLD = 0.99  # of the training labels, on the fixed model: "fitted"
+FIT_THRESHOLD = 0.99  # of the training labels, evaluated after the epoch: "fitted"
 
 CORRUPTION_COLUMNS = ("kept_accuracy", "flipped_accuracy", "flipped_true_accuracy")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import cli, datasets, reviews, settings
+from common.augmentations import IN_FILES as FILE_AUGMENTATIONS
 from common.augmentations import NAMES as AUGMENTATIONS
 from common.cli import UsageError
 from common.settings import Settings, ascending, distinct, number, seed, setting
@@ -174,9 +175,27 @@ def _resolve_random_labels(given):
 
 _SIZE = {"type": several, "metavar": "N"}
 SIZES_AS_RANGE = (
-    ("--max-size", "or 128 and its doubles up to N (1024)", _SIZE),
-    ("--step", "or N, 2 N ... up to --max-size", _SIZE),
+    (
+        "--max-size",
+        "in place of --train-size: 128, 256, 512 ... up to N (default: 1024)",
+        _SIZE,
+    ),
+    ("--step", "in its place: N, 2 N ... up to --max-size", _SIZE),
 )
+
+
+def _say_augmentations(defaults):
+    names = FILE_AUGMENTATIONS if defaults.image_size else AUGMENTATIONS
+    return f"any of {','.join(names)}; drawn anew for every image"
+
+
+def _say_dropout(defaults):
+    where = "before dense layers"
+    if defaults.hidden:
+        where += ", but the first"
+    elif defaults.depth:
+        where = "between the two convolutions of a block"
+    return f"dropout rate, {where}"
 
 
 def _say_rates(defaults):
@@ -268,8 +287,7 @@ class Regime(Settings):
     )
     dropout: float = setting(
         0.0,
-        "dropout rate, before dense layers (in the MLP before all but the first; "
-        "in a Wide ResNet between convolutions)",
+        _say_dropout,
         "dropout{}",
         rate,
     )
@@ -280,7 +298,7 @@ class Regime(Settings):
     )
     augment: tuple = setting(
         (),
-        f"any of {','.join(AUGMENTATIONS)}; drawn anew for every image",
+        _say_augmentations,
         lambda names: "-".join(names) or "noaugment",
         offered=_reads_images,
         shown="none",
@@ -302,7 +320,11 @@ class Regime(Settings):
     )
     batch_size: int | str = setting(
         128,
-        "an integer, or full for full-batch gradient descent",
+        lambda defaults: (
+            "images an update"
+            if defaults.image_size
+            else "an integer, or full for full-batch gradient descent"
+        ),
         "batch{}",
         _batch_size,
         metavar="B",
@@ -345,6 +367,8 @@ class Regime(Settings):
 
     def check(self, given):
         _refuse_unknown_data(self)
+        if self.image_size:
+            self.check_files()
         if "crop" in self.augment and self.pixels != "true":
             raise UsageError(
                 f"--random-crop cannot go with --pixels {self.pixels}: pixel "
@@ -362,16 +386,44 @@ class Regime(Settings):
                 f"{self.optimizer}; it belongs to sgd and rmsprop."
             )
 
+    def check_files(self):
+        """Refuses what images in files do not have.
+
+        Raises:
+            UsageError: For such settings.
+        """
+        unknown = [x for x in self.augment if x not in FILE_AUGMENTATIONS]
+        if unknown:
+            raise UsageError(
+                f"--augment {','.join(unknown)}: for images in files expected some of "
+                f"{','.join(FILE_AUGMENTATIONS)}."
+            )
+        if self.augment and self.pixels != "true":
+            raise UsageError(
+                f"--augment {','.join(self.augment)} cannot go with --pixels "
+                f"{self.pixels} for images in files: leave one of the two out."
+            )
+        if self.batch_size == "full":
+            raise UsageError(
+                "--batch-size full: for images in files expected an integer."
+            )
+
 
 @dataclass(frozen=True)
 class L2Norm(Settings):
-    """What mnist_l2norm.py measures: networks of every size, label and seed."""
+    """What mnist_l2norm.py measures: networks of every size, label and seed.
+
+    Fields keep the names that records have: `opt`, `max_epochs` and `sizes` are the
+    flags `--optimizer`, `--epochs` and `--train-size`.
+    """
 
     run_once = True
 
     dataset: str = setting("mnist", _say_datasets)
     label_noise: str = setting(
-        "uniform", "any class, or a wrong one", choices=("uniform", "exclusive")
+        "uniform",
+        "uniform: any class, maybe the true one; exclusive: a wrong one",
+        choices=("uniform", "exclusive"),
     )
     inputs: str = setting(
         "unit", "pixels / 255, or per image", choices=("unit", "whitened")
@@ -416,7 +468,10 @@ class L2Norm(Settings):
 
 @dataclass(frozen=True)
 class MinNorm(Settings):
-    """What min_norm.py solves; `(None,)` is a path that has no meaning."""
+    """What min_norm.py solves.
+
+    A path (`bandwidth`, `filters`) is `(None,)` where the kernel has no such parameter.
+    """
 
     run_once = True
 
@@ -443,7 +498,7 @@ class MinNorm(Settings):
     )
     kernel: str = setting(
         "gaussian",
-        "of those features",
+        "kernel on the features",
         choices=("gaussian", "linear"),
         shown="gaussian; linear with random_conv",
     )
@@ -459,7 +514,7 @@ class MinNorm(Settings):
     )
     bandwidth: tuple = setting(
         (0.02,),
-        "of the Gaussian kernel; several make a path",
+        "bandwidth of the Gaussian kernel; several make a path",
         _in_few_digits("bandwidth"),
         positive,
         then=distinct,
@@ -599,8 +654,8 @@ class Options:
     )
     measure: str = setting(
         "sample",
-        "training examples measured after each epoch: a fixed sample (more where 99 %% "
-        "or --stop-at may be reached, all in the end), or all of them",
+        "training examples measured after each epoch: a fixed sample (more where a "
+        "threshold may be reached, all in the end), or all of them",
         choices=("sample", "all"),
         offered=_trains,
     )

@@ -1,4 +1,4 @@
-"""Experiments of many small parts: their options, what is kept, the record.
+"""Experiments of many small parts: what is saved, and the record.
 
 `mnist_l2norm.py`, `min_norm.py` and `expressivity.py` train or solve many small things
 in one process. A finished part is saved at once, so that a stopped script continues
@@ -13,14 +13,16 @@ class Finished(dict):
 
     Args:
         path: Of the file. The parts that it holds already are read.
+        old: Path of a record that goes as soon as a part of the new one is saved.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, old):
         super().__init__(records.read(path) if path.exists() else {})
-        self.path = path
+        self.path, self.old = path, old
 
     def __setitem__(self, part, result):
         super().__setitem__(part, result)
+        self.old.unlink(missing_ok=True)
         records.write_json(self.path, self)
         # As read after an interruption, so that resuming changes no digit.
         super().__setitem__(part, records.read(self.path)[part])
@@ -65,8 +67,7 @@ def run(script, name, args, measure, draw):
         partial = paths.checkpoint.with_suffix(".json")
         if paths.json.exists():  # overwriting: parts, if any, are older than the record
             partial.unlink(missing_ok=True)
-            paths.json.unlink()
-        done = Finished(partial)
+        done = Finished(partial, paths.json)
         resumed_at = list(done)
         try:
             rows, fields = measure(paths, done)
@@ -76,7 +77,7 @@ def run(script, name, args, measure, draw):
                 "1 finished part is" if count == 1 else f"{count} finished parts are"
             )
             raise cli.Interrupted(
-                f"stopped. {parts} saved; the part in progress is lost. To continue, "
+                f"stopped; {parts} saved, the part in progress is lost. To continue, "
                 f"type: {cli.again(script, args.argv)}"
             ) from None
         record = {

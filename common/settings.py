@@ -147,9 +147,10 @@ def add_flags(group, kind, defaults):
 def _add(group, name, flag, usual, defaults):
     help, shown = (x(defaults) if callable(x) else x for x in (flag.help, flag.shown))
     if shown is None:
-        shown = "; ".join(
-            f"{part} {spell(x, ' ')}" for part, x in usual.items()
-        ).strip()
+        each = {part: spell(value, " ") for part, value in usual.items()}
+        shown = "; ".join(f"{part} {value}".strip() for part, value in each.items())
+        if len({*each.values()}) == 1:
+            shown = [*each.values()][0]
     help += f" (default: {shown})" if shown else ""
     argument = {"dest": name, "default": argparse.SUPPRESS, **flag.argument}
     visible, *others = flag.names or ["--" + name.replace("_", "-")]
@@ -283,7 +284,8 @@ def _refuse_what_no_part_has(kind, parts, given):
     had = {each for usual in parts.values() for each in offered(kind, usual)}
     for each in fields(kind):
         if each.name in given and each not in had:
-            flag = (each.metadata["flag"].names or [f"--{each.name}"])[0]
+            name = "--" + each.name.replace("_", "-")
+            flag = (each.metadata["flag"].names or [name])[0]
             raise UsageError(f"{flag} does not concern {', '.join(parts)}.")
 
 

@@ -40,15 +40,14 @@ def run(build, feed, regime, options):
     """
     _require_tensorboard(options)
     paths = records.paths(options.name, options.results_dir, options.models_dir)
-    done = paths.json.exists() and not options.overwrite
     if not options.chief:
-        if not done:
+        if options.overwrite or not paths.json.exists():
             with _precision(regime, options, paths):
                 _fit(build, feed, regime, options, paths)
         return None
     with records.only_one(paths, options.name):
-        if done:  # by another process, since the script asked
-            return verdicts.finished(options)
+        if paths.json.exists() and not options.overwrite:
+            return verdicts.finished(options)  # by another process, a moment ago
         if paths.json.exists():  # else a checkpoint is that of an unfinished run
             paths.checkpoint.unlink(missing_ok=True)
             paths.json.unlink()
@@ -143,8 +142,8 @@ def _fit(build, feed, regime, options, paths):
             )
     except KeyboardInterrupt:
         raise Interrupted(
-            f"stopped; {checkpoint.saved_epochs} of {regime.epochs} epochs are kept. "
-            f"To go on, type: {options.command}"
+            f"stopped; {checkpoint.saved_epochs} of {regime.epochs} epochs are saved. "
+            f"To continue, type: {options.command}"
         ) from None
     except feed.errors as error:
         raise feed.explain(error) from error

@@ -42,7 +42,7 @@ def verdict(record):
     """Says in a sentence or two, for a newcomer, what the run showed.
 
     Args:
-        record: A run's record (see `read`).
+        record: A run's record (see `records.read`).
     """
     regime, final = record["regime"], record["final"]
     chance = 1 / record["num_classes"]

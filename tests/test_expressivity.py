@@ -131,7 +131,7 @@ def test_equal_images_with_different_labels_are_one_line_on_stderr(
 ):
     data = datasets.named("mnist_5k")
     same = data._replace(x_train=np.repeat(data.x_train[:1], len(data.y_train), 0))
-    monkeypatch.setattr(datasets, "load", lambda *args, **kwargs: same)
+    monkeypatch.setattr(datasets, "named", lambda *args, **kwargs: same)
     flags = "theorem --dataset mnist_5k --sizes 9 --depths 2".split()
     words = ["expressivity.py", *flags, *folders(tmp_path)]
     monkeypatch.setattr(sys, "argv", words)

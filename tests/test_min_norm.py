@@ -62,7 +62,7 @@ def test_equal_images_of_different_labels(tmp_path, monkeypatch):
         y = np.concatenate([data.y_train, (data.y_train[:3] + 1) % 10])
         return data._replace(x_train=x, y_train=y, y_train_true=y)
 
-    monkeypatch.setattr(datasets, "load", doubled)
+    monkeypatch.setattr(datasets, "named", doubled)
     flags = "--dataset mnist_5k --train-size 60"
     with pytest.raises(cli.MendableError, match="different labels.*--ridge"):
         solve(tmp_path, flags)

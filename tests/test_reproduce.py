@@ -334,7 +334,9 @@ def test_interrupted_it_stops_gently_and_says_how_to_go_on(start, tmp_path, kind
     first.send_signal(kind)
     said, _ = first.communicate(timeout=30)
     assert first.returncode == 130
-    assert "To go on, type: python reproduce.py one --workers 2 --results-dir=" in said
+    assert (
+        "To continue, type: python reproduce.py one --workers 2 --results-dir=" in said
+    )
     assert not alive(pids)
     assert [what for _, _, what in events(journal)].count("interrupted") == 2
     assert not list(tmp_path.glob("results/*.json"))

@@ -151,7 +151,7 @@ def test_ctrl_c_and_typed_again(tmp_path, monkeypatch, flags, execution, kept):
     run(flags, tmp_path / "whole")
     with monkeypatch.context() as patch:
         interrupt_at(patch, execution)
-        with pytest.raises(cli.Interrupted, match=f"{kept} of .* epochs are kept"):
+        with pytest.raises(cli.Interrupted, match=f"{kept} of .* epochs are saved"):
             run(flags, tmp_path / "cut")
     paths = paths_of(flags, tmp_path / "cut")
     assert paths.checkpoint.exists()
@@ -211,7 +211,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys):
         cli.run(cifar10_mlp.main)
     assert exit_.value.code == 130
     line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "1 of 3 epochs are kept" in line
+    assert "1 of 3 epochs are saved" in line
     # Without --no-resume, which would start over.
     assert line.endswith(f"python cifar10_mlp.py {' '.join(argv)}")
     assert run(flags, tmp_path)["resumed_at"] == [1]

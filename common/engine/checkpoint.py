@@ -1,4 +1,4 @@
-"""An interrupted run goes on, on a CPU bit for bit as if it had not been."""
+"""Checkpoints: an interrupted run continues, on a CPU bit for bit."""
 
 import contextlib
 import json

@@ -31,12 +31,11 @@ def measurer(model, feed, corrupted):
         corrupted: Whether examples with kept and flipped labels are distinguished.
 
     Returns:
-        Function of `target`, itself a function: it is given the accuracy on held-out
-        examples (None where there are none) and returns the training accuracy that has
-        to be told from less with certainty: 0 for all examples to be measured, infinity
-        for the sample. The result is a dict of floats: cross-entropies in nats,
-        accuracies as fractions, NaN of no examples; `measured` is the number of
-        training examples.
+        A function `measure(target)`. `target(held_out_accuracy)` gives the training
+        accuracy below which the sample is enough: 0 measures all examples, infinity
+        the sample alone (`held_out_accuracy` is None where nothing is held out). The
+        result is a dict of floats: cross-entropies in nats, accuracies as fractions,
+        NaN of no examples; `measured` is the number of training examples.
     """
     if feed.in_memory:
         return lambda target: _measure(model, feed, corrupted, target)

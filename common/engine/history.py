@@ -1,4 +1,4 @@
-"""What a training shows, epoch by epoch, and when it stops."""
+"""The rows of a run, epoch by epoch, and when it stops."""
 
 import math
 import time
@@ -58,9 +58,9 @@ class History(keras.callbacks.Callback):
         logs.update((key, row[key]) for key in ("train_accuracy", "val_accuracy"))
 
     def _target(self, epoch, loss, held_out_accuracy):
-        """The training accuracy that this epoch has to be told from less.
+        """The training accuracy below which a sample is enough.
 
-        All examples where the row may be the one that is reported in the end.
+        0, for all examples, where the row may be the one that is reported in the end.
         """
         regime = self.regime
         last = epoch == regime.epochs or not math.isfinite(loss)

@@ -1,4 +1,4 @@
-"""What a training says while it goes on: a header, a line an epoch, the time left."""
+"""What a run says while it trains: a header, a line an epoch, the time left."""
 
 import math
 import statistics
@@ -9,11 +9,11 @@ import keras
 from tqdm import tqdm
 
 from common.engine import backend
-from common.verdicts import duration, percent
+from common.verdicts import duration, percent, reached
 
 
 def header(history, feed, options, precision, pace):
-    """Returns what a training begins with, as text: data, network, machine, time.
+    """Returns what a run begins with, as text: data, network, machine, time.
 
     Args:
         history: `history.History` of the run.
@@ -27,9 +27,9 @@ def header(history, feed, options, precision, pace):
     wrong = f", {percent(noise)} of the training labels wrong" if noise else ""
     takes = f"{left} epochs at most"
     if pace:
-        takes += f", about {duration(left * pace)} as in this machine's records"
+        takes += f", about {duration(left * pace)}, from this machine's records"
     elif left > 1:
-        takes += "; how long is known after the first"
+        takes += "; an estimate of the time follows the first"
     lines = {
         "data": f"{data.name}: {len(feed.y_train):,} examples to train on, "
         f"{len(feed.y_test):,} to test on{wrong}",
@@ -97,7 +97,7 @@ class Progress(keras.callbacks.Callback):
             (
                 f"{epoch + 1}/{epochs}",
                 f"{row['loss']:.4f}",
-                percent(row["train_accuracy"]),
+                reached(row["train_accuracy"]),
                 percent(row["val_accuracy"]),
                 duration(row["seconds"]),
                 left,

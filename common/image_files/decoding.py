@@ -21,7 +21,6 @@ except ImportError:  # KERAS_BACKEND=jax on a machine without TensorFlow
 # (width / height) from 3/4 to 4/3; the colours' ranges are those of `augmentations`.
 AREA, ASPECT = 0.08, (3 / 4, 4 / 3)
 CENTRE = 0.875  # of each side: the crop where nothing is drawn
-AUGMENTATIONS = ("crop", "flip", "color")
 DRAWN = 16  # numbers: see `decode`
 ERRORS = (tf.errors.OpError if tf else OSError,)  # that `decode` raises
 _RATIOS = (1, 2, 4, 8)  # a JPEG decodes to 1 / ratio of its sides, and much faster
@@ -37,7 +36,8 @@ def decode(content, size, drawn=None, augment=()):
             its area as a share of what fits, its aspect; flip (0 or 1); brightness,
             contrast, and the 3 x 3 of `augmentations.color_matrices`. Only what is in
             `augment` is read.
-        augment: Tuple of `AUGMENTATIONS`; without `crop` the box is the centre.
+        augment: Tuple of `augmentations.IN_FILES`; the box is the centre without
+            `crop`.
 
     Returns:
         `(size, size, 3)` float32 in [-1, 1]: a tensor, or an array without TensorFlow.

@@ -68,22 +68,13 @@ class Feed:
     errors = decoding.ERRORS  # see `explain`
 
     def __init__(self, data, regime, share=(0, 1)):
-        if unknown := sorted({*regime.augment} - {*decoding.AUGMENTATIONS}):
-            raise UsageError(
-                f"--augment {','.join(unknown)}: for images in files expected some of "
-                f"{','.join(decoding.AUGMENTATIONS)}."
-            )
-        if regime.augment and regime.pixels != "true":
-            raise UsageError(
-                f"--augment {','.join(regime.augment)} cannot go with --pixels "
-                f"{regime.pixels} for images in files: leave one of the two out."
-            )
+        regime.check_files()
         kept, test = np.arange(len(data.y_train)), np.arange(len(data.y_test))
         self._places = {"train": kept, "val": test}
         if regime.early_stopping:
             kept, held_out = pipelines.split(data)
             self._places |= {"train": kept, "held_out": held_out}
-        if regime.batch_size == "full" or regime.batch_size > len(kept):
+        if regime.batch_size > len(kept):
             raise UsageError(
                 f"--batch-size {regime.batch_size}: for images in files expected an "
                 f"integer of at most {len(kept)}, the number of training images."

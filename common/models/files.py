@@ -96,8 +96,8 @@ def logits_of(model):
 
     Derivatives and margins need logits, and float32 at least: a softmax or sigmoid at
     the end is taken off, and half precision is lifted. The result is a copy: every
-    layer has been called once, as `measures` needs it, which is not so of a Sequential
-    read from a file.
+    layer has been called once, as `analysis.norms` needs it, which is not so of a
+    Sequential read from a file.
 
     Args:
         model: `keras.Model`, as `load` returns it.

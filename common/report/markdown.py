@@ -2,8 +2,8 @@
 
 import re
 
+from common import verdicts
 from common.report import tables
-from common.sweep import runner
 
 
 def readme(sections, absent, runs, where=""):
@@ -71,7 +71,7 @@ def all_runs(runs):
             cells += [f"**{_spread(row, metric)}**" for metric in tables.FINAL]
             cells += [tables.spread(tables.gap(row))]
             seconds = tables.seconds(row)
-            cells += [tables.epochs_to_fit(row), seconds and runner.duration(seconds)]
+            cells += [tables.epochs_to_fit(row), seconds and verdicts.duration(seconds)]
             lines.append(_line([*(cell or "" for cell in cells), len(row.runs)]))
         parts.append("\n".join(lines))
     parts += [

@@ -37,7 +37,7 @@ _INKS = 8  # `--ink0` … of page.css: the colours of the curves of all runs
 _DRAWN_BY_SCRIPTS = (
     norm_figures.CAPTIONS | kernel_figures.CAPTIONS | theory_figures.CAPTIONS
 )
-_COMPARED = (
+_COMPARE_CAPTION = (
     "Loss and accuracy on the training set (solid) and on the test set (dotted) of the "
     "runs that the last report.py --compare named."
 )
@@ -150,7 +150,7 @@ def render(results, sections, absent, runs, variation="", where=""):
         inks=_INKS,
         others=[(run, _files(run.name, results)) for run in others],
         runs=[_run(run, results, where) for row in rows for run in row.runs],
-        compared=_picture(results, "compare", _COMPARED),
+        compared=_picture(results, "compare", _COMPARE_CAPTION),
         analysis=_analysis(results),
         analyze=shlex.join(["python", "analyze.py", *in_analyze]),
         analysis_figure=_picture(results, "analysis", model_figures.CAPTION),

@@ -30,7 +30,7 @@ def official(name, source, data_dir, read):
     Args:
         name: What errors call it.
         source: `Source`.
-        data_dir: See `load`.
+        data_dir: See `datasets.named`.
         read: Function of the folder's or archive's `Path`, the name, the source, and
             a remedy to end its errors with; verifies before it interprets.
 

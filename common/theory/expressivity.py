@@ -122,7 +122,7 @@ class Signs:
         if settings["sizes"][-1] > len(self.x):
             raise cli.UsageError(
                 f"{settings['sizes'][-1]} examples asked for: the principal "
-                f"components are those of {len(self.x)}. Choose smaller --sizes."
+                f"components are those of {len(self.x)}. Choose smaller --train-size."
             )
         widths = [None, *settings["widths"]]
         self.keys = [(n, width) for n in settings["sizes"] for width in widths]

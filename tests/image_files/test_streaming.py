@@ -213,14 +213,16 @@ def test_gaussian_pixels_have_the_mean_and_variance_of_the_images(data):
 # The measures.
 
 
-def test_measures_are_those_of_the_logits(data):
+def test_measures_are_those_of_the_logits(data, monkeypatch):
     feed = feed_of(data, early_stopping=2)
     inputs = keras.Input((75, 75, 3))
     x = keras.layers.Flatten()(keras.layers.AveragePooling2D(15)(inputs))
     model = keras.Model(inputs, keras.layers.Dense(6)(x))
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
-    row = evaluation.measure_stream(evaluation.evaluator(model, True), feed, True)
+    measure = evaluation.measurer(model, feed, True)
+    row = measure(lambda held_out: 0.0)
+    assert row["measured"] == len(feed.y_train)
 
     def logits(split):
         found = model.predict_on_batch(images_of(feed, split)).astype(float)
@@ -247,6 +249,13 @@ def test_measures_are_those_of_the_logits(data):
         ("flipped_true_accuracy", true, flipped),
     ):
         assert row[name] == pytest.approx((right == of)[examples].mean())
+    # Of the sample alone: the first of the fixed order.
+    monkeypatch.setattr(evaluation, "sample_size", lambda num_examples: 5)
+    sample = measure(lambda held_out: np.inf)
+    chosen = pipelines.measuring_order(len(given))[:5]
+    assert sample["measured"] == 5
+    assert sample["train_accuracy"] == pytest.approx((right == given)[chosen].mean())
+    assert sample["val_accuracy"] == row["val_accuracy"]
 
 
 def test_a_share_of_no_examples_is_not_a_number():
@@ -267,7 +276,7 @@ def test_a_share_of_no_examples_is_not_a_number():
     [
         ({"augment": ("rotate", "crop")}, "--augment rotate: .*crop,flip,color"),
         ({"augment": ("flip",), "pixels": "random"}, "leave one of the two out"),
-        ({"batch_size": "full"}, "an integer of at most 40"),
+        ({"batch_size": "full"}, "--batch-size full: .* expected an integer"),
         ({"batch_size": 41}, "an integer of at most 40"),
     ],
 )
