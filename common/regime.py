@@ -367,8 +367,6 @@ class Regime(Settings):
 
     def check(self, given):
         _refuse_unknown_data(self)
-        if self.image_size:
-            self.check_files()
         if "crop" in self.augment and self.pixels != "true":
             raise UsageError(
                 f"--random-crop cannot go with --pixels {self.pixels}: pixel "
@@ -385,6 +383,8 @@ class Regime(Settings):
                 f"--momentum {self.momentum} has no meaning for --optimizer "
                 f"{self.optimizer}; it belongs to sgd and rmsprop."
             )
+        if self.image_size:
+            self.check_files()
 
     def check_files(self):
         """Refuses what images in files do not have.
