@@ -50,7 +50,9 @@ class Measured(NamedTuple):
 def parse(argv):
     """Reads the command line."""
     parser = cli.parser("analyze", __doc__)
-    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.h5")
+    parser.add_argument(
+        "models", nargs="+", type=Path, metavar="MODEL.h5", help=".h5 or .keras files"
+    )
     parser.add_argument(
         "--dataset",
         choices=datasets.NAMES,
@@ -71,13 +73,22 @@ def parse(argv):
         "(default: 1000); norms, margins and accuracy use all",
     )
     parser.add_argument(
-        "--eigenvalues", type=int, default=5, metavar="K", help="(default: 5)"
+        "--eigenvalues",
+        type=int,
+        default=5,
+        metavar="K",
+        help="largest eigenvalues of the Hessian (default: 5)",
     )
     parser.add_argument(
         "--per-layer", action="store_true", help="curvature of each layer too"
     )
-    parser.add_argument("--results-dir", type=Path, default="results", metavar="DIR")
-    parser.add_argument("--data-dir", metavar="DIR")
+    text = "records of the models; analysis.csv is written there (default: results)"
+    parser.add_argument(
+        "--results-dir", type=Path, default="results", metavar="DIR", help=text
+    )
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="where data sets lie (default: ~/.keras)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     arguments = parser.parse_args(argv)
     if arguments.examples < 1 or arguments.eigenvalues < 1:
@@ -250,7 +261,9 @@ def main(argv=None):
     file, git = arguments.results_dir / "analysis.csv", records.git_state()
     measured = []
     arguments.results_dir.mkdir(parents=True, exist_ok=True)
-    for path in tqdm(paths, "models", disable=arguments.quiet or len(paths) == 1):
+    for path in tqdm(
+        paths, "models", disable=arguments.quiet or len(paths) == 1 or None
+    ):
         try:
             measured.append(analyze(path, arguments))
         except (cli.MendableError, cli.UsageError) as error:
@@ -274,7 +287,7 @@ def main(argv=None):
     print(shown.to_string(index=False, float_format="{:.4g}".format))
     for note in sorted(set(filter(None, table.notes))):
         print(f"Note: {note}.")
-    print(f"Files: {file}  {picture}")
+    print(f"Files: {file}  {file.with_suffix('.json')}  {picture}")
     if left_out := len(paths) - len(measured):
         raise cli.MendableError(f"{left_out} of {len(paths)} models were left out.")
     return table

@@ -65,7 +65,7 @@ def run(part, settings, options, paths, done):
     backend.require_tensorflow()
     clock = time.perf_counter()
     experiment = theory.EXPERIMENTS[part](settings, options.data_dir, paths.model)
-    for key in tqdm(experiment.keys, part, disable=options.quiet):
+    for key in tqdm(experiment.keys, part, disable=options.quiet or None):
         if str(key) not in done:
             done[str(key)] = experiment.row(*key)
     rows = [done[str(key)] for key in experiment.keys]

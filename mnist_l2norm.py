@@ -123,7 +123,9 @@ def one_size(args, size, data, build):
             who.append((labels, seed))
             initial.append(weights)
             sets.append((images, y))
-    with tqdm(total=100, desc=f"n = {size}", unit="%", disable=args.quiet) as bar:
+    with tqdm(
+        total=100, desc=f"n = {size}", unit="%", disable=args.quiet or None
+    ) as bar:
 
         def report(epoch, fitted, finished, losses):
             # Losses fall about exponentially, so their logarithm tells the time left.
@@ -148,7 +150,9 @@ def one_size(args, size, data, build):
     seconds = {"training": round(time.perf_counter() - clock, 1)}
     rows, models, meter = [], {}, Meter(build)
     test = pipelines.prepare(data.x_test, args.inputs), data.y_test
-    everyone = tqdm(range(len(who)), f"n = {size}, measures", disable=args.quiet)
+    everyone = tqdm(
+        range(len(who)), f"n = {size}, measures", disable=args.quiet or None
+    )
     for i in everyone:
         for name, stop in zip(STOPS, stops[i], strict=True):
             row = {"size": size, "labels": who[i][0], "seed": who[i][1], "stop": name}

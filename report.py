@@ -38,7 +38,13 @@ PANELS = ("figure_1a", "figure_1b", "figure_1c", "kernels")  # with points of th
 def parse(argv):
     """Reads the command line."""
     parser = cli.parser("report", __doc__)
-    parser.add_argument("--results-dir", default="results", metavar="DIR", type=Path)
+    parser.add_argument(
+        "--results-dir",
+        default="results",
+        metavar="DIR",
+        type=Path,
+        help="the records; the report is written there (default: results)",
+    )
     parser.add_argument(
         "--compare",
         nargs="+",

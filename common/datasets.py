@@ -105,7 +105,7 @@ def subset(data, train_size, seed):
     x_train, y_train = data.x_train, data.y_train
     if train_size is not None and not 1 <= train_size <= len(y_train):
         raise UsageError(
-            f"train_size={train_size}: {data.name} has {len(y_train)} training "
+            f"--train-size {train_size}: {data.name} has {len(y_train)} training "
             f"examples. Expected 1 to {len(y_train)}."
         )
     if train_size is not None and train_size < len(y_train):

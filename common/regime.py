@@ -373,6 +373,11 @@ class Regime(Settings):
                 "corruption acts on the fixed centre crop, so that no window is left "
                 "to draw. Leave one of the two out."
             )
+        if self.label_noise != "uniform" and not self.label_corruption:
+            raise UsageError(
+                f"--label-noise {self.label_noise} has no meaning without "
+                "--label-corruption P or --random-labels: no label is replaced."
+            )
         if self.batch_size == "full" and self.precision == "float16":
             raise UsageError(
                 "--batch-size full cannot go with --precision float16, which leaves "

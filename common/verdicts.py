@@ -59,8 +59,8 @@ def verdict(record):
     if final["train_accuracy"] < records.FIT_THRESHOLD:
         return (
             f"Did not fit: the network reproduces {train} of the training labels "
-            f"after {record['epochs']} epochs. Likely cause: {_likely_cause(record)}. "
-            f"{test}"
+            f"after {count(record['epochs'], 'epoch')}. Likely cause: "
+            f"{_likely_cause(record)}. {test}"
         )
     first = (
         f"First fitted (>= {percent(records.FIT_THRESHOLD, 0)}) at epoch "
@@ -119,7 +119,8 @@ def _likely_cause(record):
             "initial weights do not suit this network"
         )
     if record["epochs"] < 40:
-        return f"{record['epochs']} epochs are few; try a larger --epochs"
+        few = count(record["epochs"], "epoch")
+        return f"{few} may be too few; try a larger --epochs"
     if final["learning_rate"] > 0.1 * regime["lr"]:
         return "the rate is still high, and more epochs may do it; try --epochs"
     return (
@@ -146,6 +147,11 @@ def reached(accuracy):
     digits = 2 if 0.999 <= accuracy < 1 else 1
     scale = 10 ** (digits + 2)
     return percent(math.floor(scale * accuracy + 1e-6) / scale, digits)
+
+
+def count(number, what):
+    """Returns a count as text: `1 epoch`, `20 epochs`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def duration(seconds):

@@ -162,13 +162,14 @@ def regimes(draw, script):
     augmentations = NAMES if pixels == "true" else NAMES[1:]
     chosen = draw(st.sets(rare(augmentations)))
     size = st.integers(1, 10**6)
+    corruption = draw(st.just(0.0) | fraction)
     return Regime(
         dataset=draw(
             rare(["imdb", "synthetic_text"] if is_text else ["cifar10", "mnist_5k"])
         ),
         train_size=draw(st.none() | size),
-        label_corruption=draw(st.just(0.0) | fraction),
-        label_noise=draw(rare(LABEL_NOISE)),
+        label_corruption=corruption,
+        label_noise=draw(rare(LABEL_NOISE)) if corruption else "uniform",
         pixels=pixels,
         wd=draw(st.just(0.0) | fraction | rare([5e-4, 1e-4, 5.0])),
         dropout=draw(st.just(0.0) | st.floats(0.01, 0.99)),
@@ -343,6 +344,7 @@ def test_false_never_means_true():
         ("--random-labels --label-corruption 0", "leave one out"),
         ("--batch-size full --precision float16", "choose another precision"),
         ("--momentum 0.9 --optimizer adam", "belongs to sgd and rmsprop"),
+        ("--label-noise pair", "no meaning without --label-corruption P"),
         ("--optimizer adagrad --momentum 0.5", "belongs to sgd and rmsprop"),
         ("--mistyped 3", "unknown flag --mistyped. --help lists all"),
         ("--hidden 512", "unknown flag --hidden. cifar10_mlp.py has it"),

@@ -119,7 +119,7 @@ def test_verdicts(run, sentence):
             record(0.1, 0.1, lr=1e-5),
             "training never left chance; the learning rate 1e-05",
         ),
-        (record(0.5, 0.4, epochs=1), "1 epochs are few; try a larger --epochs"),
+        (record(0.5, 0.4, epochs=1), "1 epoch may be too few; try a larger --epochs"),
         (record(0.9, 0.4, epochs=80), "the learning rate has decayed to 0.00017;"),
     ],
 )

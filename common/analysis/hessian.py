@@ -75,7 +75,7 @@ class Hessian(scipy.sparse.linalg.LinearOperator):
         )
         self.move(x, y)
         self._compile(model, loss)
-        self._bar = tqdm(desc="Hessian products", unit="", disable=not progress)
+        self._bar = tqdm(desc="Hessian products", unit="", disable=not progress or None)
 
     def move(self, x, y):
         """Switches to other examples and the current weights, without retracing.

@@ -138,7 +138,7 @@ def critical_sample_ratio(
 
     labels = np.concatenate([predict(b) for b in _batches(x, batch_size, dtype)])
     point, pending = x.copy(), np.arange(len(x))
-    for _ in tqdm(range(num_steps), "adversarial search", disable=not progress):
+    for _ in tqdm(range(num_steps), "adversarial search", disable=not progress or None):
         noise = rng.standard_normal(x.shape).astype(dtype)
         kept = []
         for i in range(0, len(pending), batch_size):

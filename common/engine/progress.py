@@ -9,7 +9,7 @@ import keras
 from tqdm import tqdm
 
 from common.engine import backend
-from common.verdicts import duration, percent, reached
+from common.verdicts import count, duration, percent, reached
 
 
 def header(history, feed, options, precision, pace):
@@ -25,8 +25,8 @@ def header(history, feed, options, precision, pace):
     data, left = feed.data, history.regime.epochs - len(history.rows)
     noise = (data.y_train != data.y_train_true).mean()
     wrong = f", {percent(noise)} of the training labels wrong" if noise else ""
-    takes = f"{left} epochs at most"
-    if pace:
+    takes = f"{count(left, 'epoch')} at most" if left else "all epochs are done"
+    if pace and left:
         takes += f", about {duration(left * pace)}, from this machine's records"
     elif left > 1:
         takes += "; an estimate of the time follows the first"
@@ -96,7 +96,7 @@ class Progress(keras.callbacks.Callback):
         self._line(
             (
                 f"{epoch + 1}/{epochs}",
-                f"{row['loss']:.4f}",
+                f"{row['loss']:.4f}" if row["loss"] < 1000 else f"{row['loss']:.1e}",
                 reached(row["train_accuracy"]),
                 percent(row["val_accuracy"]),
                 duration(row["seconds"]),

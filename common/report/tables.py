@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-from common import records
+from common import records, regime
 from common.sweep import artefacts
 
 TOLERANCE = 1.5  # points of accuracy: "as in the paper"
@@ -366,8 +366,8 @@ def by_setting(runs):
 
     Returns:
         List of `Row`s. Their fields are the settings that vary in the folder; where
-        more than `MOST_COLUMNS` do, a single field says in which a row differs from
-        most rows of its script.
+        more than `MOST_COLUMNS` do, a single field says in which a row differs from the
+        defaults of its script.
     """
     groups = {}  # a run's name says its settings, and its seed last
     for run in runs.values():
@@ -399,7 +399,7 @@ def by_setting(runs):
 
 
 def _setting(value):
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -409,24 +409,19 @@ def _setting(value):
 
 
 def _differences(fields, scripts):
-    """Says in which settings each run differs from most others of its script.
+    """Says in which settings each run differs from its script's defaults.
 
     Args:
         fields: List of dicts of name -> text.
         scripts: List of the names of their scripts.
     """
-    usual = collections.defaultdict(collections.Counter)
+    found = []
     for field, script in zip(fields, scripts, strict=True):
-        for name, text in field.items():
-            usual[script, name][text] += 1
-    return [
-        ", ".join(
-            f"{name} {text}" if text else f"default {name}"
-            for name, text in field.items()
-            if text != usual[script, name].most_common(1)[0][0]
-        )
-        for field, script in zip(fields, scripts, strict=True)
-    ]
+        usual = vars(regime.DEFAULTS[script]) if script in regime.DEFAULTS else {}
+        usual = {k.replace("_", " "): _setting(value) for k, value in usual.items()}
+        differing = {k: v for k, v in field.items() if v != usual.get(k, "")}
+        found.append(", ".join(f"{k} {v or 'none'}" for k, v in differing.items()))
+    return found
 
 
 def setting_name(row):

@@ -116,7 +116,7 @@ def sgd_path(data, seed, quiet, model_path, passes=3000):
     shown = {0, *np.unique(np.geomspace(1, passes, 40).round()).astype(int)}
     for name, start in starts.items():
         walk = sgd(x, y, start, passes, seed, rate)
-        bar = tqdm(walk, f"from {name}", passes + 1, unit="pass", disable=quiet)
+        bar = tqdm(walk, f"from {name}", passes + 1, unit="pass", disable=quiet or None)
         for number, w in enumerate(bar):
             if number in shown:
                 distance = np.linalg.norm(w - closed) / np.linalg.norm(closed)

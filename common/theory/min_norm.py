@@ -230,7 +230,7 @@ def _convolutions(data, seed, waiting, quiet):
     gram = kernels.Accumulated(len(data.y_train), len(data.y_test))
     counts = sorted({system[0] for system in waiting})
     first = 0
-    with tqdm(total=sum(counts[-1:]), unit="filter", disable=quiet) as bar:
+    with tqdm(total=sum(counts[-1:]), unit="filter", disable=quiet or None) as bar:
         for count in counts:
             while first < count:
                 last = min(first + FILTER_BLOCK, count)
@@ -283,7 +283,7 @@ def _solved(system, gram, predict, data, y, quiet):
 
 def _factored(gram, ridge, quiet):
     work = sum(cholesky.operations(gram.size, b) for b in kernels.blocks(gram.size))
-    with tqdm(total=round(work / 1e9), unit="Gflop", disable=quiet) as bar:
+    with tqdm(total=round(work / 1e9), unit="Gflop", disable=quiet or None) as bar:
         try:
             return cholesky.robust_factor(
                 gram, ridge, lambda done: bar.update(done / 1e9)
@@ -293,7 +293,7 @@ def _factored(gram, ridge, quiet):
 
 
 def _refined(gram, ridge, columns, targets, quiet):
-    with tqdm(desc="refining", unit="sweep", disable=quiet) as bar:
+    with tqdm(desc="refining", unit="sweep", disable=quiet or None) as bar:
 
         def report(iteration, worst):
             bar.update()
