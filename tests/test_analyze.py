@@ -292,12 +292,17 @@ def test_a_network_made_elsewhere(shape, dataset, inputs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "main, flags", [(analyze.main, ["x.h5"]), (mnist_l2norm.main, []), (theory, [])]
+    "main, flags",
+    [
+        (analyze.main, "x.h5 --results-dir {0}"),
+        (mnist_l2norm.main, FOLDERS),
+        (theory, f"memorize {FOLDERS}"),
+    ],
 )
-def test_another_backend_is_refused(main, flags, monkeypatch):
+def test_another_backend_is_refused(main, flags, monkeypatch, tmp_path):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(cli.UsageError, match="KERAS_BACKEND is jax.*unset it"):
-        main(flags)
+        main(flags.format(tmp_path).split())
 
 
 def test_data_of_another_shape_are_refused(folder, tmp_path):
