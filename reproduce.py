@@ -152,6 +152,9 @@ def _job(run, seed, rates, args):
 def _rates(args):
     """Seconds that a script's records took an epoch and example, their median.
 
+    Of those with the most training examples: the fewer there are, the more of an epoch
+    is the test set's.
+
     Returns:
         `({script: seconds}, [script])`, those of this machine where there are some;
         for the scripts of the list there are only those of others.
@@ -165,8 +168,13 @@ def _rates(args):
                 passes = record["epochs"] * record["train_examples"]
                 here = record["device"].startswith(ours)
                 places = found.setdefault(record["script"], {True: [], False: []})
-                places[here].append(record["seconds"] / passes)
-    rates = {k: statistics.median(v[True] or v[False]) for k, v in found.items()}
+                rate = record["seconds"] / passes
+                places[here].append((record["train_examples"], rate))
+    rates = {}
+    for script, places in found.items():
+        known = places[True] or places[False]
+        most = max(known)[0]
+        rates[script] = statistics.median(rate for n, rate in known if n == most)
     return rates, sorted(script for script, v in found.items() if not v[True])
 
 
