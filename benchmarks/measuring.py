@@ -64,7 +64,7 @@ def main():
         y = rng.integers(0, 10, count)
         model = build()
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.SGD(0.01, 0.9), loss, ["accuracy"])
+        model.compile(keras.optimizers.SGD(0.01, 0.9), loss, metrics=["accuracy"])
 
         def trains(model=model, x=x, y=y):
             model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)

@@ -35,6 +35,9 @@ class _Quietly:
                 with without_notices():
                     load(module)
                     module.config.list_physical_devices()  # looks for a GPU, once
+                # Of many small networks in one process, as analyze.py has them.
+                retraced = "triggered tf.function retracing"
+                module.get_logger().addFilter(lambda x: retraced not in x.getMessage())
 
             spec.loader.exec_module = load_quietly
         return spec
