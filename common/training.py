@@ -153,13 +153,16 @@ def _fit(build, feed, regime, options, paths):
 
 def _announced(history, checkpoint, feed, regime, options):
     """Says what begins or goes on; returns the callback that says the rest."""
+    same = {
+        "device": checkpoint.environment["device"],
+        "precision_in_force": checkpoint.precision,
+        "parameters": progress.parameters(history.built),
+        "train_examples": len(feed.y_train),
+    }
     alike = [
         record["seconds"] / record["epochs"]
         for record in records.of_script(options.script, options.results_dir)
-        if record["device"] == checkpoint.environment["device"]
-        and record["precision_in_force"] == checkpoint.precision
-        and record["parameters"] == progress.parameters(history.built)
-        and record["train_examples"] == len(feed.y_train)
+        if all(record.get(key) == value for key, value in same.items())
     ]
     pace = statistics.median(alike) if alike else None
     print(progress.header(history, feed, options, checkpoint.precision, pace))
