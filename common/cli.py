@@ -159,3 +159,5 @@ def _before_main(kind, error, trace, hook=sys.excepthook):
 
 if Path(sys.argv[0]).resolve().parent == ROOT:  # a script of ours
     sys.excepthook = _before_main
+    # Keras imports it for its wrappers, which nobody here uses: two of ten seconds.
+    sys.modules.setdefault("sklearn", None)

@@ -91,7 +91,7 @@ def named(name, train_size=None, data_seed=0, data_dir=None) -> Data:
     if name not in NAMES:
         raise UsageError(f"unknown data set {name!r}. Expected {', '.join(NAMES)}.")
     if name == "synthetic":
-        arrays = *synthetic.images(synthetic.TRAIN), *synthetic.images(synthetic.TEST)
+        arrays = _synthetic()
     elif name == "mnist_5k":
         arrays = _mnist_5k()
     else:
@@ -136,6 +136,10 @@ def balanced_order(labels, seed):
         np.cumsum(counts) - counts, counts
     )
     return shuffled[np.argsort(rank, kind="stable")]
+
+
+def _synthetic():
+    return *synthetic.images(synthetic.TRAIN), *synthetic.images(synthetic.TEST)
 
 
 def _mnist_5k():

@@ -3,6 +3,8 @@
 import contextlib
 import csv
 import dataclasses
+import functools
+import gc
 import json
 import os
 import signal
@@ -18,12 +20,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # plain `pytest` does not add it
+# Seconds in each script that tests start: Keras imports scikit-learn where it is.
+os.environ["PYTHONPATH"] = str(ROOT / "tests" / "no_sklearn")
+# TensorFlow's graphs are many objects; they are looked through less often.
+gc.set_threshold(100_000, 50, 100)
 
+from common import datasets  # noqa: E402
 from common.datasets import Data  # noqa: E402
 from common.sweep import artefacts  # noqa: E402
 
 # A shell's `&` ignores Ctrl-C, also for the processes that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Read or drawn once: some hundred tests ask. Nobody writes into them.
+datasets._mnist_5k = functools.cache(datasets._mnist_5k)
+datasets._synthetic = functools.cache(datasets._synthetic)
 
 
 @pytest.fixture

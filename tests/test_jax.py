@@ -27,6 +27,8 @@ pytestmark = pytest.mark.skipif(
 HIDE = """
 import sys
 
+sys.modules["sklearn"] = None  # see conftest
+
 class Hidden:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] == "tensorflow":
@@ -89,7 +91,10 @@ def runs(tmp_path_factory):
     finished = subprocess.run(
         [sys.executable, "-c", CODE, PLAIN, NOISY, TEXT],
         cwd=path,
-        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": search},
+        env=os.environ
+        | {"KERAS_BACKEND": "jax", "PYTHONPATH": search}
+        | {"JAX_COMPILATION_CACHE_DIR": str(path / "compiled")}
+        | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"},
         capture_output=True,
         text=True,
     )

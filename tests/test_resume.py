@@ -79,7 +79,7 @@ def assert_same_end(paths, reference):
 
 
 def test_killed_twice_and_typed_again(tmp_path):
-    flags = EVERYTHING + "--epochs 120"
+    flags = EVERYTHING + "--epochs 40"
     run(flags, tmp_path / "whole")
     command = [sys.executable, "cifar10_mlp.py", *arguments(flags, tmp_path / "killed")]
     paths = paths_of(flags, tmp_path / "killed")
@@ -96,7 +96,7 @@ def test_killed_twice_and_typed_again(tmp_path):
     assert process.wait() == -signal.SIGKILL
     assert not paths.json.exists()
     first = records_rows(paths.checkpoint)
-    assert 3 <= first < 120
+    assert 3 <= first < 40
 
     # And once in the middle of writing a checkpoint.
     code = (

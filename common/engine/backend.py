@@ -53,7 +53,7 @@ def environment():
     """Returns what the last bits of a result depend on, as a dict of strings."""
     versions = {"python": platform.python_version(), "numpy": np.__version__}
     for package in ("keras", keras.backend.backend()):
-        versions[package] = metadata.version(_distribution(package))
+        versions[package] = _version(package)
     cores = str(len(machine.cores()))
     return {
         "backend": keras.backend.backend(),
@@ -64,11 +64,13 @@ def environment():
     }
 
 
-@functools.cache  # it reads what every installed package says of itself
-def _distribution(package):
+@functools.cache
+def _version(package):
     """`import tensorflow` may come from tensorflow-cpu, -macos …"""
-    names = metadata.packages_distributions().get(package, [package])
-    return package if package in names else names[0]
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # what every package says: half a second
+        return metadata.version(metadata.packages_distributions()[package][0])
 
 
 def _devices(kind):

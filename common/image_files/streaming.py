@@ -88,6 +88,8 @@ class Feed:
         self._plan = functools.lru_cache(2)(
             lambda epoch: plan(len(kept), regime.augment, regime.seed, epoch)
         )
+        # TensorFlow traces a stream once, not after each epoch.
+        self.evaluation = functools.lru_cache(8)(self.evaluation)
         self._recent = collections.deque(maxlen=8 * regime.batch_size)  # files read
         if tf is not None:
             self._paths = [

@@ -33,22 +33,31 @@ def images(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("images"))
 
 
-@pytest.fixture
-def start(images, tmp_path):
-    """Starts runs; ends what is left of them."""
-    (tmp_path / "hide").mkdir()
-    (tmp_path / "hide" / "sitecustomize.py").write_text(HIDE)
-    children = []
+@pytest.fixture(scope="module")
+def hide(tmp_path_factory):
+    """A folder that hides TensorFlow, and one where JAX keeps what it has compiled."""
+    path = tmp_path_factory.mktemp("hide")
+    (path / "sitecustomize.py").write_text(HIDE)
+    return path, tmp_path_factory.mktemp("compiled")
 
-    def start(*flags, hide=False, **environment):
+
+@pytest.fixture(scope="module")
+def start(images, hide, tmp_path_factory):
+    """Starts runs in one folder; ends what is left of them."""
+    path, children = tmp_path_factory.mktemp("runs"), []
+
+    def start(*flags, **environment):
         words = f"{FLAGS} {' '.join(flags)}".split()
         words = " ".join(words).replace("--then", f"--data-dir {images} --then {FLAGS}")
-        path = [str(ROOT), str(tmp_path / "hide")][: 1 + hide]
-        environment["PYTHONPATH"] = os.pathsep.join(reversed(path))
+        search = [os.environ["PYTHONPATH"], str(ROOT)]
+        if "KERAS_BACKEND" in environment:
+            search[0] = str(hide[0])
+            environment["JAX_COMPILATION_CACHE_DIR"] = str(hide[1])
+            environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         child = subprocess.Popen(
             [sys.executable, str(RUN), *words.split(), "--data-dir", str(images)],
-            cwd=tmp_path,
-            env=os.environ | environment,
+            cwd=path,
+            env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(search)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -56,11 +65,22 @@ def start(images, tmp_path):
         children.append(child)
         return child
 
+    start.folder = path
     yield start
     for child in children:
         for pid in family(child.pid):
             os.kill(pid, signal.SIGKILL)
         child.wait()
+
+
+@pytest.fixture(scope="module")
+def on_jax(start):
+    """Folder of a run on one device of JAX, and of the same on two."""
+    plain = f"--dropout 0.2 {folders('one')}"
+    both = f"--dropout 0.2 --distribute {folders('both')}"
+    flag = "--xla_force_host_platform_device_count=2"
+    ended(start(plain, "--then", both, KERAS_BACKEND="jax", XLA_FLAGS=flag))
+    return start.folder
 
 
 def folders(folder):
@@ -90,44 +110,35 @@ def assert_equal_runs(one, other, tolerance=1e-5):
         np.testing.assert_allclose(rows[0][name], rows[1][name], atol=1e-4)
 
 
-def test_two_devices_of_tensorflow_train_as_one(start, tmp_path):
+def test_two_devices_of_tensorflow_train_as_one(start):
     # BatchNorm sees its own part of a batch on each device: without it.
-    plain = f"--no-batch-norm {folders('one')}"
-    both = f"--no-batch-norm --distribute {folders('two')}"
+    plain = f"--no-batch-norm {folders('plain')}"
+    both = f"--no-batch-norm --distribute {folders('mirrored')}"
     ended(start(plain, "--then", both, LOGICAL_CPUS="2"))
-    one, two = result(tmp_path / "one"), result(tmp_path / "two")
+    one, two = result(start.folder / "plain"), result(start.folder / "mirrored")
     assert_equal_runs(two, one)
     assert two[0]["name"] == one[0]["name"]  # how it is run is not in the name
 
 
 @jax
-def test_two_devices_of_jax_train_as_one(start, tmp_path):
+def test_two_devices_of_jax_train_as_one(on_jax):
     # BatchNorm and dropout are those of the whole batch.
-    plain = f"--dropout 0.2 {folders('one')}"
-    both = f"--dropout 0.2 --distribute {folders('two')}"
-    flag = "--xla_force_host_platform_device_count=2"
-    ended(start(plain, "--then", both, KERAS_BACKEND="jax", XLA_FLAGS=flag))
-    assert_equal_runs(result(tmp_path / "two"), result(tmp_path / "one"))
+    assert_equal_runs(result(on_jax / "both"), result(on_jax / "one"))
 
 
 @jax
 @pytest.mark.cluster
-def test_a_killed_process_ends_the_other_and_both_go_on(start, tmp_path):
+def test_a_killed_process_ends_the_other_and_both_go_on(start, on_jax):
     def pair():
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{sock.getsockname()[1]}"
         hosts = [f"--distribute {address} --process {i}/2" for i in range(2)]
-        return [
-            start("--dropout 0.2", host, folders("two"), **environment)
-            for host in hosts
-        ]
-
-    environment = {"KERAS_BACKEND": "jax", "hide": True}
-    ended(start("--dropout 0.2", folders("one"), **environment))
+        flags = ("--dropout 0.2", folders("two"))
+        return [start(host, *flags, KERAS_BACKEND="jax") for host in hosts]
 
     chief, other = pair()
-    wait_for(lambda: [*tmp_path.glob("two/*.csv")], seconds=240)
+    wait_for(lambda: [*on_jax.glob("two/*.csv")], seconds=240)
     pids = family(chief.pid)
     other.kill()
     said = ended(chief, 1)  # within two minutes: see `ended`
@@ -135,11 +146,11 @@ def test_a_killed_process_ends_the_other_and_both_go_on(start, tmp_path):
     assert last.startswith("imagenet_run.py: process 0 of 2 ended without a result")
     assert "start all again with the same commands" in last
     wait_for(lambda: not alive(pids), seconds=10)
-    assert not [*tmp_path.glob("two/*.json")]
+    assert not [*on_jax.glob("two/*.json")]
 
     said = [ended(child) for child in pair()]
     digests = {re.search(r"^weights (\w+)$", text, re.MULTILINE)[1] for text in said}
     assert len(digests) == 1  # the same on both
-    two = result(tmp_path / "two")
+    two = result(on_jax / "two")
     assert len(two[0]["resumed_at"]) == 1 and two[0]["resumed_at"][0] >= 1
-    assert_equal_runs(two, result(tmp_path / "one"))
+    assert_equal_runs(two, result(on_jax / "one"))

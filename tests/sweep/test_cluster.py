@@ -93,7 +93,7 @@ def sweep(two_nodes, tmp_path):
             driver = subprocess.Popen(
                 [sys.executable, "-c", DRIVER, address, *lines],
                 cwd=tmp_path,
-                env=environment | {"PYTHONPATH": str(ROOT)},
+                env=environment | {"PYTHONPATH": f"{ROOT}:{os.environ['PYTHONPATH']}"},
                 stdout=log,
                 stderr=log,
             )

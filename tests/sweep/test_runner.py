@@ -111,7 +111,7 @@ def test_runs_end_with_their_parent(kind, tmp_path):
     parent = subprocess.Popen(
         [sys.executable, "-c", code, "long", FAKE, "long", *flags],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{os.environ['PYTHONPATH']}"},
         stderr=subprocess.DEVNULL,
     )
     wait_for(lambda: len(events(journal)) > 3)
