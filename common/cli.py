@@ -102,7 +102,7 @@ def run(main, leave=sys.exit):
         if isinstance(record, dict) and record.get("stopped_because") == "diverged":
             leave(1)  # its record is written, and its verdict said what to do
     except UsageError as error:
-        leave(_say(error, 2))
+        leave(_say(_shortened(str(error)), 2))
     except MendableError as error:
         leave(_say(error, 1))
     except OSError as error:
@@ -114,6 +114,14 @@ def run(main, leave=sys.exit):
         if (code := _explain(error)) is None:
             raise
         leave(code)
+
+
+def _shortened(line, longest=600):
+    """One line of what may quote a whole command line."""
+    line = " ".join(line.split())
+    if len(line) > longest:
+        line = f"{line[: longest // 2]} ... {line[-longest // 3 :]}"
+    return line
 
 
 def _say(line, code):
