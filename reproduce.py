@@ -13,7 +13,7 @@ common/sweep/artefacts.py; what each run prints is in .logs/ of the results fold
 """
 
 import argparse
-import math
+import re
 import shlex
 import signal
 import statistics
@@ -236,8 +236,9 @@ def _cluster(text):
 
 
 def _gpus(text):
-    value = number(float, 0, metavar="G")(text)
-    if value > 1 and value != math.floor(value):
+    known = re.fullmatch(r"\d*\.?\d+", text, re.ASCII)
+    value = float(text) if known else -1.0
+    if not (0 <= value <= 1 or value.is_integer() and value > 0):
         raise argparse.ArgumentTypeError(
             f"received {text!r}, expected a number from 0 to 1, or a whole one"
         )

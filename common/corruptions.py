@@ -41,7 +41,12 @@ def corrupt(data, regime):
         return corrupt_pixels(data, regime.pixels, seed)
     if data.x_train.ndim == 2:
         return corrupt_words(data, regime.words, seed)
-    return data
+    if data.x_train.ndim == 1:  # places of images on disk
+        return data
+    raise ValueError(
+        "Expected images `(n, height, width, channels)` or words `(n, length)`. "
+        f"Received: shape {data.x_train.shape}"
+    )
 
 
 def corrupt_labels(labels, probability, num_classes, seed, kind="uniform"):
@@ -68,21 +73,32 @@ def corrupt_labels(labels, probability, num_classes, seed, kind="uniform"):
         `(num_examples,)` array of the same dtype.
 
     Raises:
-        ValueError: If `probability` or `kind` is not as above.
+        ValueError: If `labels`, `probability` or `kind` is not as above, or there is no
+            other class for `exclusive` and `pair`.
     """
     labels = np.asarray(labels)
+    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(
+            f"Expected labels in [0, {num_classes}). Received: from {labels.min()} to "
+            f"{labels.max()}"
+        )
     if not 0 <= probability <= 1:
         raise ValueError(
             f"Expected a probability in [0, 1]. Received: probability={probability}"
         )
     threshold = _rng(seed, _WHICH).random(len(labels))
     shift = _rng(seed, _CLASS)
+    true = labels.astype(np.int64)  # a class more than uint8 holds may be on the way
+    if kind in ("exclusive", "pair") and num_classes < 2:
+        raise ValueError(
+            f"Expected two classes or more for kind={kind!r}. Received: {num_classes}"
+        )
     if kind in ("uniform", "exact"):
         drawn = shift.integers(num_classes, size=len(labels))
     elif kind == "exclusive":
-        drawn = labels + shift.integers(1, num_classes, size=len(labels))
+        drawn = true + shift.integers(1, num_classes, size=len(labels))
     elif kind == "pair":
-        drawn = labels + 1
+        drawn = true + 1
     else:
         raise ValueError(
             "Expected `kind` to be one of uniform, exclusive, pair, exact. "

@@ -48,15 +48,16 @@ def check(script, settings, usual, processes=1):
         return
     while high - low > 1:  # the largest that fits is low, or there is none
         middle = (low + high) // 2
-        capped = min(value, middle)
         if isinstance(value, tuple):
             capped = tuple(min(number, middle) for number in value)
+        else:
+            capped = middle
         if fits(replace(settings, **{each.name: capped})):
             low = middle
         else:
             high = middle
     need = least(script, settings, processes)
-    largest = f"{low} is the largest that may fit" if low else "choose smaller settings"
+    largest = f"at most {low} may fit" if low else "choose smaller settings"
     raise UsageError(
         f"{spelling(each)} {spell(value, ' ')} needs {_said(need)} of memory or more, "
         f"and {_said(free)} are free: {largest}."

@@ -150,26 +150,25 @@ def _say_datasets(defaults):
     return ", ".join(_datasets(defaults)) or own
 
 
-def _examples(settings):
-    """Returns how many training examples the data set has; None of one's own images.
-
-    Raises:
-        UsageError: If there is no such data set.
-    """
+def _refuse_unknown_data(settings):
     names = _datasets(settings)
     if names and settings.dataset not in names:
         raise UsageError(
             f"unknown data set {settings.dataset!r}. Expected {', '.join(names)}."
         )
-    known = names or ("imagenet", "synthetic")
-    return datasets.FACTS[settings.dataset].train if settings.dataset in known else None
 
 
-def _refuse_too_many(dataset, asked, there_are, flag="--train-size", least=1):
-    if asked and there_are and asked > there_are:
+def _facts(settings):
+    """Returns the `datasets.Facts` of the data set; None of one's own images."""
+    known = _datasets(settings) or ("imagenet", "synthetic")
+    return datasets.FACTS[settings.dataset] if settings.dataset in known else None
+
+
+def _refuse_more(flag, asked, there_are, where):
+    if asked and asked > there_are:
         raise UsageError(
-            f"{flag} {asked}: {dataset} has {there_are} training examples. Expected "
-            f"{least} to {there_are}."
+            f"{flag} {asked}: {where} has {there_are} to train on. Expected at most "
+            f"{there_are}."
         )
 
 
@@ -409,11 +408,7 @@ class Regime(Settings):
         return {"lr": DEFAULT_RATES[optimizer], "momentum": momentum}
 
     def check(self, given):
-        if self.image_size:
-            self.check_files()
-        there_are = _examples(self)
-        _refuse_too_many(self.dataset, self.train_size, there_are)
-        self.check_batch(given, self.train_size or there_are)
+        _refuse_unknown_data(self)
         if "crop" in self.augment and self.pixels != "true":
             raise UsageError(
                 f"--random-crop cannot go with --pixels {self.pixels}: pixel "
@@ -428,23 +423,23 @@ class Regime(Settings):
                 f"{self.optimizer}; it belongs to sgd and rmsprop."
             )
 
-    def check_batch(self, given, examples):
-        """Refuses a batch that cannot be; `examples` to train on, or None, as `check`.
-
-        The default is left to be more than a small set has.
-        """
-        left = examples and examples - (examples // 10 if self.early_stopping else 0)
-        if "batch_size" in given and self.batch_size != "full":
-            if left and self.batch_size > left:
-                raise UsageError(
-                    f"--batch-size {self.batch_size}: there are {left} examples to "
-                    f"train on. Expected 1 to {left}, or full."
-                )
         if self.batch_size == "full" and self.precision == "float16":
             raise UsageError(
                 "--batch-size full cannot go with --precision float16, which leaves "
                 "out parts of the batch that overflow: choose another precision."
             )
+
+        if self.image_size:
+            self.check_files()
+
+    def check_data(self):
+        """A batch that is larger than the set is refused, unless it is the default."""
+        if facts := _facts(self):
+            _refuse_more("--train-size", self.train_size, facts.train, self.dataset)
+            left = self.train_size or facts.train
+            left -= left // 10 if self.early_stopping else 0
+            if self.batch_size not in ("full", Regime.batch_size):
+                _refuse_more("--batch-size", self.batch_size, left, "the run")
 
     def check_files(self):
         """Refuses what images in files do not have.
@@ -537,21 +532,15 @@ class L2Norm(Settings):
         if not typed:
             return
         largest = ranged["--max-size"] or 1024
-        # No more than any data set has: a range of billions would fill the memory.
-        _refuse_too_many("no data set", largest, 10**7, "--max-size", 2)
+        # Before a range of billions fills the memory.
+        _refuse_more("--max-size", largest, 10**6, "the largest data set")
         doubled = [128 * 2**i for i in range(20) if 128 * 2**i <= largest]
         given["sizes"] = range(step, largest + 1, step) if step else doubled
         if not given["sizes"]:
             raise UsageError(f"no size is left with --max-size {largest}: raise it.")
 
     def check(self, given):
-        there_are = _examples(self)
-        _refuse_too_many(self.dataset, self.sizes[-1], there_are, least=2)
-        if "batch_size" in given:
-            largest = self.sizes[-1]
-            _refuse_too_many(
-                "the largest set", self.batch_size, largest, "--batch-size"
-            )
+        _refuse_unknown_data(self)
         if self.label_noise != "uniform" and self.labels == ("true",):
             raise UsageError(
                 f"--label-noise {self.label_noise} has no meaning with "
@@ -561,6 +550,12 @@ class L2Norm(Settings):
             raise UsageError(
                 f"--seed {self.seed} --seeds {self.seeds}: seeds end at {2**32 - 1}."
             )
+
+    def check_data(self):
+        largest = self.sizes[-1]
+        _refuse_more("--train-size", largest, _facts(self).train, self.dataset)
+        if self.batch_size != L2Norm.batch_size:
+            _refuse_more("--batch-size", self.batch_size, largest, "the largest size")
 
 
 @dataclass(frozen=True)
@@ -663,16 +658,7 @@ class MinNorm(Settings):
         }
 
     def check(self, given):
-        there_are = _examples(self)
-        _refuse_too_many(self.dataset, self.train_size, there_are)
-        if self.held_out:
-            most = there_are - (self.train_size or 1)
-            _refuse_too_many(
-                f"{self.dataset} without those trained on",
-                self.held_out,
-                most,
-                "--held-out",
-            )
+        _refuse_unknown_data(self)
         _refuse_what_draws_nothing(self, self.train_size or self.held_out)
         random = self.features == "random_conv"
         if random and self.kernel == "gaussian":
@@ -686,6 +672,15 @@ class MinNorm(Settings):
             )
         if "bandwidth" in given and self.kernel == "linear":
             raise UsageError("--bandwidth belongs to the Gaussian kernel.")
+
+    def check_data(self):
+        there_are = _facts(self).train
+        _refuse_more("--train-size", self.train_size, there_are, self.dataset)
+        if self.held_out and (self.train_size or 1) + self.held_out > there_are:
+            raise UsageError(
+                f"{self.dataset} has {there_are} training images, fewer than "
+                f"--train-size and --held-out {self.held_out} ask for."
+            )
 
 
 @dataclass(frozen=True)
@@ -720,17 +715,19 @@ class Expressivity(Settings):
     )
 
     def check(self, given):
-        there_are = _examples(self)
-        if self.components:  # of no more images are they taken
-            there_are = min(there_are, POOL)
-            most = min(there_are, 28 * 28 * datasets.FACTS[self.dataset].shape[2])
-            if self.components > most:
-                raise UsageError(
-                    f"--components {self.components}: those of {self.dataset} are at "
-                    f"most {most}."
-                )
-        for size in self.sizes or ():
-            _refuse_too_many(self.dataset, size, there_are, least=2)
+        _refuse_unknown_data(self)
+
+    def check_data(self):
+        facts = _facts(self)
+        there_are = min(facts.train, POOL) if self.components else facts.train
+        most = min(there_are, 28 * 28 * facts.shape[2])  # of the 28x28 centre
+        if self.components and self.components > most:
+            raise UsageError(
+                f"--components {self.components}: {self.dataset} has at most {most}."
+            )
+        if not self.sizes:
+            return
+        _refuse_more("--train-size", self.sizes[-1], there_are, self.dataset)
         if self.depths and self.depths[-1] > self.sizes[-1] + 1:
             raise UsageError(
                 f"{self.sizes[-1]} units do not fill the {self.depths[-1] - 1} hidden "
@@ -920,7 +917,8 @@ def parse_parts(doc, file, argv=None):
         cli.existing(options.data_dir)
         record = Path(options.results_dir, f"{options.name}.json")
         if options.overwrite or not record.exists():  # else it is only told
-            usual = DEFAULTS[" ".join(filter(None, (script, part)))]
+            ours.check_data()
+            usual = DEFAULTS[f"{script} {part}".strip()]
             memory.check(script, ours, usual, options.process[1])
     return found
 

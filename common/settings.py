@@ -61,6 +61,15 @@ class Settings:
             UsageError: With what was received and what to change.
         """
 
+    def check_data(self):
+        """Refuses what the data set does not have, before it is looked for.
+
+        Not a matter of the name: a script asks as it is about to run.
+
+        Raises:
+            UsageError: With what was received and what to change.
+        """
+
 
 class Flag(NamedTuple):
     """What a field says of itself; see `setting`."""

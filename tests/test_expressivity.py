@@ -164,7 +164,7 @@ def test_names_tell_settings_apart(flags, names):
         ("theorem --widths 4", "does not concern theorem"),
         ("theorem --dataset mnist_5k --sizes 4001", "4000 to train on"),
         ("theorem --dataset mnist_5k --sizes 5 --depths 9", "8 hidden layers"),
-        ("rademacher --dataset mnist_5k --sizes 4001", "those of 4000"),
+        ("rademacher --dataset mnist_5k --sizes 4001", "4000 to train on"),
         ("memorize --dataset mnist_5k --components 784", "images have"),
         ("theorem --dataset cifar11", "unknown data set"),
         ("theorem --sizes 1", "at least 2"),
