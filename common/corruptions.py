@@ -8,6 +8,7 @@ import functools
 import numpy as np
 
 from common import augmentations
+from common.cli import UsageError
 
 # One independent RNG stream for each purpose.
 _WHICH, _CLASS, _PERMUTATION, _PIXELS, _WORDS = range(201, 206)
@@ -73,15 +74,10 @@ def corrupt_labels(labels, probability, num_classes, seed, kind="uniform"):
         `(num_examples,)` array of the same dtype.
 
     Raises:
-        ValueError: If `labels`, `probability` or `kind` is not as above, or there is no
-            other class for `exclusive` and `pair`.
+        ValueError: If `probability` or `kind` is not as above.
+        UsageError: If there is no other class for `exclusive` and `pair`.
     """
     labels = np.asarray(labels)
-    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
-        raise ValueError(
-            f"Expected labels in [0, {num_classes}). Received: from {labels.min()} to "
-            f"{labels.max()}"
-        )
     if not 0 <= probability <= 1:
         raise ValueError(
             f"Expected a probability in [0, 1]. Received: probability={probability}"
@@ -90,8 +86,8 @@ def corrupt_labels(labels, probability, num_classes, seed, kind="uniform"):
     shift = _rng(seed, _CLASS)
     true = labels.astype(np.int64)  # a class more than uint8 holds may be on the way
     if kind in ("exclusive", "pair") and num_classes < 2:
-        raise ValueError(
-            f"Expected two classes or more for kind={kind!r}. Received: {num_classes}"
+        raise UsageError(
+            f"--label-noise {kind} needs two classes or more. Received: {num_classes}."
         )
     if kind in ("uniform", "exact"):
         drawn = shift.integers(num_classes, size=len(labels))

@@ -365,7 +365,7 @@ def number(kind, low, high=None, above=False, metavar="N"):
             f"received {text!r}, expected {name} of {said}"
         )
 
-    read.metavar = metavar
+    read.metavar, read.range = metavar, (kind, low, high, above)
     return read
 
 
