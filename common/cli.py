@@ -39,6 +39,10 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message.removeprefix("argument "))
 
     def parse_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else list(args)
+        for word in args:  # argparse takes `--` out, and gives the flag no value
+            if word.startswith("-") and word.endswith("=--"):
+                self.error(f"{word[:-3]}: received '--', expected a value.")
         args, rest = self.parse_known_args(args, namespace)
         if not rest:
             return args

@@ -357,7 +357,9 @@ def number(kind, low, high=None, above=False, metavar="N"):
         said = known_limit
         if value > high:
             said = f"{limit} and at most {high}"
-        elif 0 < abs(value) < SMALLEST:
+        elif 0 < abs(value) < SMALLEST or (  # 1e-999 is 0
+            value == 0 and re.search("[1-9]", re.split("e", text, flags=re.I)[0])
+        ):
             said += f", and none so close to 0 (from {SMALLEST} on)"
         elif low < value or (value == low and not above):
             return value + 0  # -0.0 is 0.0
