@@ -218,7 +218,7 @@ def flags_of(ours, usual):
 KEYS = st.sampled_from([*DEFAULTS])
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @given(st.data())
 def test_flags_to_settings_and_back(draws):
     key = draws.draw(KEYS)
