@@ -25,7 +25,7 @@ PATHS += ["x/" * 2500]
 PAIRS = ["", "1", "/", "1/", "2/1", "-1/2", "1/0", "a/b", "١/٢", "1 / 2", "1/2/3"]
 ADDRESSES = ["", "host", ":80", "host:", "host:x", "host:99999", "a b:80", "host:٨"]
 AUGMENTS = ["", ",,,", "crop,", ",flip", "crop,,flip", "zoom", "CROP", "crop flip"]
-SHELL = ["", " ", "--lr '", '--lr "1', "--lr \\"]
+SHELL = ["", " ", "--lr '", '--lr "1', "--lr \\", "--lr 1" + "0" * 180]
 
 
 def bad_numbers(kind, low, high, above):

@@ -336,6 +336,11 @@ def flags(text):
         raise argparse.ArgumentTypeError(
             f"received {text!r}, expected flags, as in '--image-size 75 --epochs 2'"
         )
+    if len(text) > 180 and variation(None, text):
+        raise argparse.ArgumentTypeError(
+            f"received {len(text)} characters, expected at most 180: they are part of "
+            "the names of the report and its figures"
+        )
     return text
 
 
