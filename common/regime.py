@@ -10,7 +10,7 @@ import argparse
 import functools
 import re
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from common import cli, datasets, memory, reviews, settings
@@ -236,11 +236,12 @@ def _in_few_digits(word):
     return lambda x: word + "-".join(map(short, x if isinstance(x, tuple) else (x,)))
 
 
-def _reads_as_a_part(word):
+def _reads_as_a_part(word, regime):
     """Whether part of a data set's name may be taken for another setting's."""
     if word == "noaugment" or {*word.split("-")} <= {*AUGMENTATIONS}:
         return True
-    for flag in (each.metadata["flag"] for each in fields(Regime)):
+    for each in settings.offered(Regime, regime):
+        flag = each.metadata["flag"]
         if word in flag.argument.get("choices", ()):
             return True
         begin = flag.part.removesuffix("{}") if isinstance(flag.part, str) else ""
@@ -453,7 +454,7 @@ class Regime(Settings):
                 f"--dataset {name!r}: expected letters, digits, - and _, at most 255 "
                 "bytes."
             )
-        if _reads_as_a_part(last := name.rpartition("_")[2]):
+        if _reads_as_a_part(last := name.rpartition("_")[2], self):
             raise UsageError(
                 f"--dataset {name}: {last!r} at its end means another setting in the "
                 "names of runs. Give the folder another name."
