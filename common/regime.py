@@ -523,16 +523,15 @@ class L2Norm(Settings):
 
     @staticmethod
     def resolve(given):
-        ranged = {"--max-size": given.pop("max_size", None)}
-        ranged["--step"] = step = given.pop("step", None)
-        typed = [flag for flag, value in ranged.items() if value]
-        if typed and "sizes" in given:
-            raise UsageError(
-                f"{typed[0]} stands in place of --train-size: leave one of the two out."
-            )
-        if not typed:
+        largest, step = given.pop("max_size", None), given.pop("step", None)
+        if not (largest or step):
             return
-        largest = ranged["--max-size"] or 1024
+        if "sizes" in given:
+            flag = "--step" if step else "--max-size"
+            raise UsageError(
+                f"{flag} stands in place of --train-size: leave one of the two out."
+            )
+        largest = largest or 1024
         # Before a range of billions fills the memory.
         _refuse_more("--max-size", largest, 10**6, "the largest data set")
         doubled = [128 * 2**i for i in range(20) if 128 * 2**i <= largest]
