@@ -167,8 +167,8 @@ def _facts(settings):
 def _refuse_more(flag, asked, there_are, where):
     if asked and asked > there_are:
         raise UsageError(
-            f"{flag} {asked}: {where} has {there_are} to train on. Expected at most "
-            f"{there_are}."
+            f"{flag} {asked}: {where} has {there_are} training examples. Expected at "
+            f"most {there_are}."
         )
 
 

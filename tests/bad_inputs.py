@@ -113,7 +113,7 @@ for name in EXPERIMENTS:
         --seed 4294967296 -> at most 4294967295
         --seed -1 -> at least 0
         --train-size 0 -> at least
-        --train-size 99999999 -> to train on|unexpected|Expected|memory
+        --train-size 99999999 -> training examples|needs|takes
         """
         if name != "imagenet_inception_v3"
         else "--dataset a/b -> expected letters",
