@@ -15,7 +15,6 @@ sources: common/analysis/norms.py and common/analysis/hessian.py.
 
 import math
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 from common import cli, corruptions, datasets, records
 from common.regime import Regime
+from common.settings import file_path, folder_name, number
 
 SHOWN = {  # on the terminal, and their headings there; the CSV has all
     "model": "model",
@@ -51,7 +51,11 @@ def parse(argv):
     """Reads the command line."""
     parser = cli.parser("analyze", __doc__)
     parser.add_argument(
-        "models", nargs="+", type=Path, metavar="MODEL.h5", help=".h5 or .keras files"
+        "models",
+        nargs="+",
+        type=file_path,
+        metavar="MODEL.h5",
+        help=".h5 or .keras files",
     )
     parser.add_argument(
         "--dataset",
@@ -66,7 +70,7 @@ def parse(argv):
     )
     parser.add_argument(
         "--examples",
-        type=int,
+        type=number(int, 1),
         default=1000,
         metavar="N",
         help="training examples for curvature and sensitivity, the first N "
@@ -74,7 +78,7 @@ def parse(argv):
     )
     parser.add_argument(
         "--eigenvalues",
-        type=int,
+        type=number(int, 1),
         default=5,
         metavar="K",
         help="largest eigenvalues of the Hessian (default: 5)",
@@ -84,15 +88,16 @@ def parse(argv):
     )
     text = "records of the models; analysis.csv is written there (default: results)"
     parser.add_argument(
-        "--results-dir", type=Path, default="results", metavar="DIR", help=text
+        "--results-dir", type=file_path, default="results", metavar="DIR", help=text
     )
     parser.add_argument(
-        "--data-dir", metavar="DIR", help="where data sets lie (default: ~/.keras)"
+        "--data-dir",
+        type=folder_name,
+        metavar="DIR",
+        help="where data sets lie (default: ~/.keras)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     arguments = parser.parse_args(argv)
-    if arguments.examples < 1 or arguments.eigenvalues < 1:
-        parser.error("--examples and --eigenvalues must be at least 1.")
     cli.existing(arguments.data_dir)
     return arguments
 

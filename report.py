@@ -19,6 +19,7 @@ import shlex
 from pathlib import Path
 
 from common import cli, datasets, records, reviews
+from common.settings import file_path, folder_name
 from common.sweep import artefacts
 
 ROOT = Path(__file__).resolve().parent
@@ -42,7 +43,7 @@ def parse(argv):
         "--results-dir",
         default="results",
         metavar="DIR",
-        type=Path,
+        type=file_path,
         help="the records; the report is written there (default: results)",
     )
     parser.add_argument(
@@ -64,13 +65,26 @@ def parse(argv):
         "their tables and figures go to report_NAME.html",
     )
     parser.add_argument(
-        "--flags", metavar="FLAGS", help="of the runs, as in reproduce.py"
+        "--flags",
+        type=artefacts.flags,
+        metavar="FLAGS",
+        help="of the runs, as in reproduce.py",
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="where its data set lies")
+    parser.add_argument(
+        "--data-dir", type=folder_name, metavar="DIR", help="where its data set lies"
+    )
     arguments = parser.parse_args(argv)
     cli.existing(arguments.data_dir)
     if arguments.compare and len(arguments.compare) < 2:
         raise cli.UsageError("--compare takes two runs or more.")
+    others = arguments.gallery or arguments.dataset or arguments.flags
+    if arguments.compare and others:
+        raise cli.UsageError(
+            "--compare shows the runs that it names alone: leave --gallery, --dataset "
+            "and --flags out."
+        )
+    if arguments.data_dir and not arguments.gallery:
+        raise cli.UsageError("--data-dir is about the data of --gallery.")
     return arguments
 
 

@@ -24,10 +24,11 @@ from pathlib import Path
 from common import cli, datasets, records, reviews, verdicts
 from common.engine import machine
 from common.regime import Regime
-from common.settings import number
+from common.settings import address, file_path, folder_name, number, one_of_n
 from common.sweep import artefacts, cluster, runner
 
 ROOT = Path(__file__).resolve().parent
+SEEDS = 10_000  # more runs than anybody waits for
 
 
 def main(argv=None):
@@ -44,6 +45,15 @@ def main(argv=None):
         raise cli.UsageError(
             f"no experiment was named. Name some of: {', '.join(artefacts.ARTEFACTS)}; "
             "or --list them."
+        )
+    if not args.cluster and (args.cpus_per_run or args.gpus_per_run is not None):
+        raise cli.UsageError(
+            "--cpus-per-run and --gpus-per-run are about a cluster: give --cluster "
+            "ADDRESS too, or leave them out."
+        )
+    if args.list and (args.dry_run or args.shard):
+        raise cli.UsageError(
+            "--list shows all that there is: leave --dry-run and --shard out."
         )
     if args.cluster and args.workers:
         raise cli.UsageError(
@@ -202,7 +212,8 @@ def _list(names, args):
 
 def _run(jobs, args):
     if args.cluster:
-        return cluster.run(jobs, args.cluster, args.cpus_per_run, args.gpus_per_run)
+        cpus, gpus = args.cpus_per_run or 1, args.gpus_per_run or 0
+        return cluster.run(jobs, args.cluster, cpus, gpus)
     workers = args.workers or len(runner.gpus()) or min(len(machine.cores()), 8)
     return runner.local(jobs, min(workers, len(jobs)))
 
@@ -220,17 +231,13 @@ def _draw(args):
     )
 
 
-def _shard(text):
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise argparse.ArgumentTypeError(
-            f"received {text!r}, expected i/n with i from 1 to n, as in 2/8"
-        )
-    return int(part), int(parts)
+def _cluster(text):
+    return text if text == "auto" else address(text)
 
 
 def _gpus(text):
-    value = float(text) if re.fullmatch(r"\d*\.?\d+", text) else -1.0
+    known = re.fullmatch(r"\d*\.?\d+", text, re.ASCII)
+    value = float(text) if known else -1.0
     if not (0 <= value <= 1 or value.is_integer() and value > 0):
         raise argparse.ArgumentTypeError(
             f"received {text!r}, expected a number from 0 to 1, or a whole one"
@@ -247,30 +254,37 @@ def _parser():
     add("--list", action="store_true", help="show what is done and what is left")
     add("--dry-run", action="store_true", help="print the commands of missing runs")
     text = "seeds 0 to N-1 of every run (default: 1)"
-    add("--seeds", type=count, default=1, metavar="N", help=text)
+    add("--seeds", type=number(int, 1, SEEDS), default=1, metavar="N", help=text)
     text = "this data set in place of every run's own"
     known = (*datasets.NAMES, *reviews.NAMES)
     add("--dataset", choices=known, metavar="NAME", help=text)
     text = "more flags for every run, as in --flags='--image-size 75 --epochs 2'"
-    add("--flags", metavar="FLAGS", help=text)
+    add("--flags", type=artefacts.flags, metavar="FLAGS", help=text)
     text = "only the runs whose command holds TEXT, as in --only cifar10_mlp"
     add("--only", default="", metavar="TEXT", help=text)
     text = "only the i-th of n equal parts (1 <= i <= n); draws nothing"
-    add("--shard", type=_shard, metavar="i/n", help=text)
+    add("--shard", type=one_of_n(1), metavar="i/n", help=text)
     add = parser.add_argument_group("where").add_argument
     text = "runs at a time (default: one for each GPU, else for each core, at most 8)"
     add("--workers", type=count, metavar="N", help=text)
     text = "a Ray cluster's host:port, or auto on one of its machines"
-    add("--cluster", metavar="ADDRESS", help=text)
+    add("--cluster", type=_cluster, metavar="ADDRESS", help=text)
     text = "on a cluster: cores a run gets (default: 1)"
-    add("--cpus-per-run", type=count, default=1, metavar="N", help=text)
+    add("--cpus-per-run", type=count, metavar="N", help=text)
     text = "on a cluster: GPUs a run gets, 0.5 to share one (default: 0)"
-    add("--gpus-per-run", type=_gpus, default=0, metavar="G", help=text)
+    add("--gpus-per-run", type=_gpus, metavar="G", help=text)
     text = "CSV and JSON (default: results)"
-    add("--results-dir", type=Path, default="results", metavar="DIR", help=text)
+    add("--results-dir", type=file_path, default="results", metavar="DIR", help=text)
     text = ".h5 files and checkpoints (default: saved_models)"
-    add("--models-dir", type=Path, default="saved_models", metavar="DIR", help=text)
-    add("--data-dir", metavar="DIR", help="where data sets lie on each machine")
+    add(
+        "--models-dir", type=file_path, default="saved_models", metavar="DIR", help=text
+    )
+    add(
+        "--data-dir",
+        type=folder_name,
+        metavar="DIR",
+        help="where data sets lie on each machine",
+    )
     return parser
 
 

@@ -39,6 +39,10 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message.removeprefix("argument "))
 
     def parse_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else list(args)
+        for word in args:  # argparse takes `--` out, and gives the flag no value
+            if word.startswith("-") and word.endswith("=--"):
+                self.error(f"{word[:-3]}: received '--', expected a value.")
         args, rest = self.parse_known_args(args, namespace)
         if not rest:
             return args
@@ -102,7 +106,7 @@ def run(main, leave=sys.exit):
         if isinstance(record, dict) and record.get("stopped_because") == "diverged":
             leave(1)  # its record is written, and its verdict said what to do
     except UsageError as error:
-        leave(_say(error, 2))
+        leave(_say(_shortened(str(error)), 2))
     except MendableError as error:
         leave(_say(error, 1))
     except OSError as error:
@@ -114,6 +118,14 @@ def run(main, leave=sys.exit):
         if (code := _explain(error)) is None:
             raise
         leave(code)
+
+
+def _shortened(line, longest=600):
+    """One line of what may quote a whole command line."""
+    line = " ".join(line.split())
+    if len(line) > longest:
+        line = f"{line[: longest // 2]} ... {line[-longest // 3 :]}"
+    return line
 
 
 def _say(line, code):

@@ -8,6 +8,7 @@ import functools
 import numpy as np
 
 from common import augmentations
+from common.cli import UsageError
 
 # One independent RNG stream for each purpose.
 _WHICH, _CLASS, _PERMUTATION, _PIXELS, _WORDS = range(201, 206)
@@ -41,7 +42,12 @@ def corrupt(data, regime):
         return corrupt_pixels(data, regime.pixels, seed)
     if data.x_train.ndim == 2:
         return corrupt_words(data, regime.words, seed)
-    return data
+    if data.x_train.ndim == 1:  # places of images on disk
+        return data
+    raise ValueError(
+        "Expected images `(n, height, width, channels)` or words `(n, length)`. "
+        f"Received: shape {data.x_train.shape}"
+    )
 
 
 def corrupt_labels(labels, probability, num_classes, seed, kind="uniform"):
@@ -69,6 +75,7 @@ def corrupt_labels(labels, probability, num_classes, seed, kind="uniform"):
 
     Raises:
         ValueError: If `probability` or `kind` is not as above.
+        UsageError: If there is no other class for `exclusive` and `pair`.
     """
     labels = np.asarray(labels)
     if not 0 <= probability <= 1:
@@ -77,12 +84,17 @@ def corrupt_labels(labels, probability, num_classes, seed, kind="uniform"):
         )
     threshold = _rng(seed, _WHICH).random(len(labels))
     shift = _rng(seed, _CLASS)
+    true = labels.astype(np.int64)  # a class more than uint8 holds may be on the way
+    if kind in ("exclusive", "pair") and num_classes < 2:
+        raise UsageError(
+            f"--label-noise {kind} needs two classes or more. Received: {num_classes}."
+        )
     if kind in ("uniform", "exact"):
         drawn = shift.integers(num_classes, size=len(labels))
     elif kind == "exclusive":
-        drawn = labels + shift.integers(1, num_classes, size=len(labels))
+        drawn = true + shift.integers(1, num_classes, size=len(labels))
     elif kind == "pair":
-        drawn = labels + 1
+        drawn = true + 1
     else:
         raise ValueError(
             "Expected `kind` to be one of uniform, exclusive, pair, exact. "

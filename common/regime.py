@@ -8,15 +8,27 @@ settings that differ from the script's defaults, which are in the table `DEFAULT
 
 import argparse
 import functools
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import cli, datasets, reviews, settings
+from common import cli, datasets, memory, reviews, settings
 from common.augmentations import IN_FILES as FILE_AUGMENTATIONS
 from common.augmentations import NAMES as AUGMENTATIONS
 from common.cli import UsageError
-from common.settings import Settings, ascending, distinct, number, seed, setting
+from common.settings import (
+    Settings,
+    address,
+    ascending,
+    distinct,
+    folder_name,
+    number,
+    one_of_n,
+    seed,
+    setting,
+    short,
+)
 
 LABEL_NOISE = ("uniform", "exclusive", "pair", "exact")
 PIXELS = ("true", "shuffled", "random", "gaussian")
@@ -31,6 +43,7 @@ DEFAULT_RATES = {"sgd": 0.01, "adam": 0.001, "rmsprop": 0.001, "adagrad": 0.01}
 # of a path on training images held out.
 BANDWIDTHS = {"raw": 0.01, "gabor": 4.0}
 FILTERS = (8192, 16384, 32000)  # the paper's, and what leads there
+POOL = 10_000  # images whose principal components expressivity.py takes
 
 # One word for one thing in every script; the others go on working.
 SIZE = {"names": ("--train-size", "--size", "--sizes")}
@@ -41,12 +54,13 @@ SWITCH = {"action": "store_true", "shown": ""}
 
 
 def _augmentations(text):
-    names = [name for name in text.split(",") if name]
+    names = text.split(",")
     unknown = sorted(set(names) - set(AUGMENTATIONS))
     if unknown:
         raise argparse.ArgumentTypeError(
             f"received {', '.join(unknown)!r}, expected some of "
-            f"{','.join(AUGMENTATIONS)} with commas between"
+            f"{','.join(AUGMENTATIONS)} with commas between; without the flag there "
+            "is none"
         )
     return tuple(name for name in AUGMENTATIONS if name in names)
 
@@ -88,23 +102,8 @@ def _batch_size(text):
     return text if text == "full" else integer(text)
 
 
-def _address(text):
-    host, _, port = text.rpartition(":")
-    if text != "local" and not (host and port.isdecimal()):
-        raise argparse.ArgumentTypeError(
-            f"received {text!r}, expected HOST:PORT, as in 10.0.0.1:6380"
-        )
-    return text
-
-
-def _process(text):
-    process, _, processes = text.partition("/")
-    digits = process.isdecimal() and processes.isdecimal()
-    if not digits or int(process) >= int(processes):
-        raise argparse.ArgumentTypeError(
-            f"received {text!r}, expected i/n with i from 0 to n-1, as in 0/2"
-        )
-    return int(process), int(processes)
+def _devices(text):
+    return text if text == "local" else address(text)
 
 
 integer, several = number(int, 1), number(int, 2)
@@ -159,6 +158,34 @@ def _refuse_unknown_data(settings):
         )
 
 
+def _facts(settings):
+    """Returns the `datasets.Facts` of the data set; None of one's own images."""
+    known = _datasets(settings) or ("imagenet", "synthetic")
+    return datasets.FACTS[settings.dataset] if settings.dataset in known else None
+
+
+def _refuse_more(flag, asked, there_are, where):
+    if asked and asked > there_are:
+        raise UsageError(
+            f"{flag} {asked}: {where} has {there_are} training examples. Expected at "
+            f"most {there_are}."
+        )
+
+
+def _refuse_what_draws_nothing(settings, drawn):
+    """Refuses kinds of label noise, and seeds, where nothing is drawn."""
+    if settings.label_noise != "uniform" and not settings.label_corruption:
+        raise UsageError(
+            f"--label-noise {settings.label_noise} has no meaning without "
+            "--label-corruption P or --random-labels: no label is replaced."
+        )
+    if settings.data_seed and not (drawn or settings.label_corruption):
+        raise UsageError(
+            f"--data-seed {settings.data_seed} has no meaning where nothing of the "
+            "data is drawn, no subset and no corruption: leave it out."
+        )
+
+
 _RANDOM = "the paper's randomization test: --label-corruption 1"
 RANDOM_LABELS = (("--random-labels", _RANDOM, {"action": "store_true"}),)
 
@@ -205,8 +232,22 @@ def _say_rates(defaults):
 
 
 def _in_few_digits(word):
-    """The part of a name that a path's values are."""
-    return lambda values: word + "-".join(f"{value:g}" for value in values)
+    """The part of a name that a number is, or a path's values."""
+    return lambda x: word + "-".join(map(short, x if isinstance(x, tuple) else (x,)))
+
+
+def _reads_as_a_part(word, regime):
+    """Whether part of a data set's name may be taken for another setting's."""
+    if word == "noaugment" or {*word.split("-")} <= {*AUGMENTATIONS}:
+        return True
+    for each in settings.offered(Regime, regime):
+        flag = each.metadata["flag"]
+        if word in flag.argument.get("choices", ()):
+            return True
+        begin = flag.part.removesuffix("{}") if isinstance(flag.part, str) else ""
+        if begin and re.fullmatch(rf"{begin}([\d.]+|full)|nobn", word, re.ASCII):
+            return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -217,6 +258,8 @@ class Regime(Settings):
     of some networks, `model`, `words` and `word_dropout` of text, `image_size` of
     images in files.
     """
+
+    longest_name = 233  # `.NAME_init.PID.part.h5` is the longest of its files
 
     dataset: str = setting("cifar10", _say_datasets)
     model: str | None = choice(
@@ -373,23 +416,31 @@ class Regime(Settings):
                 "corruption acts on the fixed centre crop, so that no window is left "
                 "to draw. Leave one of the two out."
             )
-        if self.label_noise != "uniform" and not self.label_corruption:
-            raise UsageError(
-                f"--label-noise {self.label_noise} has no meaning without "
-                "--label-corruption P or --random-labels: no label is replaced."
-            )
-        if self.batch_size == "full" and self.precision == "float16":
-            raise UsageError(
-                "--batch-size full cannot go with --precision float16, which leaves "
-                "out parts of the batch that overflow: choose another precision."
-            )
+        changed = {self.pixels, self.words} - {None, "true"}
+        _refuse_what_draws_nothing(self, self.train_size or changed)
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             raise UsageError(
                 f"--momentum {self.momentum} has no meaning for --optimizer "
                 f"{self.optimizer}; it belongs to sgd and rmsprop."
             )
+
+        if self.batch_size == "full" and self.precision == "float16":
+            raise UsageError(
+                "--batch-size full cannot go with --precision float16, which leaves "
+                "out parts of the batch that overflow: choose another precision."
+            )
+
         if self.image_size:
             self.check_files()
+
+    def check_data(self):
+        """A batch that is larger than the set is refused, unless it is the default."""
+        if facts := _facts(self):
+            _refuse_more("--train-size", self.train_size, facts.train, self.dataset)
+            left = self.train_size or facts.train
+            left -= left // 10 if self.early_stopping else 0
+            if self.batch_size not in ("full", Regime.batch_size):
+                _refuse_more("--batch-size", self.batch_size, left, "the run")
 
     def check_files(self):
         """Refuses what images in files do not have.
@@ -397,6 +448,17 @@ class Regime(Settings):
         Raises:
             UsageError: For such settings.
         """
+        name = self.dataset
+        if not re.fullmatch(r"[\w-]+", name) or len(name.encode()) > 255:
+            raise UsageError(
+                f"--dataset {name!r}: expected letters, digits, - and _, at most 255 "
+                "bytes."
+            )
+        if _reads_as_a_part(last := name.rpartition("_")[2], self):
+            raise UsageError(
+                f"--dataset {name}: {last!r} at its end means another setting in the "
+                "names of runs. Give the folder another name."
+            )
         unknown = [x for x in self.augment if x not in FILE_AUGMENTATIONS]
         if unknown:
             raise UsageError(
@@ -437,9 +499,9 @@ class L2Norm(Settings):
     batch_size: int = setting(128, "images an update", "batch{}", integer)
     max_epochs: int = setting(6000, "upper limit", "epochs{}", integer, **EPOCHS)
     target_loss: float = setting(
-        1e-5, "training loss, in nats", "loss{:g}".format, positive, shown="1e-05"
+        1e-5, "training loss, in nats", _in_few_digits("loss"), positive, shown="1e-05"
     )
-    seed: int = setting(0, "the first replica's", "seed{}", number(int, 0))
+    seed: int = setting(0, "the first replica's", "seed{}", seed)
     seeds: int = setting(10, "replicas of each kind", "seeds{}", integer)
     labels: tuple = setting(
         ("true", "random"),
@@ -461,14 +523,39 @@ class L2Norm(Settings):
 
     @staticmethod
     def resolve(given):
-        largest, step = given.pop("max_size", 1024), given.pop("step", None)
+        largest, step = given.pop("max_size", None), given.pop("step", None)
+        if not (largest or step):
+            return
+        if "sizes" in given:
+            flag = "--step" if step else "--max-size"
+            raise UsageError(
+                f"{flag} stands in place of --train-size: leave one of the two out."
+            )
+        largest = largest or 1024
+        # Before a range of billions fills the memory.
+        _refuse_more("--max-size", largest, 10**6, "the largest data set")
         doubled = [128 * 2**i for i in range(20) if 128 * 2**i <= largest]
-        sizes = range(step, largest + 1, step) if step else doubled
-        if not given.setdefault("sizes", sizes):
+        given["sizes"] = range(step, largest + 1, step) if step else doubled
+        if not given["sizes"]:
             raise UsageError(f"no size is left with --max-size {largest}: raise it.")
 
     def check(self, given):
         _refuse_unknown_data(self)
+        if self.label_noise != "uniform" and self.labels == ("true",):
+            raise UsageError(
+                f"--label-noise {self.label_noise} has no meaning with "
+                "--no-random-labels: no label is replaced."
+            )
+        if self.seed + self.seeds > 2**32:
+            raise UsageError(
+                f"--seed {self.seed} --seeds {self.seeds}: seeds end at {2**32 - 1}."
+            )
+
+    def check_data(self):
+        largest = self.sizes[-1]
+        _refuse_more("--train-size", largest, _facts(self).train, self.dataset)
+        if self.batch_size != L2Norm.batch_size:
+            _refuse_more("--batch-size", self.batch_size, largest, "the largest size")
 
 
 @dataclass(frozen=True)
@@ -510,7 +597,7 @@ class MinNorm(Settings):
     label_corruption: float = setting(
         0.0,
         "replace each training label with probability P",
-        "labels{:g}".format,
+        _in_few_digits("labels"),
         probability,
         also=RANDOM_LABELS,
     )
@@ -530,7 +617,7 @@ class MinNorm(Settings):
         (None,),
         "random filters; several make a path",
         _in_few_digits("filters"),
-        integer,
+        number(int, 1, 10**7),  # ten times that takes months, whatever the machine
         **ASCENDING,
         shown=" ".join(map(str, FILTERS)),
     )
@@ -572,6 +659,7 @@ class MinNorm(Settings):
 
     def check(self, given):
         _refuse_unknown_data(self)
+        _refuse_what_draws_nothing(self, self.train_size or self.held_out)
         random = self.features == "random_conv"
         if random and self.kernel == "gaussian":
             raise UsageError("--features random_conv has the linear kernel only.")
@@ -584,6 +672,15 @@ class MinNorm(Settings):
             )
         if "bandwidth" in given and self.kernel == "linear":
             raise UsageError("--bandwidth belongs to the Gaussian kernel.")
+
+    def check_data(self):
+        there_are = _facts(self).train
+        _refuse_more("--train-size", self.train_size, there_are, self.dataset)
+        if self.held_out and (self.train_size or 1) + self.held_out > there_are:
+            raise UsageError(
+                f"{self.dataset} has {there_are} training images, fewer than "
+                f"--train-size and --held-out {self.held_out} ask for."
+            )
 
 
 @dataclass(frozen=True)
@@ -620,6 +717,24 @@ class Expressivity(Settings):
     def check(self, given):
         _refuse_unknown_data(self)
 
+    def check_data(self):
+        facts = _facts(self)
+        there_are = min(facts.train, POOL) if self.components else facts.train
+        most = min(there_are, 28 * 28 * facts.shape[2])  # of the 28x28 centre
+        if self.components and self.components > most:
+            raise UsageError(
+                f"--components {self.components}: {self.dataset} has at most {most}."
+            )
+        if not self.sizes:
+            return
+        _refuse_more("--train-size", self.sizes[-1], there_are, self.dataset)
+        if self.depths and self.depths[-1] > self.sizes[-1] + 1:
+            raise UsageError(
+                f"{self.sizes[-1]} units do not fill the {self.depths[-1] - 1} hidden "
+                f"layers of depth {self.depths[-1]}: choose larger --train-size or "
+                "smaller --depths."
+            )
+
 
 @dataclass(frozen=True)
 class Options:
@@ -628,13 +743,16 @@ class Options:
     name: str
     script: str
     argv: tuple
-    results_dir: str = setting("results", "CSV, JSON and figures", metavar="DIR")
+    results_dir: str = setting(
+        "results", "CSV, JSON and figures", type=folder_name, metavar="DIR"
+    )
     models_dir: str = setting(
-        "saved_models", ".h5 files and checkpoints", metavar="DIR"
+        "saved_models", ".h5 files and checkpoints", type=folder_name, metavar="DIR"
     )
     data_dir: str | None = setting(
         None,
         "where data sets are looked for and downloaded to",
+        type=folder_name,
         shown="~/.keras/datasets",
         metavar="DIR",
     )
@@ -667,6 +785,7 @@ class Options:
     tensorboard: str | None = setting(
         None,
         "write TensorBoard logs (pip install tensorboard)",
+        type=folder_name,
         offered=_trains,
         shown="off",
         metavar="DIR",
@@ -677,7 +796,7 @@ class Options:
         "alone: every device of this machine; with the address of the first "
         "of several processes (KERAS_BACKEND=jax): those of all of them. They need "
         "one shared --models-dir and --results-dir; the first alone writes there",
-        type=_address,
+        type=_devices,
         offered=_reads_files,
         shown="off",
         nargs="?",
@@ -688,7 +807,7 @@ class Options:
         (0, 1),
         "this is process i of the n that --distribute HOST:PORT joins; 0 is "
         "the one at that address",
-        type=_process,
+        type=one_of_n(0),
         offered=_reads_files,
         shown="0/1",
         metavar="i/n",
@@ -778,7 +897,8 @@ def parse(doc, file, argv=None):
 
     Raises:
         UsageError: For unknown flags, values out of range, settings that contradict
-            each other and a --data-dir that does not exist.
+            each other, a --data-dir that does not exist, and what cannot fit in
+            memory.
     """
     ((settings, options),) = parse_parts(doc, file, argv).values()
     return settings, options
@@ -791,9 +911,15 @@ def parse_parts(doc, file, argv=None):
         Dict of part -> `(settings, options)`.
     """
     argv = sys.argv[1:] if argv is None else argv
-    found = read(Path(file).stem, argv, doc)
-    for _, options in found.values():
+    script = Path(file).stem
+    found = read(script, argv, doc)
+    for part, (ours, options) in found.items():
         cli.existing(options.data_dir)
+        record = Path(options.results_dir, f"{options.name}.json")
+        if options.overwrite or not record.exists():  # else it is only told
+            ours.check_data()
+            usual = DEFAULTS[f"{script} {part}".strip()]
+            memory.check(script, ours, usual, options.process[1])
     return found
 
 

@@ -11,9 +11,12 @@ Each field says its flag, help, type, range, default and its part of the name:
 """
 
 import argparse
+import hashlib
 import math
+import re
 from dataclasses import field, fields, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from common import cli
@@ -24,6 +27,8 @@ class Settings:
     """What decides a run's numbers: base of frozen dataclasses of `setting`s."""
 
     run_once = False  # reproduce.py --seeds repeats a run, unless this is true
+    longest_name = 200  # bytes; what is appended to it, as to `.NAME_….PID.part.h5`, is
+    # at most 55, and 255 is what file systems take
 
     def follow(self, given):
         """Returns the defaults that depend on other settings, as a dict.
@@ -51,6 +56,15 @@ class Settings:
 
         Args:
             given: Dict of the settings that were typed.
+
+        Raises:
+            UsageError: With what was received and what to change.
+        """
+
+    def check_data(self):
+        """Refuses what the data set does not have, before it is looked for.
+
+        Not a matter of the name: a script asks as it is about to run.
 
         Raises:
             UsageError: With what was received and what to change.
@@ -141,21 +155,21 @@ def add_flags(group, kind, defaults):
             if each in having[part]
         }
         if usual:
-            _add(group, each.name, each.metadata["flag"], usual, first)
+            _add(group, each, usual, first)
 
 
-def _add(group, name, flag, usual, defaults):
+def _add(group, each, usual, defaults):
+    flag = each.metadata["flag"]
     help, shown = (x(defaults) if callable(x) else x for x in (flag.help, flag.shown))
     if shown is None:
-        each = {part: spell(value, " ") for part, value in usual.items()}
-        shown = "; ".join(f"{part} {value}".strip() for part, value in each.items())
-        if len({*each.values()}) == 1:
-            shown = [*each.values()][0]
+        texts = {part: spell(value, " ") for part, value in usual.items()}
+        shown = "; ".join(f"{part} {text}".strip() for part, text in texts.items())
+        if len({*texts.values()}) == 1:
+            shown = [*texts.values()][0]
     help += f" (default: {shown})" if shown else ""
-    argument = {"dest": name, "default": argparse.SUPPRESS, **flag.argument}
-    visible, *others = flag.names or ["--" + name.replace("_", "-")]
-    group.add_argument(visible, help=help, **argument)
-    for other in others:
+    argument = {"dest": each.name, "default": argparse.SUPPRESS, **flag.argument}
+    group.add_argument(spelling(each), help=help, **argument)
+    for other in flag.names[1:]:
         group.add_argument(other, help=argparse.SUPPRESS, **argument)
     for other, help, more in flag.also:
         more = {"default": argparse.SUPPRESS, **more}
@@ -180,6 +194,9 @@ def chosen(defaults, given):
 def name(stem, settings, defaults):
     """Returns a run's name: `stem`, and what is not usual in the order of the fields.
 
+    A name longer than `Settings.longest_name`, as of 300 hidden layers, is cut, and a
+    digest of the whole stands in place of the rest; the seed stays last.
+
     Args:
         stem: The script's name without .py, with its part if it has several.
         settings: The run's `Settings`.
@@ -192,7 +209,13 @@ def name(stem, settings, defaults):
         if flag.always or value != getattr(usual, each.name):
             part = flag.part
             parts.append(part(value) if callable(part) else part.format(spell(value)))
-    return "_".join(parts)
+    whole = "_".join(parts)
+    if len(whole.encode()) <= settings.longest_name:
+        return whole
+    last = "_" + parts.pop() if parts[-1].startswith("seed") else ""
+    whole = "_".join(parts).encode()
+    end = f"_{hashlib.sha256(whole).hexdigest()[:16]}{last}"
+    return whole[: settings.longest_name - len(end)].decode(errors="ignore") + end
 
 
 def spell(value, between="-"):
@@ -203,6 +226,20 @@ def spell(value, between="-"):
         text = f"{Decimal(repr(value)):f}"
         return text.rstrip("0").rstrip(".") if "." in text else text
     return str(value)
+
+
+def short(value):
+    """Returns a number in few digits, as `1e-05`, where they say exactly which it is.
+
+    Else as `spell`: two numbers never look alike.
+    """
+    text = f"{value:g}"
+    return text if float(text) == value else spell(value)
+
+
+def spelling(each):
+    """Returns the flag of a field, as --help shows it."""
+    return (each.metadata["flag"].names or ["--" + each.name.replace("_", "-")])[0]
 
 
 # A command line.
@@ -284,45 +321,119 @@ def _refuse_what_no_part_has(kind, parts, given):
     had = {each for usual in parts.values() for each in offered(kind, usual)}
     for each in fields(kind):
         if each.name in given and each not in had:
-            name = "--" + each.name.replace("_", "-")
-            flag = (each.metadata["flag"].names or [name])[0]
-            raise UsageError(f"{flag} does not concern {', '.join(parts)}.")
+            raise UsageError(f"{spelling(each)} does not concern {', '.join(parts)}.")
 
 
 # Types of flags.
 
 
-def number(kind, low, high=math.inf, above=False, metavar="N"):
+_SPELLINGS = {int: r"[+-]?\d+", float: r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"}
+LARGEST = {int: 2**31 - 1, float: 3.4e38}  # of 32 bits
+SMALLEST = 1.2e-38  # float32 rounds what is closer to 0
+
+
+def number(kind, low, high=None, above=False, metavar="N"):
     """Returns an argparse type: a number in [low, high], or (low, high] with `above`.
+
+    It is spelled in the digits 0 to 9, without spaces or underscores, and is one that
+    32 bits hold: nothing is rounded to 0 or infinity later.
 
     Args:
         kind: `int` or `float`.
         low: Smallest value.
-        high: Largest value.
+        high: Largest value; by default that of `LARGEST`.
         above: Whether `low` itself is refused.
         metavar: What `setting` shows in its place.
     """
     name = "an integer" if kind is int else "a number"
-    left = "more than" if above else "at least"
-    limit = f"{left} {low}" + ("" if high == math.inf else f" and at most {high}")
+    limit = f"{'more than' if above else 'at least'} {low}"
+    known_limit = limit if high is None else f"{limit} and at most {high}"
+    high = LARGEST[kind] if high is None else high
 
     def read(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        in_range = low < value <= high or (value == low and not above)
-        if not in_range or value == math.inf:
-            raise argparse.ArgumentTypeError(
-                f"received {text!r}, expected {name} of {limit}"
-            )
-        return value
+        known = re.fullmatch(_SPELLINGS[kind], text, re.ASCII | re.IGNORECASE)
+        # Python itself refuses integers of thousands of digits.
+        value = kind(text) if known and len(text) < 400 else math.nan
+        said = known_limit
+        if value > high:
+            said = f"{limit} and at most {high}"
+        elif 0 < abs(value) < SMALLEST or (  # 1e-999 is 0
+            value == 0 and re.search("[1-9]", re.split("e", text, flags=re.I)[0])
+        ):
+            said += f", and none so close to 0 (from {SMALLEST} on)"
+        elif low < value or (value == low and not above):
+            return value + 0  # -0.0 is 0.0
+        raise argparse.ArgumentTypeError(
+            f"received {text!r}, expected {name} of {said}"
+        )
 
-    read.metavar = metavar
+    read.metavar, read.range = metavar, (kind, low, high, above)
     return read
 
 
 seed = number(int, 0, 2**32 - 1, metavar="S")  # what every generator of numbers takes
+
+
+def one_of_n(first):
+    """Returns an argparse type: `i/n`, with i from `first` and of n numbers; as ints.
+
+    Args:
+        first: The smallest i, 0 or 1.
+    """
+    last = "n-1" if first == 0 else "n"
+
+    def read(text):
+        known = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
+        i, n = map(int, known.groups()) if known else (0, 0)
+        if not first <= i < n + first:
+            raise argparse.ArgumentTypeError(
+                f"received {text!r}, expected i/n with i from {first} to {last}, as in "
+                f"{first}/2"
+            )
+        return i, n
+
+    return read
+
+
+def address(text):
+    """An argparse type: `HOST:PORT`, as in 10.0.0.1:6380."""
+    host, _, port = text.rpartition(":")
+    known = host and not re.search(r"[\s\0]", host)
+    if not (known and re.fullmatch(r"\d{1,5}", port, re.ASCII) and int(port) < 65536):
+        raise argparse.ArgumentTypeError(
+            f"received {text!r}, expected HOST:PORT, as in 10.0.0.1:6380"
+        )
+    return text
+
+
+def folder_name(text):
+    """An argparse type: the path of a file or folder; ~ is the home folder.
+
+    Refused is what no file system takes, or what is a slip: nothing at all, control
+    characters, a name of more than 255 bytes, a user that there is not.
+    """
+    reason = None
+    if not text.strip():
+        reason = "the name of a folder"
+    elif re.search(r"[\0-\x1f\x7f]", text):
+        reason = "a path without control characters"
+    elif max(len(part.encode(errors="replace")) for part in text.split("/")) > 255:
+        reason = "names of at most 255 bytes, which file systems take"
+    elif len(text.encode(errors="replace")) > 4000:
+        reason = "a path of at most 4000 bytes, which systems take"
+    elif text.startswith("~"):
+        try:
+            return str(Path(text).expanduser())
+        except RuntimeError:
+            reason = "a path: there is no home folder of that user"
+    if reason:
+        raise argparse.ArgumentTypeError(f"received {text!r}, expected {reason}")
+    return text
+
+
+def file_path(text):
+    """As `folder_name`, as a `Path`."""
+    return Path(folder_name(text))
 
 
 def ascending(values):

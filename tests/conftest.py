@@ -15,6 +15,7 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -28,6 +29,10 @@ gc.set_threshold(100_000, 50, 100)
 from common import datasets  # noqa: E402
 from common.datasets import Data  # noqa: E402
 from common.sweep import artefacts  # noqa: E402
+
+# The same examples in every run of the suite, on whatever machine.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("suite")
 
 # A shell's `&` ignores Ctrl-C, also for the processes that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

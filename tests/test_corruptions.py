@@ -1,9 +1,12 @@
 """Corruptions against statistics known in advance, slicing and plain loops."""
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given
 from scipy import stats
 
+from common import cli
 from common.corruptions import (
     _PIXELS,
     corrupt,
@@ -26,6 +29,7 @@ def corrupted(data, p=0.0, label_noise="uniform", pixels="true", seed=0):
 
 
 N, CLASSES = 20_000, 10
+kinds = st.sampled_from(LABEL_NOISE)
 # Six standard deviations: false alarms are out of the question, defects far outside.
 SIGMAS = 6
 
@@ -390,3 +394,112 @@ def test_an_image_corrupted_alone_has_a_stream_of_its_own(data):
     for i, other in ((0, alone[1]), (0, together[0]), (1, together[1])):
         correlation = np.corrcoef(alone[i].ravel(), other.ravel())[0, 1]
         assert abs(correlation) < SIGMAS / np.sqrt(other.size)
+
+
+# Any size, any number of classes
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def labellings(draw):
+    """Any labels, as any integers that hold them, and how many classes there are."""
+    classes = draw(st.integers(2, 300))
+    kind = draw(st.sampled_from(["int64", "int32"] + ["uint8"] * (classes <= 256)))
+    values = draw(st.lists(st.integers(0, classes - 1), max_size=60))
+    return np.array(values, kind), classes
+
+
+@given(labellings(), st.floats(0, 1), st.floats(0, 1), SEEDS, kinds)
+def test_labels_of_any_size_and_classes(drawn, p, q, seed, kind):
+    labels, classes = drawn
+    few, many = (
+        corrupt_labels(labels, level, classes, seed, kind) for level in sorted((p, q))
+    )
+    for noisy in (few, many):
+        assert noisy.dtype == labels.dtype and noisy.shape == labels.shape
+        assert ((0 <= noisy) & (noisy.astype(int) < classes)).all()
+    moved = few != labels
+    np.testing.assert_array_equal(many[moved], few[moved])  # levels nest
+    if kind == "exact":  # at most so many: some draws are the true class
+        assert moved.sum() <= round(min(p, q) * len(labels))
+    everything = corrupt_labels(labels, 1, classes, seed, kind) != labels
+    assert not (many != labels)[~everything].any()
+    if kind in ("exclusive", "pair"):
+        assert everything.all()
+
+
+@pytest.mark.parametrize("kind", ["exclusive", "pair"])
+def test_another_class_than_the_only_one(kind):
+    with pytest.raises(cli.UsageError, match="two classes or more"):
+        corrupt_labels([0, 0], 0.5, 1, 0, kind)
+
+
+@st.composite
+def pictures(draw, most=6):
+    """A few uint8 images of any shape, from one pixel on."""
+    side, channels = st.integers(1, 9), st.integers(1, 4)
+    shape = draw(st.tuples(st.integers(1, most), side, side, channels))
+    return np.random.default_rng(draw(SEEDS)).integers(0, 256, shape, np.uint8)
+
+
+def sorted_pixels(images):
+    """The pixels of each image in an order of their own; channels stay together."""
+    flat = images.reshape(len(images), -1, images.shape[-1])
+    return [sorted(map(tuple, image.tolist())) for image in flat]
+
+
+@given(pictures(), SEEDS)
+def test_shuffled_pixels_are_the_same_pixels(images, seed):
+    found = random_pixels(images, seed)
+    assert found.dtype == np.uint8 and found.shape == images.shape
+    assert sorted_pixels(found) == sorted_pixels(images)
+    # The first get the same permutation, however many follow.
+    np.testing.assert_array_equal(random_pixels(images[:1], seed), found[:1])
+    order = np.random.default_rng(seed).permutation(images[0, ..., 0].size)
+    found = permute_pixels(images, order)
+    assert sorted_pixels(found) == sorted_pixels(images)
+    np.testing.assert_array_equal(permute_pixels(found, np.argsort(order)), images)
+
+
+@given(pictures(), SEEDS)
+def test_gaussian_pixels_of_any_images(images, seed):
+    found = gaussian_pixels(images, seed)
+    assert found.dtype == np.float32 and found.shape == images.shape
+    assert np.isfinite(found).all()
+    constant = images.std((0, 1, 2)) == 0  # a channel without variance stays
+    np.testing.assert_array_equal(found[..., constant], images[..., constant])
+
+
+@given(pictures(1), st.sampled_from(["shuffled", "random", "gaussian"]), SEEDS)
+def test_an_image_alone(images, pixels, seed):
+    found = corrupt_image(images[0], 3, pixels, seed)
+    assert found.shape == images[0].shape
+    if pixels == "gaussian":
+        assert found.dtype == np.float32 and np.isfinite(found).all()
+    else:
+        assert sorted_pixels(found[None]) == sorted_pixels(images)
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 50), max_size=8), min_size=1, max_size=6), SEEDS
+)
+def test_words_of_any_reviews(reviews, seed):
+    x = np.array([words + [0] * (8 - len(words)) for words in reviews], np.int32)
+    y = np.zeros(len(x), np.int32)
+    data = Data("tiny", x, y, x, y, 2, y)
+    for words in ("shuffled", "shuffled_each", "unigram"):
+        found = corrupt_words(data, words, seed)
+        assert found.x_train.dtype == np.int32
+        np.testing.assert_array_equal(found.x_train == 0, x == 0)  # padding stays last
+        if words != "unigram":
+            np.testing.assert_array_equal(np.sort(found.x_train), np.sort(x))
+        assert {*found.x_train.flat} <= {*x.flat}
+        kept = words != "shuffled"
+        assert not kept or found.x_test is x
+
+
+def test_images_without_channels_are_refused(data):
+    flat = data._replace(x_train=data.x_train[..., 0])
+    with pytest.raises(ValueError, match=r"shape \(50, 32, 32\)"):
+        corrupted(flat, pixels="shuffled")

@@ -147,7 +147,7 @@ def test_equal_images_with_different_labels_are_one_line_on_stderr(
     [
         ("", [f"expressivity_{part}_seed0" for part in NAMES]),
         ("memorize theorem --quiet", [f"expressivity_{x}_seed0" for x in TWO]),
-        ("theorem --sizes 9 5 9 --seed 3", ["expressivity_theorem_n5-9_seed3"]),
+        ("theorem --sizes 99 55 99 --seed 3", ["expressivity_theorem_n55-99_seed3"]),
         ("rademacher --widths 4", ["expressivity_rademacher_w4_seed0"]),
         ("rademacher --draws 10 --epochs 9", ["expressivity_rademacher_epochs9_seed0"]),
     ],
@@ -162,9 +162,9 @@ def test_names_tell_settings_apart(flags, names):
     [
         ("theorems", "unknown part 'theorems'"),
         ("theorem --widths 4", "does not concern theorem"),
-        ("theorem --dataset mnist_5k --sizes 4001", "4000 to train on"),
+        ("theorem --dataset mnist_5k --sizes 4001", "4000 training examples"),
         ("theorem --dataset mnist_5k --sizes 5 --depths 9", "8 hidden layers"),
-        ("rademacher --dataset mnist_5k --sizes 4001", "those of 4000"),
+        ("rademacher --dataset mnist_5k --sizes 4001", "4000 training examples"),
         ("memorize --dataset mnist_5k --components 784", "images have"),
         ("theorem --dataset cifar11", "unknown data set"),
         ("theorem --sizes 1", "at least 2"),

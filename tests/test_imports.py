@@ -13,7 +13,7 @@ SCRIPTS = sorted(ROOT.glob("*.py"))
 # What each room of common/ may import, beside itself. A room is a file or a folder.
 DATA = "cli augmentations datasets reviews corruptions"
 HALL = DATA + " settings regime pipelines training resumable records"
-HALL += " verdicts"
+HALL += " verdicts memory"
 MAY_IMPORT = {
     "cli": "",
     "settings": "cli",
@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "datasets": "cli sources",
     "reviews": "cli sources datasets",
     "corruptions": "cli augmentations datasets reviews",
-    "regime": "cli settings augmentations datasets reviews corruptions",
+    "memory": "cli settings datasets engine",
+    "regime": "cli settings augmentations datasets reviews corruptions memory",
     "pipelines": DATA,
     "image_files": f"{DATA} sources pipelines",
     "models": "cli records",
@@ -38,7 +39,7 @@ MAY_IMPORT = {
     "report": f"{HALL} sweep",
 }
 # What answers a command line: it loads neither Keras nor Matplotlib.
-ANSWERS = "cli settings regime records verdicts sweep".split()
+ANSWERS = "cli settings regime memory records verdicts sweep".split()
 # No Keras either, so that a report is drawn and data are looked at without it.
 LIGHT = "datasets reviews corruptions augmentations sources report".split()
 LIGHT += ["image_files.imagenet", "engine.machine"]  # a reader; memory, processes

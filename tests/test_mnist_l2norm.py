@@ -112,7 +112,7 @@ def test_names_tell_settings_apart():
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        ("--size 4001 --dataset mnist_5k", "4000 to train on"),
+        ("--size 4001 --dataset mnist_5k", "4000 training examples"),
         ("--dataset cifar11", "unknown data set"),
         ("--max-size 100", "no size is left"),
         ("--step 9 --max-size 8", "no size is left"),

@@ -1,27 +1,19 @@
 """Flags, regimes and names: round trips, one name a regime, what is refused."""
 
+import argparse
+import contextlib
 import dataclasses
 import sys
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 
 from common import cli
-from common.augmentations import NAMES
-from common.regime import (
-    DEFAULT_RATES,
-    DEFAULTS,
-    LABEL_NOISE,
-    OPTIMIZERS,
-    PIXELS,
-    PRECISIONS,
-    TEXT_MODELS,
-    WORDS,
-    Options,
-    Regime,
-    parse,
-)
+from common.augmentations import IN_FILES, NAMES
+from common.regime import DEFAULT_RATES, DEFAULTS, Options, Regime, _datasets, parse
+from common.regime import read as regime_of
+from common.settings import SMALLEST, offered, spelling
 from common.settings import name as run_name
 
 DOC = """Small AlexNet on CIFAR-10.
@@ -149,103 +141,138 @@ def test_the_command_starts_the_run_again(monkeypatch):
     assert options.command.startswith("KERAS_BACKEND=jax python cifar10_alexnet.py")
 
 
+# Any settings of any script.
+
+
+def values(each, usual):
+    """Strategy of the words that a field's flag takes, each a list."""
+    flag, name = each.metadata["flag"], spelling(each)
+    action, choices = (flag.argument.get(key) for key in ("action", "choices"))
+    if action is argparse.BooleanOptionalAction:
+        return st.sampled_from([[name], [f"--no-{name[2:]}"]])
+    if action == "store_true":
+        return st.just([name])
+    if each.name == "dataset":
+        choices = _datasets(usual) or ("imagenet", "synthetic", "my-flowers_2")
+    if each.name == "augment":
+        names = IN_FILES if usual.image_size else NAMES
+        chosen = st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True)
+        return chosen.map(lambda names: [name, ",".join(names)])
+    if each.name == "depth":
+        word = st.integers(1, 40).map(lambda n: str(6 * n + 4))
+    elif each.name == "batch_size":
+        word = st.integers(1, 300).map(str) | st.just("full")
+    elif choices:
+        word = st.sampled_from(choices)
+    else:
+        kind, low, high, above = flag.argument["type"].range
+        high = min(high, 10_000) if kind is int else min(high, 1e6)
+        # Near the ends, and many that look alike in six digits.
+        numbers = st.integers(low, high)
+        if kind is float:
+            numbers = st.floats(low, high, exclude_min=above, allow_subnormal=False)
+            numbers |= st.sampled_from([0.1, 0.1234567, 0.1234568, 0.5])
+            numbers = numbers.filter(lambda x: x == 0 or x > SMALLEST)
+        word = numbers.map(str)
+    if flag.argument.get("nargs") == "+":
+        return st.lists(word, min_size=1, max_size=3).map(lambda words: [name, *words])
+    return word.map(lambda word: [name, word])
+
+
 @st.composite
-def regimes(draw, script):
-    """Any regime that a script can be asked for."""
-    defaults = DEFAULTS[script]
-    fraction = st.floats(1e-6, 1, allow_subnormal=False)
-    rare = st.sampled_from
-    optimizer = draw(rare(OPTIMIZERS))
-    has_momentum = optimizer in ("sgd", "rmsprop")
-    is_text = defaults.words is not None
-    pixels = "true" if is_text else draw(rare(PIXELS))
-    augmentations = NAMES if pixels == "true" else NAMES[1:]
-    chosen = draw(st.sets(rare(augmentations)))
-    size = st.integers(1, 10**6)
-    corruption = draw(st.just(0.0) | fraction)
-    return Regime(
-        dataset=draw(
-            rare(["imdb", "synthetic_text"] if is_text else ["cifar10", "mnist_5k"])
-        ),
-        train_size=draw(st.none() | size),
-        label_corruption=corruption,
-        label_noise=draw(rare(LABEL_NOISE)) if corruption else "uniform",
-        pixels=pixels,
-        wd=draw(st.just(0.0) | fraction | rare([5e-4, 1e-4, 5.0])),
-        dropout=draw(st.just(0.0) | st.floats(0.01, 0.99)),
-        augment=() if is_text else tuple(a for a in NAMES if a in chosen),
-        batch_norm=None if defaults.batch_norm is None else draw(st.booleans()),
-        hidden=None
-        if defaults.hidden is None
-        else tuple(draw(st.lists(rare([1, 51, 5, 15, 512]), min_size=1, max_size=4))),
-        depth=None if defaults.depth is None else draw(rare([10, 16, 28])),
-        width=None if defaults.width is None else draw(rare([1, 2, 10])),
-        model=draw(rare(TEXT_MODELS)) if is_text else None,
-        words=draw(rare(WORDS)) if is_text else None,
-        word_dropout=draw(st.just(0.0) | st.floats(0.01, 0.99)) if is_text else None,
-        optimizer=optimizer,
-        lr=draw(fraction | rare([0.1, 0.01, 0.001])),
-        momentum=draw(rare([0.0, 0.5, 0.9])) if has_momentum else 0.0,
-        lr_decay=draw(rare([0.95, 1.0, 0.999])),
-        batch_size=draw(rare([1, 32, 128, "full"])),
-        epochs=draw(rare([1, 5, 50, 500])),
-        stop_at=draw(st.none() | fraction),
-        early_stopping=draw(st.none() | rare([1, 5, 50])),
-        precision=draw(rare(PRECISIONS)),
-        seed=draw(rare([0, 1, 5, 10])),
-        data_seed=draw(rare([0, 1, 5, 10])),
-    )
+def commands(draw, key):
+    """Flags of a script, or of a part of one, that do not contradict each other."""
+    usual, words = DEFAULTS[key], []
+    fields = st.sampled_from(offered(type(usual), usual))
+    for each in draw(st.lists(fields, max_size=5, unique_by=lambda each: each.name)):
+        more = [*words, *draw(values(each, usual))]
+        with contextlib.suppress(cli.UsageError):
+            found(key, more)
+            words = more
+    return words
 
 
-SCRIPTS = st.sampled_from(
-    "cifar10_mlp cifar10_alexnet cifar10_inception cifar10_wide_resnet "
-    "imdb_text".split()
-)
-FLAGS = {"batch_norm", "augment", "pixels", "hidden"}  # spelled in their own way
+def found(key, words):
+    script, _, part = key.partition(" ")
+    return regime_of(script, [*filter(None, [part]), *words])[part]
 
 
-def flags_of(regime):
-    """A command line for a regime, every field spelled out."""
-    flags = []
-    if regime.words is None:
-        flags = ["--pixels", regime.pixels]
-        flags += ["--augment", ",".join(reversed(regime.augment))]
-    if regime.batch_norm is not None:
-        flags.append("--batch-norm" if regime.batch_norm else "--no-batch-norm")
-    if regime.hidden is not None:
-        flags += ["--hidden", *map(str, regime.hidden)]
-    for field, value in vars(regime).items():
-        if field not in FLAGS and value is not None:
-            flags += [f"--{field.replace('_', '-')}", str(value)]
+def flags_of(ours, usual):
+    """A command line for settings: every field that is not as it would be anyway."""
+    anyway, flags = dataclasses.replace(usual, **usual.follow(vars(ours))), []
+    for each in offered(type(ours), usual):
+        value, name = getattr(ours, each.name), spelling(each)
+        if value == getattr(anyway, each.name):
+            continue
+        if each.name == "labels":
+            flags.append(f"--{'no-' * ('true' in value)}random-labels")
+        elif isinstance(value, bool):
+            flags.append(name if value else f"--no-{name[2:]}")
+        elif each.name == "augment":
+            flags += [name, ",".join(reversed(value))]
+        else:
+            flags += [name, *map(str, value if isinstance(value, tuple) else [value])]
     return flags
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.data())
-def test_two_regimes_have_one_name_only_if_they_are_equal(draws):
-    script = draws.draw(SCRIPTS)
-    defaults = DEFAULTS[script]
-    one, other = draws.draw(regimes(script)), draws.draw(regimes(script))
-    neighbours = [  # that differ in one field, or not at all
-        dataclasses.replace(one, **{field: value})
-        for field, value in vars(other).items()
-    ]
-    first = run_name("script", one, defaults)
-    assert first.startswith("script_") and first.endswith(f"_seed{one.seed}")
-    assert not set(first) & set("/\\ :*?'\"")
-    for second in (other, *neighbours):
-        assert (run_name("script", second, defaults) == first) == (second == one)
+KEYS = st.sampled_from([*DEFAULTS])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
-def test_flags_to_regime_and_back(draws):
-    script = draws.draw(SCRIPTS)
-    regime = draws.draw(regimes(script))
-    assume((regime.batch_size, regime.precision) != ("full", "float16"))
-    back, options = read(*flags_of(regime), script=script)
-    assert back == regime
-    assert options.name == run_name(script, regime, DEFAULTS[script])
+def test_flags_to_settings_and_back(draws):
+    key = draws.draw(KEYS)
+    ours, options = found(key, draws.draw(commands(key)))
+    assert found(key, flags_of(ours, DEFAULTS[key]))[0] == ours
+    stem = "_".join(key.split())
+    assert options.name == run_name(stem, ours, DEFAULTS[key])
+    assert options.name.startswith(stem)
+    if key != "mnist_l2norm":  # whose seed is shown where it is not 0
+        assert options.name.endswith(f"_seed{ours.seed}")
+    assert len(options.name.encode()) <= ours.longest_name
+    assert not set(options.name) & set("/\\ :*?'\"")
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_two_settings_have_one_name_only_if_they_are_equal(draws):
+    key = draws.draw(KEYS)
+    usual = DEFAULTS[key]
+    (one, options), (other, _) = (found(key, draws.draw(commands(key))) for _ in "12")
+    seconds = [other]
+    for field, value in vars(other).items():  # neighbours, that differ in one field
+        if value != getattr(one, field):
+            neighbour = dataclasses.replace(one, **{field: value})
+            with contextlib.suppress(cli.UsageError):
+                seconds.append(found(key, flags_of(neighbour, usual))[0])
+    for second in seconds:
+        name = run_name("_".join(key.split()), second, usual)
+        assert (name == options.name) == (second == one)
+
+
+@pytest.mark.parametrize(
+    ("script", "flags"),
+    [
+        ("cifar10_mlp", "--hidden" + " 1000" * 300 + " --seed {}"),
+        ("min_norm", "--bandwidth " + " ".join(map(str, range(1, 200))) + " --seed {}"),
+        ("mnist_l2norm", "--step 2 --max-size 600 --seed {}"),
+        ("imagenet_inception_v3", f"--dataset {'flower-' * 35} --seed {{}}"),
+    ],
+)
+def test_a_long_name_is_cut_and_stays_one_of_its_own(script, flags):
+    ours, options = regime_of(script, flags.format(1).split())[""]
+    end = "init" if ours.longest_name > 200 else "60000_random_accuracy_seed4294967295"
+    longest = f".{options.name}_{end}.1234567.part.h5"
+    assert len(options.name) == ours.longest_name and len(longest) <= 255
+    names = {  # of other settings that begin and end alike
+        regime_of(script, flags.format(seed).split() + more.split())[""][1].name
+        for seed in (0, 1)
+        for more in ("", "--dataset mnist_5k" if script != "imdb_text" else "")
+    }
+    assert len(names) == 4 and options.name in names
+    if script != "mnist_l2norm":  # seeds of one setting are told by their ends
+        begin = options.name.removesuffix("_seed1")
+        assert f"{begin}_seed0" in names
 
 
 # Values
@@ -307,10 +334,6 @@ def test_random_crop_is_an_augmentation(flags):
 )
 def test_augmentations_add_up_in_one_order(flags):
     assert read(*flags.split())[0].augment == ("crop", "flip", "erase")
-
-
-def test_no_augmentation_can_be_spelled_out():
-    assert read("--augment", "")[0].augment == ()
 
 
 @pytest.mark.parametrize("optimizer, rate", DEFAULT_RATES.items())

@@ -1,5 +1,6 @@
 """What this machine has, as the system tells it (imports no Keras)."""
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -55,12 +56,60 @@ def gpus():
 
 
 def available_memory():
-    """Returns the bytes of memory that programs can still have (on Linux), or all."""
+    """Returns the bytes of memory that programs can still have (on Linux), or all.
+
+    Where a container or a batch system sets a limit (cgroup v1 or v2), no more than
+    what is left of it; files that the system keeps in memory do not count as used.
+    """
+    free = _meminfo("MemAvailable")
+    if free is None:  # not Linux
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(0, min([free, *_left_of_cgroups()]))
+
+
+def free_swap():
+    """Returns the bytes of swap that are free; 0 where that is unknown."""
+    return _meminfo("SwapFree") or 0
+
+
+def _meminfo(key):
+    """Bytes of a line of /proc/meminfo; None where there is none."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(x.split()[1]) * 1024 for x in lines if "MemAvailable" in x)
+        return next(int(x.split()[1]) * 1024 for x in lines if x.startswith(f"{key}:"))
     except (OSError, StopIteration):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return None
+
+
+def _left_of_cgroups(root=Path("/sys/fs/cgroup"), own=Path("/proc/self/cgroup")):
+    """Yields the bytes left under each memory limit of this process's groups.
+
+    Args:
+        root: Where the groups are mounted.
+        own: File that names those of this process, as `4:memory:/a/b` or `0::/a/b`.
+    """
+    try:
+        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        return
+    for _, controllers, group in lines:
+        if "memory" in controllers.split(","):  # version 1
+            top, names = root / "memory", ("limit_in_bytes", "usage_in_bytes")
+            cached = ("total_inactive_file", "total_active_file")
+        elif not controllers:  # version 2, alone or beside 1
+            top, names = root, ("max", "current")
+            cached = ("inactive_file", "active_file")
+        else:
+            continue
+        # In a container its own group is the top, whatever the name it has outside.
+        for folder in {top, *(top / group.strip("/")).parents, top / group.strip("/")}:
+            with contextlib.suppress(OSError, ValueError):  # no limit: "max"
+                limit, used = (
+                    int((folder / f"memory.{name}").read_text()) for name in names
+                )
+                lines = (folder / "memory.stat").read_text().splitlines()
+                stat = dict(line.split() for line in lines)
+                yield limit - used + sum(int(stat.get(key, 0)) for key in cached)
 
 
 def peak_memory():

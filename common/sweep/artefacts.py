@@ -5,6 +5,7 @@ is there. An artefact's runs are keyed by their place in it, in the order of `co
 a command that stands in two artefacts is one run with one record.
 """
 
+import argparse
 import contextlib
 import shlex
 from dataclasses import fields
@@ -321,6 +322,26 @@ ARTEFACTS = {
         },
     ),
 }
+
+
+def flags(text):
+    """An argparse type: flags for runs, as typed in one word."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:  # a quotation without its end
+        raise argparse.ArgumentTypeError(
+            f"received {text!r}, expected flags as a shell takes them ({error})"
+        ) from None
+    if not words:
+        raise argparse.ArgumentTypeError(
+            f"received {text!r}, expected flags, as in '--image-size 75 --epochs 2'"
+        )
+    if len(text) > 180 and variation(None, text):
+        raise argparse.ArgumentTypeError(
+            f"received {len(text)} characters, expected at most 180: they are part of "
+            "the names of the report and its figures"
+        )
+    return text
 
 
 def split(command):
