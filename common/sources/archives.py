@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from common.cli import MendableError
-from common.sources.download import Source, verified
+from common.sources.download import Source, file_of, verified
 
 _CIFAR = "https://www.cs.toronto.edu/~kriz/"
-# The `-target` names are Keras 3's; it keeps the archive without a suffix.
+# The `-target` names are Keras 3's; see `download.found` for what it makes of a name.
 # The sha256 are Keras's and the md5 torchvision's, but for those of MNIST's unpacked
 # files, which were computed from .gz files that verify.
 CIFAR10 = Source(
@@ -28,12 +28,8 @@ CIFAR10 = Source(
         "cifar-10-python.tar.gz",
         "cifar-10-batches-py.tar.gz",
         "cifar-10-batches-py-target.tar.gz",
-        "cifar-10-batches-py-target_archive",
     ),
-    folders=(
-        "cifar-10-batches-py",
-        "cifar-10-batches-py-target/cifar-10-batches-py",
-    ),
+    folders=("cifar-10-batches-py",),
     files={
         "data_batch_1": "c99cafc152244af753f735de768cd75f",
         "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -46,12 +42,8 @@ CIFAR10 = Source(
 CIFAR100 = Source(
     url=_CIFAR + "cifar-100-python.tar.gz",
     checksum="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
-    archives=(
-        "cifar-100-python.tar.gz",
-        "cifar-100-python-target.tar.gz",
-        "cifar-100-python-target_archive",
-    ),
-    folders=("cifar-100-python", "cifar-100-python-target/cifar-100-python"),
+    archives=("cifar-100-python.tar.gz", "cifar-100-python-target.tar.gz"),
+    folders=("cifar-100-python",),
     files={
         "train": "16019d7e3df5f24257cddd939b257f8d",
         "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
@@ -61,7 +53,7 @@ MNIST = Source(
     url="https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
     checksum="731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
     archives=("mnist.npz",),
-    folders=("mnist", "."),
+    folders=("mnist", "MNIST/raw"),  # ours, torchvision's
     files={
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
         "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
@@ -95,7 +87,7 @@ IMDB = Source(
     url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
     checksum="7c2ac02c03563afcf9b574c7e56c153a",
     archives=("aclImdb_v1.tar.gz",),
-    folders=("aclImdb", "aclImdb_v1/aclImdb"),
+    folders=("aclImdb",),
     files={
         "train/neg": "5de3b9eea2fc19ebb1168c56f933b8db7265cc0e30a0c44a9f639d9472a0f72a",
         "train/pos": "db4392f8f2d7dcf6cfd42e0634225783cd3e8012e145858f5fd1a86efaa6f829",
@@ -168,9 +160,12 @@ def reviews(path, source, remedy):
 def _contents(path, source, remedy):
     """Yields (file name, verified bytes); an archive is never unpacked to disk."""
     if path.is_dir():
+        seen = set()  # of a file and the same gzipped, one is enough
         for file, checksum in source.files.items():
-            if (path / file).is_file():
-                yield file, verified(path / file, checksum, remedy)
+            there = file_of(path, file)
+            if there and file.removesuffix(".gz") not in seen:
+                seen.add(file.removesuffix(".gz"))
+                yield file, verified(there, checksum, remedy)
         return
     archive = io.BytesIO(verified(path, source.checksum, remedy))
     if path.suffix == ".npz":
@@ -265,7 +260,7 @@ def _texts(path, source, remedy):
     """Yields (folder, file name, bytes) of every review."""
     if path.is_dir():
         for folder in source.files:
-            for file in (path / folder).glob("*.txt"):
+            for file in (path / folder).glob("[!.]*.txt"):  # ._x.txt: of macOS
                 yield folder, file.name, file.read_bytes()
         return
     archive = io.BytesIO(verified(path, source.checksum, remedy))
