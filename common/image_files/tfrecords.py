@@ -66,7 +66,7 @@ def _compressed(path):
 
 
 def _value(data, found, key, other, kind):
-    """Returns (offset, length) of a feature that is one value (a number: 0)."""
+    """Returns (offset, length) of a feature's one value; a number has length 0."""
     known = key if key in found else other
     ((received, *values),) = _parts(data, *found[known])
     first, *more = itertools.islice(_values(data, kind, *values), 2)
