@@ -8,7 +8,9 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import operator
 import pickle
+import pickletools
 import tarfile
 from pathlib import Path
 
@@ -179,40 +181,76 @@ def _contents(path, source, remedy):
                 yield wanted[member.name], tar.extractfile(member).read()
 
 
+class _Array:
+    """Stands in for a NumPy array of bytes until its shape is seen to be right."""
+
+    def __init__(self, *empty):
+        pass
+
+    def __setstate__(self, state):
+        _, shape, _, by_column, content = state
+        order = "F" if by_column else "C"
+        self.array = np.frombuffer(content, np.uint8).reshape(shape, order=order)
+
+
+class _Type:
+    """Stands in for NumPy's type of bytes, the only one."""
+
+    def __init__(self, name, *how):
+        if name not in (b"u1", "u1"):
+            raise pickle.UnpicklingError(f"refused: numbers of type {name!r:.20}")
+
+    def __setstate__(self, state):
+        pass
+
+
 class _CifarUnpickler(pickle.Unpickler):
     """Builds arrays, lists, dicts, numbers and bytes, and refuses all else."""
 
     ALLOWED = {
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
+        ("numpy.core.multiarray", "_reconstruct"): _Array,
+        ("numpy._core.multiarray", "_reconstruct"): _Array,
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _Type,
     }
 
     def find_class(self, module, name):
         if (module, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(f"refused: {module}.{name}")
-        if name == "_reconstruct" and hasattr(np, "_core"):
-            module = "numpy._core.multiarray"  # NumPy 2 warns at the old place
-        return super().find_class(module, name)
+        return self.ALLOWED[module, name]
 
     def persistent_load(self, pid):
         raise pickle.UnpicklingError("refused: a persistent id")
 
 
+def _check_pickle(data):
+    """Refuses a pickle that would take memory without end, or the stack."""
+    tuples = 0
+    for opcode, value, _ in pickletools.genops(data):  # raises what is truncated
+        tuples += opcode.name.startswith("TUPLE")
+        if tuples > 1000 or opcode.name.endswith("PUT") and value > len(data):
+            raise pickle.UnpicklingError(f"refused: {opcode.name} {value}, {tuples}")
+
+
+def _batch(data, key):
+    """Returns `(n, 3, 32, 32)` uint8 and `(n,)` labels of one of CIFAR's files."""
+    _check_pickle(data)
+    batch = _CifarUnpickler(io.BytesIO(data), encoding="bytes").load()
+    labels = np.array([operator.index(label) for label in batch[key]])
+    return batch[b"data"].array.reshape(-1, 3, 32, 32), labels
+
+
 def _cifar(contents, name, source):
     classes, key = (10, b"labels") if name == "cifar10" else (100, b"fine_labels")
-    batches = {  # one file at a time: half of the time goes into fresh memory
-        file: _CifarUnpickler(io.BytesIO(data), encoding="bytes").load()
-        for file, data in contents
-    }
+    # One file at a time: half of the time goes into fresh memory.
+    batches = {file: _batch(data, key) for file, data in contents}
     arrays = ()
     for is_test in (False, True):
         split = [
             batches[file] for file in source.files if file.startswith("test") == is_test
         ]
-        labels = np.concatenate([batch[key] for batch in split])
-        images = [batch[b"data"].reshape(-1, 3, 32, 32) for batch in split]
+        images, labels = zip(*split, strict=True)
+        labels = np.concatenate(labels)
         images = [image.transpose(0, 2, 3, 1) for image in images]
         out = np.empty((len(labels), 32, 32, 3), images[0].dtype)
         arrays += _checked(np.concatenate(images, out=out), labels, classes)
