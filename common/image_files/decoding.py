@@ -81,9 +81,8 @@ def announced(content):
             if bits < 24:  # TensorFlow shows the numbers of a palette
                 return np.int64(0)
         elif content[12:16] == b"VP8X":
-            width, height = (
-                1 + int.from_bytes(content[i : i + 3], "little") for i in (24, 27)
-            )
+            low, high, low_2, high_2 = struct.unpack_from("<HBHB", content, 24)
+            width, height = 1 + low + (high << 16), 1 + low_2 + (high_2 << 16)
         elif content[12:16] == b"VP8L":
             (bits,) = struct.unpack_from("<I", content, 21)
             width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)

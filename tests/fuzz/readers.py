@@ -1,7 +1,7 @@
 """Feeds the readers of foreign files bytes that are nearly right, guided by coverage.
 
-  python tests/fuzz/readers.py                   # a minute each
-  python tests/fuzz/readers.py tfrecords -max_total_time=600    # one; libFuzzer's flags
+`make fuzz` gives each a minute. With the name of one and flags of libFuzzer
+(`tfrecord -max_total_time=600`) it is that one alone.
 
 A reader returns what its format allows or raises what its callers expect. Anything
 else ends the run, as do a GiB of memory and ten seconds; the input is kept in the

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from common import augmentations
@@ -177,6 +178,14 @@ def test_huge_images_are_refused_before_they_take_memory(decode, kind):
         decode(HUGE[kind], SIZE)
     said = decoding.reason(caught.value)
     assert "more than 89 megapixels" in said or "exceeds limit of 178956970" in said
+
+
+def test_huge_images_are_refused_in_a_graph_before_they_are_decoded():
+    decode = tf.function(lambda content: decoding.decode(content, SIZE))
+    assert decode(tf.constant(PLAIN["16 bits"][0])).shape == (SIZE, SIZE, 3)
+    for content in HUGE.values():
+        with pytest.raises(tf.errors.InvalidArgumentError, match="89 megapixels"):
+            decode(tf.constant(content))
 
 
 @pytest.mark.parametrize(
