@@ -28,7 +28,8 @@ with atheris.instrument_imports(include=["common", "json", "gzip", "pickletools"
     from common.sources import archives
 
 SECONDS = 60
-FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
+MEMORY = Path("/dev/shm")  # a folder that is no disk, on Linux
+FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir=MEMORY if MEMORY.is_dir() else None))
 
 
 def written(data):
