@@ -13,7 +13,7 @@ test: .venv/installed-dev  ## the whole suite, on a CPU, without network
 
 fuzz: .venv/installed-dev  ## readers of foreign files, a minute each; not in CI
 	$(BIN)/pip install --quiet atheris
-	$(BIN)/python tests/fuzz/readers.py
+	$(BIN)/python -m tests.fuzz.readers
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
