@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := --results-dir demo --models-dir demo
 
-.PHONY: demo test lint format
+.PHONY: demo test fuzz lint format
 
 demo: .venv/installed  ## real digits and synthetic images, true and random labels; minutes
 	$(BIN)/python reproduce.py demo $(DEMO)
 
 test: .venv/installed-dev  ## the whole suite, on a CPU, without network
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+fuzz: .venv/installed-dev  ## readers of foreign files, a minute each; not in CI
+	$(BIN)/pip install --quiet atheris
+	$(BIN)/python -m tests.fuzz.readers
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from common.regime import LABEL_NOISE, Regime
 from common.sources import download
 
 HOME = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets"
-FOUND = download._find(datasets.FACTS["cifar10"].source, [HOME])
+FOUND = next(download.found(datasets.FACTS["cifar10"].source, [HOME]), None)
 
 pytestmark = pytest.mark.skipif(
     FOUND is None, reason=f"CIFAR-10 is not in {HOME}: these tests want the real one"

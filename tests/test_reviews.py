@@ -93,6 +93,12 @@ def test_folder_and_archive_are_read_alike(folder, tmp_path, monkeypatch):
     assert_is_texts(reviews.named("imdb"))  # without the folder: from Keras's cache
 
 
+def test_what_macos_leaves_in_a_folder_is_no_review(folder):
+    (folder / "train/neg/._0_2.txt").write_bytes(b"\0\5\x16\7")
+    (folder / "train/neg/.DS_Store").write_bytes(b"\0")
+    assert_is_texts(reviews.named("imdb", data_dir=folder.parent))
+
+
 def test_download_is_verified_and_kept(folder, tmp_path, monkeypatch):
     pack(folder, tmp_path / "served.tar.gz", monkeypatch)
     target = tmp_path / "fresh"

@@ -5,7 +5,7 @@ Nothing is decoded here. An example is the place of its bytes; labels are an arr
 
 import os
 import re
-import shutil
+import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,12 +16,21 @@ from common import datasets
 from common.cli import MendableError, UsageError
 from common.image_files import tfrecords
 from common.sources import synthetic
+from common.sources.download import alone, looked_in
 
 SYNTHETIC_SIDE = 96  # of the JPEGs made of the 32 x 32 synthetic images
 _SUFFIXES = (".jpeg", ".jpg", ".png")
+# What may hold images, but is not read: it is refused, and not left out in silence.
+_OTHER_SUFFIXES = {""} | {
+    f".{x}" for x in "avif bmp gif heic jfif jp2 jpe jxl ppm tar tif tiff webp".split()
+}
+_FOLDERS = "Expected train/CLASS/*.JPEG and val/CLASS/*.JPEG (.jpg, .png)"
 _LAYOUT = (
-    "Expected train/CLASS/*.JPEG and val/CLASS/*.JPEG (.jpg, .png), or TFRecords "
-    "named *train*-00000-of-01024 and *val*-00000-of-00128"
+    f"{_FOLDERS}, or TFRecords named train-00000-of-01024 and validation-00000-of-00128"
+)
+_SHARD = re.compile(r"(.*)-([0-9]+)-of-([0-9]+)((?:\.tfrecords?)?(?:\.gz)?)")
+_SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(
+    ("val", "valid", "validation"), "val"
 )
 
 
@@ -39,7 +48,7 @@ class Images(NamedTuple):
 
     def read(self, file):
         """Returns the encoded bytes of one element of `x_train` or `x_test`."""
-        with open(self.folder / file["path"].decode(), "rb") as source:
+        with open(self.folder / os.fsdecode(file["path"]), "rb") as source:
             source.seek(file["offset"])
             return source.read(file["length"] or -1)
 
@@ -67,7 +76,8 @@ def named(name, train_size=None, data_seed=0, data_dir=None) -> Images:
             is looked in otherwise.
 
     Returns:
-        `Images`. Classes are numbered in the order of their names.
+        `Images`. Classes are numbered in the order of their names (in Unicode's
+        composed form, whichever the file system has).
 
     Raises:
         UsageError: A name that is none, or a size that the data set does not have.
@@ -75,16 +85,21 @@ def named(name, train_size=None, data_seed=0, data_dir=None) -> Images:
     """
     if not re.fullmatch(r"[\w-]+", name):
         raise UsageError(f"--dataset {name!r}: expected letters, digits, - and _.")
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets"
+    places = looked_in(data_dir)
     if name == "synthetic":
-        folder = Path(data_dir or home).expanduser() / "synthetic_jpeg"
+        folder = places[0] / "synthetic_jpeg"
         if not folder.exists():
             write_synthetic(folder)
     else:
-        folder = _find(name, data_dir, home)
+        folder = _find(name, data_dir, places)
     train, test = (_split(folder, kind) for kind in ("train", "val"))
     # A class is the name of a folder, or the number in a record.
     classes, y_train = np.unique(train[1], return_inverse=True)
+    if len(classes) == 1:
+        raise MendableError(
+            f"{folder}: all training images are of one class, {classes[0]}. "
+            f"{_FOLDERS}, of two classes or more."
+        )
     if unknown := sorted({*test[1].tolist()} - {*classes.tolist()}):
         raise MendableError(
             f"{folder}: validation images of class {unknown[0]}, of which there is no "
@@ -120,10 +135,11 @@ def write_synthetic(folder):
             "--dataset synthetic writes JPEG files with the package pillow, which is "
             "not installed. Run: pip install pillow"
         ) from None
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     size = (SYNTHETIC_SIDE, SYNTHETIC_SIDE)
     splits = {"train": synthetic.TRAIN, "val": synthetic.TEST}
-    try:
+    with alone(folder) as part:
+        if folder.exists():  # another process was faster
+            return
         for split, indices in splits.items():
             images, labels = synthetic.images(indices)
             for i, (image, label) in enumerate(zip(images, labels, strict=True)):
@@ -131,22 +147,22 @@ def write_synthetic(folder):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(image).resize(size, Image.BILINEAR).save(path)
         part.rename(folder)
-    except OSError:
-        if not folder.exists():  # another process may have been faster
-            raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
-def _find(name, data_dir, home):
-    places = [home / name]
+def _find(name, data_dir, places):
+    """Returns the first folder that has both splits, else the first with one."""
+    below = [place / name for place in places]
     if data_dir:
-        given = Path(data_dir).expanduser()
-        places = [given / name, given, *places]
-    for place in places:
-        if (place / "train").is_dir() or any(place.glob("*train*-of-*")):
-            return place
-    looked = " or ".join(str(place) for place in places)
+        below.insert(1, places[0])
+    has = [
+        {x for x in ("train", "val") if (place / x).is_dir() or _shards(place, x)}
+        for place in below
+    ]
+    for wanted in ({"train", "val"}, {"train"}):
+        for place, splits in zip(below, has, strict=True):
+            if wanted <= splits:
+                return place
+    looked = " or ".join(str(place) for place in below)
     raise MendableError(
         f"{name}: no images in {looked}. {_LAYOUT}. Say where it lies with --data-dir, "
         "or use --dataset synthetic."
@@ -158,10 +174,9 @@ def _split(folder, split):
     if (folder / split).is_dir():
         found = list(_walk(folder / split))
     else:
-        paths = sorted(folder.glob(f"*{split}*-of-*"))
         found = [
             x
-            for path in tqdm(paths, split, disable=None)
+            for path in tqdm(_records(folder, split), split, disable=None)
             for x in tfrecords.index(path)
         ]
     if not found:
@@ -172,11 +187,92 @@ def _split(folder, split):
     return np.array(list(places), dtype), np.array(classes)
 
 
+def _entries(folder):
+    """Returns what lies in a folder, by name, without what systems leave there."""
+    with os.scandir(folder) as entries:
+        return sorted(
+            # ._x of macOS, .ipynb_checkpoints, .DS_Store; of archives; of a NAS
+            (x for x in entries if not re.match(r"\.|__MACOSX$|@eaDir$", x.name)),
+            key=lambda entry: entry.name,
+        )
+
+
 def _walk(split):
-    """Yields ((path, 0, 0), class) of the images of a folder, in order."""
-    for kind in sorted(os.listdir(split)):
-        if not (split / kind).is_dir():
+    """Yields ((path, 0, 0), class) of the images of a folder, in order.
+
+    Raises:
+        MendableError: If there may be images that no class would have.
+    """
+    for kind in _entries(split):
+        if not kind.is_dir():
+            if _may_be_image(kind):
+                raise _stray(kind, "lies in no folder of a class")
             continue
-        for name in sorted(os.listdir(split / kind)):
-            if name.lower().endswith(_SUFFIXES):
-                yield (os.fsencode(f"{split.name}/{kind}/{name}"), 0, 0), kind
+        # One name, composed and decomposed, is one class; macOS decomposes.
+        label, count = unicodedata.normalize("NFC", kind.name), 0
+        for entry in _entries(kind):
+            if not entry.name.lower().endswith(_SUFFIXES):
+                if entry.is_dir():
+                    raise _stray(entry, "is a folder within that of a class")
+                if _may_be_image(entry):
+                    raise _stray(entry, "does not end in .JPEG, .jpg or .png")
+                continue
+            if not entry.is_file():
+                raise _stray(entry, "is no file, or leads to none")
+            count += 1
+            yield (os.fsencode(f"{split.name}/{kind.name}/{entry.name}"), 0, 0), label
+        if not count and split.name == "train":
+            raise _stray(kind, "is a class without images")
+
+
+def _may_be_image(entry):
+    suffix = os.path.splitext(entry.name)[1].lower()
+    return suffix in _OTHER_SUFFIXES or suffix in _SUFFIXES
+
+
+def _stray(entry, what):
+    return MendableError(
+        f"{entry.path} {what}. {_FOLDERS}. Convert it, or move it away."
+    )
+
+
+def _shards(folder, split):
+    """Returns dict of (what names have before and after numbers, how many) -> shards.
+
+    These are a dict of number -> path. The last word of a name that is a split's says
+    which it is of: `medieval-train` is train.
+    """
+    sets = {}
+    for entry in _entries(folder) if folder.is_dir() else ():
+        if (match := _SHARD.fullmatch(entry.name)) and entry.is_file():
+            before, number, count, after = match.groups()
+            words = re.split("[^a-z]+", before.lower())
+            splits = [_SPLITS[word] for word in words if word in _SPLITS]
+            if splits and splits[-1] == split:
+                shards = sets.setdefault((before, after, int(count)), {})
+                shards[int(number)] = Path(entry.path)
+    return sets
+
+
+def _records(folder, split):
+    """Returns the paths of the shards of a split, in order: all that it should have.
+
+    Raises:
+        MendableError: If some are missing, or there is more than one set of them.
+    """
+    sets = _shards(folder, split)
+    names = [f"{start}-*-of-{count:05d}{end}" for start, end, count in sets]
+    if len(sets) > 1:
+        raise MendableError(
+            f"{folder} has more than one set of {split} records: "
+            f"{', '.join(names[:3])}. Move all but one away."
+        )
+    for (_, _, count), shards in sets.items():
+        missing = next((i for i in range(count) if i not in shards), count)
+        if missing < count or len(shards) > count:
+            raise MendableError(
+                f"{folder} has {len(shards):,} files {names[0]}, expected {count:,}: "
+                f"number {missing:05d} is {'missing' if missing < count else 'extra'}."
+            )
+        return [shards[i] for i in range(count)]
+    return []

@@ -93,7 +93,8 @@ class Feed:
         self._recent = collections.deque(maxlen=8 * regime.batch_size)  # files read
         if tf is not None:
             self._paths = [
-                tf.constant(f"{data.folder}/".encode()) + tf.constant(files["path"])
+                tf.constant(os.fsencode(data.folder) + b"/")
+                + tf.constant(files["path"])
                 for files in (data.x_train, data.x_test)
             ]
         self._gaussian = (0.0, 1.0)
@@ -133,10 +134,10 @@ class Feed:
                 decoding.decode(self.data.read(file), 75)
             except (*self.errors, OSError) as damage:
                 return MendableError(
-                    f"{self.data.folder / file['path'].decode()} holds an image that "
-                    f"cannot be read ({str(damage).splitlines()[0]}). Put the original "
-                    "there, or leave the image out and give the rest a --dataset name "
-                    "of its own."
+                    f"{self.data.folder / os.fsdecode(file['path'])} holds an image "
+                    f"that cannot be read ({decoding.reason(damage)}). Put the "
+                    "original there, or leave the image out and give the rest a "
+                    "--dataset name of its own."
                 )
         return error
 

@@ -8,17 +8,19 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import operator
 import pickle
+import pickletools
 import tarfile
 from pathlib import Path
 
 import numpy as np
 
 from common.cli import MendableError
-from common.sources.download import Source, verified
+from common.sources.download import Source, file_of, verified
 
 _CIFAR = "https://www.cs.toronto.edu/~kriz/"
-# The `-target` names are Keras 3's; it keeps the archive without a suffix.
+# The `-target` names are Keras 3's; see `download.found` for what it makes of a name.
 # The sha256 are Keras's and the md5 torchvision's, but for those of MNIST's unpacked
 # files, which were computed from .gz files that verify.
 CIFAR10 = Source(
@@ -28,12 +30,8 @@ CIFAR10 = Source(
         "cifar-10-python.tar.gz",
         "cifar-10-batches-py.tar.gz",
         "cifar-10-batches-py-target.tar.gz",
-        "cifar-10-batches-py-target_archive",
     ),
-    folders=(
-        "cifar-10-batches-py",
-        "cifar-10-batches-py-target/cifar-10-batches-py",
-    ),
+    folders=("cifar-10-batches-py",),
     files={
         "data_batch_1": "c99cafc152244af753f735de768cd75f",
         "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -46,12 +44,8 @@ CIFAR10 = Source(
 CIFAR100 = Source(
     url=_CIFAR + "cifar-100-python.tar.gz",
     checksum="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
-    archives=(
-        "cifar-100-python.tar.gz",
-        "cifar-100-python-target.tar.gz",
-        "cifar-100-python-target_archive",
-    ),
-    folders=("cifar-100-python", "cifar-100-python-target/cifar-100-python"),
+    archives=("cifar-100-python.tar.gz", "cifar-100-python-target.tar.gz"),
+    folders=("cifar-100-python",),
     files={
         "train": "16019d7e3df5f24257cddd939b257f8d",
         "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
@@ -61,7 +55,7 @@ MNIST = Source(
     url="https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
     checksum="731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
     archives=("mnist.npz",),
-    folders=("mnist", "."),
+    folders=("mnist", "MNIST/raw"),  # ours, torchvision's
     files={
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
         "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
@@ -95,7 +89,7 @@ IMDB = Source(
     url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
     checksum="7c2ac02c03563afcf9b574c7e56c153a",
     archives=("aclImdb_v1.tar.gz",),
-    folders=("aclImdb", "aclImdb_v1/aclImdb"),
+    folders=("aclImdb",),
     files={
         "train/neg": "5de3b9eea2fc19ebb1168c56f933b8db7265cc0e30a0c44a9f639d9472a0f72a",
         "train/pos": "db4392f8f2d7dcf6cfd42e0634225783cd3e8012e145858f5fd1a86efaa6f829",
@@ -168,9 +162,12 @@ def reviews(path, source, remedy):
 def _contents(path, source, remedy):
     """Yields (file name, verified bytes); an archive is never unpacked to disk."""
     if path.is_dir():
+        seen = set()  # of a file and the same gzipped, one is enough
         for file, checksum in source.files.items():
-            if (path / file).is_file():
-                yield file, verified(path / file, checksum, remedy)
+            there = file_of(path, file)
+            if there and file.removesuffix(".gz") not in seen:
+                seen.add(file.removesuffix(".gz"))
+                yield file, verified(there, checksum, remedy)
         return
     archive = io.BytesIO(verified(path, source.checksum, remedy))
     if path.suffix == ".npz":
@@ -184,40 +181,76 @@ def _contents(path, source, remedy):
                 yield wanted[member.name], tar.extractfile(member).read()
 
 
+class _Array:
+    """Stands in for a NumPy array of bytes until its shape is seen to be right."""
+
+    def __init__(self, *empty):
+        pass
+
+    def __setstate__(self, state):
+        _, shape, _, by_column, content = state
+        order = "F" if by_column else "C"
+        self.array = np.frombuffer(content, np.uint8).reshape(shape, order=order)
+
+
+class _Type:
+    """Stands in for NumPy's type of bytes, the only one."""
+
+    def __init__(self, name, *how):
+        if name not in (b"u1", "u1"):
+            raise pickle.UnpicklingError(f"refused: numbers of type {name!r:.20}")
+
+    def __setstate__(self, state):
+        pass
+
+
 class _CifarUnpickler(pickle.Unpickler):
     """Builds arrays, lists, dicts, numbers and bytes, and refuses all else."""
 
     ALLOWED = {
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
+        ("numpy.core.multiarray", "_reconstruct"): _Array,
+        ("numpy._core.multiarray", "_reconstruct"): _Array,
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _Type,
     }
 
     def find_class(self, module, name):
         if (module, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(f"refused: {module}.{name}")
-        if name == "_reconstruct" and hasattr(np, "_core"):
-            module = "numpy._core.multiarray"  # NumPy 2 warns at the old place
-        return super().find_class(module, name)
+        return self.ALLOWED[module, name]
 
     def persistent_load(self, pid):
         raise pickle.UnpicklingError("refused: a persistent id")
 
 
+def _check_pickle(data):
+    """Refuses a pickle that would take memory without end, or the stack."""
+    tuples = 0
+    for opcode, value, _ in pickletools.genops(data):  # raises what is truncated
+        tuples += opcode.name.startswith("TUPLE")
+        if tuples > 1000 or opcode.name.endswith("PUT") and value > len(data):
+            raise pickle.UnpicklingError(f"refused: {opcode.name} {value}, {tuples}")
+
+
+def _batch(data, key):
+    """Returns `(n, 3, 32, 32)` uint8 and `(n,)` labels of one of CIFAR's files."""
+    _check_pickle(data)
+    batch = _CifarUnpickler(io.BytesIO(data), encoding="bytes").load()
+    labels = np.array([operator.index(label) for label in batch[key]])
+    return batch[b"data"].array.reshape(-1, 3, 32, 32), labels
+
+
 def _cifar(contents, name, source):
     classes, key = (10, b"labels") if name == "cifar10" else (100, b"fine_labels")
-    batches = {  # one file at a time: half of the time goes into fresh memory
-        file: _CifarUnpickler(io.BytesIO(data), encoding="bytes").load()
-        for file, data in contents
-    }
+    # One file at a time: half of the time goes into fresh memory.
+    batches = {file: _batch(data, key) for file, data in contents}
     arrays = ()
     for is_test in (False, True):
         split = [
             batches[file] for file in source.files if file.startswith("test") == is_test
         ]
-        labels = np.concatenate([batch[key] for batch in split])
-        images = [batch[b"data"].reshape(-1, 3, 32, 32) for batch in split]
+        images, labels = zip(*split, strict=True)
+        labels = np.concatenate(labels)
         images = [image.transpose(0, 2, 3, 1) for image in images]
         out = np.empty((len(labels), 32, 32, 3), images[0].dtype)
         arrays += _checked(np.concatenate(images, out=out), labels, classes)
@@ -265,7 +298,7 @@ def _texts(path, source, remedy):
     """Yields (folder, file name, bytes) of every review."""
     if path.is_dir():
         for folder in source.files:
-            for file in (path / folder).glob("*.txt"):
+            for file in (path / folder).glob("[!.]*.txt"):  # ._x.txt: of macOS
                 yield folder, file.name, file.read_bytes()
         return
     archive = io.BytesIO(verified(path, source.checksum, remedy))

@@ -7,10 +7,16 @@ compared before one byte of it is interpreted.
 import contextlib
 import hashlib
 import os
+import shutil
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 from common.cli import MendableError
+
+LARGEST = 1 << 30  # bytes: no official file has more
+SILENCE = 20  # seconds without a byte after which a download is given up
+WINDOW, LEAST = 60, 1 << 16  # as is one of fewer bytes in so many seconds
 
 
 class Source(NamedTuple):
@@ -18,14 +24,36 @@ class Source(NamedTuple):
 
     url: str  # of the archive; of the folder of the files where there is no archive
     checksum: str  # of the archive
-    archives: tuple  # names it has in a cache; the first one is the name downloaded to
-    folders: tuple  # where its unpacked files lie in a cache
-    files: dict  # name in such a folder -> checksum
+    archives: tuple  # its names; the first one is the name downloaded to
+    folders: tuple  # names of the unpacked folder, the archive's own first
+    files: dict  # name in such a folder -> checksum; with .gz the same file gzipped
     instead: str = "synthetic"  # what needs no download
+
+
+def looked_in(data_dir):
+    """Returns the folders that data are looked for in, in order.
+
+    They are `data_dir`, if any, and `$KERAS_HOME/datasets` (`~/.keras/datasets`).
+
+    Raises:
+        MendableError: If there is no such folder, since the user has no home.
+    """
+    home = os.path.join(os.environ.get("KERAS_HOME") or "~/.keras", "datasets")
+    places = [Path(os.path.expanduser(place)) for place in (data_dir, home) if place]
+    if str(places[-1]).startswith("~"):  # a user without a name and without $HOME
+        places.pop()
+    if not places:
+        raise MendableError(
+            "no folder to look for data in: this user has no home folder. Give one "
+            "with --data-dir, or set KERAS_HOME."
+        )
+    return places
 
 
 def official(name, source, data_dir, read):
     """Finds the official files of a data set, or downloads them, and reads them.
+
+    A copy that is damaged or lacks a file does not hide a good one elsewhere.
 
     Args:
         name: What errors call it.
@@ -40,13 +68,24 @@ def official(name, source, data_dir, read):
     Raises:
         MendableError: The files cannot be had, or are not the official ones.
     """
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets"
-    places = [Path(place).expanduser() for place in (data_dir, home) if place]
-    path = _find(source, places) or _download(name, source, places)
+    places = looked_in(data_dir)
     remedy = (
         f"Move it away, and run again to download {source.url}, or put the official "
         f"{_wanted(source)} into {places[0]}; or use --dataset {source.instead}."
     )
+    first = None
+    for path in found(source, places):
+        try:
+            return _read(path, name, source, remedy, read)
+        except MendableError as error:
+            first = first or error
+    if first:
+        raise first
+    path = _download(name, source, places)
+    return _read(path, name, source, remedy, read)
+
+
+def _read(path, name, source, remedy, read):
     try:
         return read(path, name, source, remedy)
     except MendableError:
@@ -54,8 +93,9 @@ def official(name, source, data_dir, read):
     except KeyError as error:
         raise MendableError(f"{path} lacks {error}. {remedy}") from error
     except Exception as error:  # bad archives and pickles raise a dozen types
+        said = " ".join(str(error).split())[:200]
         raise MendableError(
-            f"{path} cannot be read ({type(error).__name__}: {error}). {remedy}"
+            f"{path} cannot be read ({type(error).__name__}: {said}). {remedy}"
         ) from error
 
 
@@ -64,16 +104,39 @@ def _wanted(source):
     return source.archives[0] if source.archives else f"{source.folders[0]}/"
 
 
-def _find(source, places):
-    """Returns the first folder or archive that is there, or None."""
-    enough = any if source.archives else all  # what is missing is downloaded
+def found(source, places):
+    """Yields the folders and archives that are there, parts of a folder last.
+
+    A folder may be a place itself, or lie in one: as `tar` unpacks it, or below what
+    Keras's `get_file` calls after the archive.
+    """
+    stems = [archive.partition(".")[0] for archive in source.archives]
+    outer = ["", *source.archives, *stems, *(f"{stem}_extracted" for stem in stems)]
+    archives = [f"{name}_archive" for name in (*source.archives, *stems)]
+    names = {file.removesuffix(".gz") for file in source.files}
+    parts = []
     for place in places:
-        for folder in source.folders:  # reading a folder is faster than an archive
-            if enough((place / folder / file).exists() for file in source.files):
-                return place / folder
-        for archive in source.archives:
+        # Reading a folder is faster than an archive.
+        below = [place / x / folder for x in outer for folder in source.folders]
+        for folder in [*below, place]:
+            there = [file for file in source.files if file_of(folder, file)]
+            if len({file.removesuffix(".gz") for file in there}) == len(names):
+                yield folder
+            elif there and folder != place:
+                parts.append(folder)
+        for archive in (*source.archives, *archives):
             if (place / archive).is_file():
-                return place / archive
+                yield place / archive
+    if source.archives:  # without one, what is missing is downloaded
+        yield from parts
+
+
+def file_of(folder, file):
+    """Returns the path of an official file, or None: `a-idx3` is `a.idx3` elsewhere."""
+    for name in (file, file.replace("-idx", ".idx")):
+        path = folder / name
+        if path.is_file() or "/" in file and path.is_dir():  # train/neg of reviews
+            return path
     return None
 
 
@@ -92,49 +155,88 @@ def _download(name, source, places):
         wanted = {path / file: (source.url + file, sum_) for file, sum_ in files}
     for file, (url, checksum) in wanted.items():
         try:
-            if not file.is_file():
-                _fetch(url, file, checksum, remedy)
-        except (OSError, http.client.HTTPException) as error:
+            with alone(file) as part:
+                if not file.is_file():
+                    _fetch(url, part, file.name)
+                    verified(part, checksum, f"It was not kept as {file}. {remedy}")
+                    os.replace(part, file)
+        except (OSError, ValueError, http.client.HTTPException) as error:
             known = " nor ".join([f"{source.folders[0]}/", *source.archives[:1]])
+            said = " ".join(str(error).split())[:200]
             raise MendableError(
                 f"{name}: found no {known} in {' or '.join(map(str, places))}, and "
-                f"{file} could not be downloaded ({error}). {remedy}"
+                f"{file} could not be downloaded ({said}). {remedy}"
             ) from error
     return path
 
 
-def _fetch(url, path, checksum, remedy):
-    """Downloads one file, which gets its name only once it is verified."""
+@contextlib.contextmanager
+def alone(path):
+    """Yields a path to write, to be renamed to `path`, which one process does at once.
+
+    The others wait. Whatever lies there, of a process that was killed too, is removed
+    before and after.
+    """
+    from filelock import FileLock
+
+    part = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock := part.with_suffix(".lock")):
+        try:
+            _remove(part)
+            yield part
+        finally:
+            _remove(part)
+            _remove(lock)
+
+
+def _remove(path):
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _fetch(url, path, name):
+    """Downloads one file.
+
+    Raises:
+        OSError, ValueError, http.client.HTTPException: It cannot be had.
+    """
     import urllib.request
 
     from tqdm import tqdm
 
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            urllib.request.urlopen(url, timeout=20) as response,
-            open(part, "wb") as file,
-            tqdm(
-                desc=path.name,
-                total=int(response.headers.get("Content-Length") or 0) or None,
-                unit="B",
-                unit_scale=True,
-                disable=None,  # silent when stderr is not a terminal
-            ) as progress,
-        ):
-            while chunk := response.read(1 << 20):
-                file.write(chunk)
-                progress.update(len(chunk))
-        verified(part, checksum, f"It was not kept as {path}. {remedy}")
-        os.replace(part, path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    with (
+        urllib.request.urlopen(url, timeout=SILENCE) as response,
+        open(path, "wb") as file,
+        tqdm(
+            desc=name,
+            total=getattr(response, "length", None),  # None where it is no number
+            unit="B",
+            unit_scale=True,
+            disable=None,  # silent when stderr is not a terminal
+        ) as progress,
+    ):
+        began, before, size = time.monotonic(), 0, 0
+        while chunk := response.read1(1 << 20):
+            size += file.write(chunk)
+            progress.update(len(chunk))
+            if size > LARGEST:
+                raise OSError(f"it does not end after {LARGEST:,} bytes")
+            if time.monotonic() - began > WINDOW:
+                if size - before < LEAST:
+                    raise OSError(f"it stalls: {size - before:,} bytes in {WINDOW} s")
+                began, before = time.monotonic(), size
 
 
 def verified(path, checksum, remedy):
     """Returns the bytes of a file, or says what it should have been."""
+    if (size := path.stat().st_size) > LARGEST:
+        raise MendableError(
+            f"{path} is not the official file: {size:,} bytes. {remedy}"
+        )
     content = path.read_bytes()
     kind = "md5" if len(checksum) == 32 else "sha256"
     received = hashlib.new(kind, content, usedforsecurity=False).hexdigest()

@@ -1,9 +1,12 @@
 """One image: on pictures whose every pixel is known by its place."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from common import augmentations
@@ -97,6 +100,114 @@ def test_what_is_no_image_is_an_error(decode):
         decode(b"not an image", SIZE)
     with pytest.raises((*decoding.ERRORS, OSError)):
         decode(picture(100, 100)[:200], SIZE)
+
+
+def saved(image, kind="PNG", **more):
+    content = io.BytesIO()
+    image.save(content, kind, **more)
+    return content.getvalue()
+
+
+PLAIN = {  # images of one colour, and that colour
+    "16 bits": (
+        saved(Image.fromarray(np.full((60, 60), 0x4080, np.uint16))),
+        (64, 64, 64),
+    ),
+    "8 bits": (saved(Image.new("L", (60, 60), 64)), (64, 64, 64)),
+    "1 bit": (saved(Image.new("1", (60, 60), 1)), (255, 255, 255)),
+    "grey, transparent": (saved(Image.new("LA", (60, 60), (64, 9))), (64, 64, 64)),
+    "transparent": (saved(Image.new("RGBA", (60, 60), (64, 9, 200, 3))), (64, 9, 200)),
+    "palette": (
+        saved(Image.new("RGB", (60, 60), (64, 9, 200)).quantize(), transparency=0),
+        (64, 9, 200),
+    ),
+    "gif": (saved(Image.new("RGB", (60, 60), (64, 9, 200)), "GIF"), (64, 9, 200)),
+    "animated": (
+        saved(
+            Image.new("RGB", (60, 60), (64, 9, 200)),
+            "GIF",
+            save_all=True,
+            append_images=[Image.new("RGB", (60, 60), (1, 99, 2))],
+        ),
+        (64, 9, 200),
+    ),
+    "bmp": (saved(Image.new("RGB", (60, 60), (64, 9, 200)), "BMP"), (64, 9, 200)),
+}
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_colour_is_the_same_whatever_the_file_and_the_decoder(decode, kind):
+    content, colour = PLAIN[kind]
+    image = (decode(content, SIZE) + 1) * 127.5
+    np.testing.assert_allclose(image, np.broadcast_to(colour, image.shape), atol=1)
+
+
+def announcing(width, height):
+    """A PNG file that says it is so large, and holds less."""
+
+    def chunk(name, content):
+        check = zlib.crc32(name + content)
+        return (
+            struct.pack(">I", len(content)) + name + content + check.to_bytes(4, "big")
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        chunk(*x) for x in ((b"IHDR", header), (b"IDAT", b"x"), (b"IEND", b""))
+    )
+
+
+def large_jpeg():
+    content = saved(Image.new("RGB", (64, 64)), "JPEG")
+    start = content.index(b"\xff\xc0") + 5  # of the frame: its height and width
+    return content[:start] + struct.pack(">HH", 60_000, 60_000) + content[start + 4 :]
+
+
+HUGE = {
+    "png": announcing(16_000, 16_000),
+    "largest png": announcing(2**31 - 1, 2**31 - 1),
+    "a little more": announcing(decoding.MOST + 1, 1),
+    "jpeg": large_jpeg(),
+}
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("kind", HUGE)
+def test_huge_images_are_refused_before_they_take_memory(decode, kind):
+    with pytest.raises((*decoding.ERRORS, OSError)) as caught:
+        decode(HUGE[kind], SIZE)
+    said = decoding.reason(caught.value)
+    assert "more than 89 megapixels" in said or "exceeds limit of 178956970" in said
+
+
+def test_huge_images_are_refused_in_a_graph_before_they_are_decoded():
+    decode = tf.function(lambda content: decoding.decode(content, SIZE))
+    assert decode(tf.constant(PLAIN["16 bits"][0])).shape == (SIZE, SIZE, 3)
+    for content in HUGE.values():
+        with pytest.raises(tf.errors.InvalidArgumentError, match="89 megapixels"):
+            decode(tf.constant(content))
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("PNG", {}), ("GIF", {}), ("BMP", {}), ("WEBP", {}), ("WEBP", {"lossless": True})],
+)
+def test_the_size_that_a_header_announces(kind, more):
+    for mode in ("RGB", "RGBA"):
+        content = saved(Image.new(mode, (61, 47)), kind, **more)
+        assert decoding.announced(content) == 61 * 47
+    for end in range(30):
+        assert decoding.announced(content[:end]) in (0, 61 * 47)
+
+
+@pytest.mark.parametrize(
+    "content", [b"<html>", b"", saved(Image.new("L", (60, 60)), "TIFF")]
+)
+def test_what_is_said_of_no_image(decode, content):
+    with pytest.raises((*decoding.ERRORS, OSError)) as caught:
+        decode(content, SIZE)
+    said = decoding.reason(caught.value)
+    assert 10 < len(said) < 200 and not {"\n", "{", "["} & {*said}
 
 
 @pytest.mark.parametrize("shape", [(100, 100), (375, 500), (50, 2000)])

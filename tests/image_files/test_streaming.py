@@ -1,6 +1,7 @@
 """Batches from files: what fit and the measures consume, and that it is exact."""
 
 import dataclasses
+import os
 
 import keras
 import numpy as np
@@ -285,10 +286,13 @@ def test_impossible_settings(data, more, reason):
         feed_of(data, **more)
 
 
-def test_a_damaged_image_is_named(tmp_path):
-    data = imagenet.named("tiny", data_dir=write_folder(tmp_path))
+@pytest.mark.parametrize("name", [b"004.jpg", b"caf\xe9.jpg"])  # the other: no UTF-8
+def test_a_damaged_image_is_named(tmp_path, name):
+    write_folder(tmp_path)
+    damaged = tmp_path / "train" / "n1" / os.fsdecode(name)
+    (tmp_path / "train/n1/004.jpg").rename(damaged)
+    data = imagenet.named("tiny", data_dir=tmp_path)
     feed = feed_of(data)
-    damaged = tmp_path / "train" / "n1" / "004.jpg"
     damaged.write_bytes(damaged.read_bytes()[:300])
     with pytest.raises(feed.errors) as raised:
         take(feed.batches(), 5)

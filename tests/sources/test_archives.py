@@ -1,5 +1,6 @@
 """Official files: looked for, downloaded, verified, and read without their code."""
 
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -8,8 +9,11 @@ import io
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +21,7 @@ import pytest
 
 from common import datasets
 from common.cli import MendableError
-from common.sources import archives
+from common.sources import archives, download
 
 REAL = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets"
 needs_cifar10 = pytest.mark.skipif(
@@ -157,14 +161,30 @@ def test_real_mnist(tmp_path):
 # Where files are looked for
 
 
-@pytest.mark.parametrize("place", archives.CIFAR10.folders)
-def test_folder(monkeypatch, tmp_path, place):
-    folder, batches = cifar10_folder((tmp_path / place).parent)
+CIFAR10_FOLDERS = (
+    "",
+    "cifar-10-batches-py-target",  # Keras's own
+    "cifar-10-python.tar.gz",  # by `get_file` with the address, or with a name
+    "cifar-10-python_extracted",
+)
+
+
+@pytest.mark.parametrize("outer", CIFAR10_FOLDERS)
+def test_folder(monkeypatch, tmp_path, outer):
+    folder, batches = cifar10_folder(tmp_path / outer)
     accept(monkeypatch, folder)
     assert_is(datasets.named("cifar10", data_dir=tmp_path), batches)
+    assert_is(datasets.named("cifar10", data_dir=folder), batches)
 
 
-@pytest.mark.parametrize("name", archives.CIFAR10.archives)
+@pytest.mark.parametrize(
+    "name",
+    (
+        *archives.CIFAR10.archives,
+        "cifar-10-batches-py-target_archive",
+        "cifar-10-python.tar.gz_archive",
+    ),
+)
 def test_archive_in_the_cache(monkeypatch, tmp_path, name):
     folder, batches = cifar10_folder(tmp_path / "elsewhere")
     archive = cifar10_archive(tmp_path / "home" / "datasets" / name, folder)
@@ -178,6 +198,33 @@ def test_data_dir_comes_first(monkeypatch, tmp_path):
     accept(monkeypatch, folder)
     cifar10_folder(tmp_path / "home" / "datasets", data_batch_1=b"other")
     assert_is(datasets.named("cifar10", data_dir=tmp_path / "mine"), batches)
+
+
+@pytest.mark.parametrize("fault", ["lacks a file", "is cut", "archive is cut"])
+def test_a_copy_that_is_not_whole_hides_no_other(monkeypatch, tmp_path, fault):
+    folder, batches = cifar10_folder(tmp_path / "home/datasets")
+    accept(monkeypatch, folder)
+    part, _ = cifar10_folder(tmp_path / "mine")
+    if fault == "lacks a file":
+        (part / "data_batch_3").unlink()
+    elif fault == "archive is cut":
+        part.rename(tmp_path / "elsewhere")
+        (tmp_path / "mine/cifar-10-python.tar.gz").write_bytes(b"cut")
+    assert_is(datasets.named("cifar10", data_dir=tmp_path / "mine"), batches)
+
+
+def test_a_user_without_a_home(monkeypatch, tmp_path):
+    def nobody(uid):
+        raise KeyError(uid)
+
+    for name in ("HOME", "KERAS_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    folder, batches = cifar10_folder(tmp_path)
+    accept(monkeypatch, folder)
+    assert_is(datasets.named("cifar10", data_dir=tmp_path), batches)
+    with pytest.raises(MendableError, match="has no home folder. Give one with --data"):
+        datasets.named("cifar10")
 
 
 def test_cifar100_has_fine_labels(monkeypatch, tmp_path):
@@ -219,6 +266,26 @@ def test_mnist_npz_and_gz_agree(monkeypatch, tmp_path):
     (tmp_path / "gz" / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(MendableError, match="lacks 't10k-labels-idx1-ubyte.gz'"):
         datasets.named("mnist", data_dir=tmp_path / "gz")
+
+
+@pytest.mark.parametrize("outer", ["", "mnist", "MNIST/raw"])
+@pytest.mark.parametrize("ending", ["-idx{}-ubyte", ".idx{}-ubyte", "-idx{}-ubyte.gz"])
+def test_mnist_as_others_name_it(monkeypatch, tmp_path, outer, ending):
+    folder, files = tmp_path / outer, {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for prefix in ("train", "t10k"):
+        for kind, array in (
+            ("images", np.full((3, 28, 28), 7, np.uint8)),
+            ("labels", np.array([0, 9, 1], np.uint8)),
+        ):
+            path = write_idx(
+                folder / f"{prefix}-{kind}{ending.format(array.ndim)}", array
+            )
+            if not ending.endswith(".gz"):
+                path.write_bytes(gzip.decompress(path.read_bytes()))
+            files[path.name.replace(".idx", "-idx")] = sha256(path)
+    use(monkeypatch, "mnist", files=files)
+    assert datasets.named("mnist", data_dir=tmp_path).y_test.tolist() == [0, 9, 1]
 
 
 def test_files_without_an_archive_are_downloaded_one_by_one(
@@ -339,6 +406,21 @@ def test_unpickler_refuses(stream):
 
 
 @pytest.mark.parametrize(
+    "stream",
+    [
+        b"K\x01r\xff\xff\xff\x0f.",  # a memo of 4 GB
+        b"p999999999\n.",
+        b")" + b"\x85" * 100_000 + b"}K\x01s.",  # hashed by recursion
+        b"\x8e" + b"\xff" * 7 + b"\x0f.",  # so many bytes follow
+        b"cnumpy\nndarray\n(J\xff\xff\xff\x7ft\x85R.",
+    ],
+)
+def test_a_pickle_takes_no_more_memory_than_it_has_bytes(stream):
+    with pytest.raises((pickle.UnpicklingError, ValueError, TypeError)):
+        archives._batch(stream, b"labels")
+
+
+@pytest.mark.parametrize(
     "batch",
     [
         {b"data": np.zeros((20, 3072), np.float32), b"labels": [0] * 20},
@@ -363,6 +445,11 @@ def test_verified_but_not_what_is_expected(monkeypatch, tmp_path, batch):
 # Downloads
 
 
+# Pages that end badly, and where they lead to.
+BAD = dict.fromkeys(("cut", "abc", "digits", "stall", "drip", "endless"))
+BAD |= {"loop": "/loop", "file": "file:///etc/passwd", "address": "http://[::1"}
+
+
 @pytest.fixture
 def server(tmp_path):
     """Serves tmp_path/served on the loopback interface; yields its address."""
@@ -372,12 +459,25 @@ def server(tmp_path):
             pass
 
         def do_GET(self):
-            if not self.path.startswith("/cut"):
+            kind = self.path[1:]
+            if kind not in BAD:
                 return super().do_GET()
-            self.send_response(200)
-            self.send_header("Content-Length", "1000000")
+            self.send_response(302 if BAD[kind] else 200)
+            self.send_header("Location", BAD[kind] or "")
+            length = {"cut": "1000000", "abc": "abc", "digits": "9" * 5000}
+            self.send_header(
+                "Content-Length", length.get(kind, "0" if BAD[kind] else "10000")
+            )
             self.end_headers()
-            self.wfile.write(b"the connection ends after these bytes")
+            if BAD[kind]:
+                return
+            with contextlib.suppress(OSError):  # the other side has given up
+                self.wfile.write(b"some bytes")
+                for _ in range(40 if kind in ("stall", "drip") else 0):
+                    time.sleep(0.05)
+                    self.wfile.write(b"." * (kind == "drip"))
+                if kind == "endless":
+                    self.wfile.write(bytes(10_000))
 
     (tmp_path / "served").mkdir()
     handler = functools.partial(Handler, directory=str(tmp_path / "served"))
@@ -401,15 +501,65 @@ def test_download(monkeypatch, tmp_path, server):
 
 @pytest.mark.parametrize(
     "page, message",
-    [("absent", "404"), ("wrong", "bytes with sha256"), ("cut", "bytes with sha256")],
+    [
+        ("absent", "404"),
+        ("wrong", "bytes with sha256"),
+        ("cut", "bytes with sha256"),
+        ("abc", "bytes with sha256"),
+        ("digits", "bytes with sha256"),
+        ("stall", "timed out"),
+        ("drip", "it stalls: [0-9]+ bytes in 0.3 s"),
+        ("endless", "does not end after 5,000 bytes"),
+        ("loop", "infinite loop"),
+        ("file", "not allowed"),
+        ("address", "could not be downloaded .*Invalid IPv6"),
+    ],
 )
 def test_failed_download_leaves_nothing(monkeypatch, tmp_path, server, page, message):
     (tmp_path / "served" / "wrong").write_bytes(b"<html>Please log in</html>")
     use(monkeypatch, "cifar10", url=f"{server}/{page}")
+    monkeypatch.setattr(download, "SILENCE", 0.3)
+    monkeypatch.setattr(download, "WINDOW", 0.3)
+    if page == "endless":
+        monkeypatch.setattr(download, "LARGEST", 5000)
     with pytest.raises(MendableError, match=message) as caught:
         datasets.named("cifar10")
     assert "--dataset synthetic" in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 800
     assert list((tmp_path / "home" / "datasets").iterdir()) == []
+
+
+def test_a_killed_download_leaves_nothing_behind_the_next(
+    monkeypatch, tmp_path, server
+):
+    folder, batches = cifar10_folder(tmp_path)
+    archive = cifar10_archive(tmp_path / "served/c10.tar.gz", folder)
+    use(monkeypatch, "cifar10", url=f"{server}/stall", checksum=sha256(archive))
+    code = (
+        "from common import datasets; from common.sources import download; "
+        f"source = datasets.FACTS['cifar10'].source._replace(url='{server}/stall'); "
+        "datasets.FACTS['cifar10'] = datasets.FACTS['cifar10']._replace(source=source);"
+        f"datasets.named('cifar10', data_dir={str(tmp_path / 'new')!r})"
+    )
+    root = Path(download.__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", code], cwd=root) as process:
+        part = tmp_path / "new/.cifar-10-python.tar.gz.part"
+        while not part.exists():
+            time.sleep(0.01)
+        process.kill()
+    assert part.exists()
+    use(monkeypatch, "cifar10", url=f"{server}/c10.tar.gz")
+    assert_is(datasets.named("cifar10", data_dir=tmp_path / "new"), batches)
+    left = [path.name for path in (tmp_path / "new").iterdir()]
+    assert left == ["cifar-10-python.tar.gz"]
+
+
+def test_a_file_larger_than_any_is_not_read(monkeypatch, tmp_path):
+    folder, _ = cifar10_folder(tmp_path)
+    with open(folder / "data_batch_1", "wb") as file:
+        file.truncate(1 << 40)  # takes no space
+    with pytest.raises(MendableError, match="not the official file: 1,099,511,627,776"):
+        datasets.named("cifar10", data_dir=tmp_path)
 
 
 def test_data_dir_that_is_a_file(tmp_path):
