@@ -20,6 +20,9 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Amount = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0, le=10**12)]
 Several = Annotated[int, Meta(ge=1, le=10**12)]
+_One = str | float | bool | None
+Number = float | None
+Kept = dict[str, _One | list[_One]]  # of settings
 
 
 class Final(Struct):
@@ -39,7 +42,7 @@ class Training(Struct):
     name: str
     script: str
     argv: list[str]
-    regime: dict
+    regime: Kept
     num_classes: Several
     epochs: Several
     epochs_to_fit: Several | None
@@ -53,6 +56,7 @@ class Training(Struct):
     train_examples: Several = 1
     seconds: Amount = 0
     device: str = ""
+    precision_in_force: str = ""
 
     def __post_init__(self):
         if self.epochs_to_fit and self.epochs_to_fit > self.epochs:
@@ -80,7 +84,7 @@ class Parts(Struct):
     name: str
     script: str
     argv: list[str]
-    settings: dict
+    settings: Kept
     verdict: str
     schema: Several = 1
     part: str = ""
@@ -152,6 +156,8 @@ def check(record, name):
     trains = isinstance(usual, regime.Regime) or (not usual and "regime" in record)
     kind = Training if trains else Parts if usual else Other
     msgspec.convert(record, MinNorm if script == "min_norm" else kind)
+    if trains:
+        msgspec.convert(record["final"], dict[str, Number])
     if record["name"] != name:
         raise ValueError(f"it is of {record['name']!r}")
     if not name.isprintable():
@@ -201,8 +207,6 @@ def _settings(kept, usual):
 
 # The lines of a CSV. What they hold beside is taken as it is; "" is None.
 
-Number = float | None
-
 
 class Epoch(Struct):
     """A line of a training's CSV; other columns are numbers too."""
@@ -227,6 +231,7 @@ class Replica(Struct):
     product_of_norms: Number
     eigenvalue_1: Number
     trace: Number
+    test_accuracy: Share | None = None
 
 
 class System(Struct):

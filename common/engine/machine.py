@@ -27,7 +27,7 @@ def processor():
 def cpuinfo(key):
     """Returns the first value of a key of /proc/cpuinfo; "" where there is none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:  # not Linux
         return ""
     return next((x.split(":", 1)[1].strip() for x in lines if x.startswith(key)), "")
@@ -57,7 +57,7 @@ def gpus():
 def available_memory():
     """Returns the bytes of memory that programs can still have (on Linux), or all."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text("utf-8").splitlines()
         return next(int(x.split()[1]) * 1024 for x in lines if "MemAvailable" in x)
     except (OSError, StopIteration):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
