@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from common import cli, corruptions, datasets, records, schema
+from common import cli, corruptions, datasets, records
 from common.regime import Regime
 
 SHOWN = {  # on the terminal, and their headings there; the CSV has all
@@ -282,7 +282,7 @@ def main(argv=None):
 
     picture = arguments.results_dir / "figures" / "analysis.png"
     model_figures.draw(measured, picture)
-    record = {"schema": schema.VERSION, "script": "analyze"}
+    record = {"schema": records.SCHEMA, "script": "analyze"}
     record |= {"argv": sys.argv[1:] if argv is None else argv}
     record |= backend.environment() | {"git": git, "finished": records.now()}
     records.write_json(file.with_suffix(".json"), record)

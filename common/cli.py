@@ -95,8 +95,9 @@ def run(main, leave=sys.exit):
     program keep their traceback. `leave` is called with the code, 0 left out.
     """
     for stream in (sys.stdout, sys.stderr):
-        # A locale may lack what a name or a sentence holds.
-        stream.reconfigure(errors="backslashreplace")
+        # A locale may lack what a name holds. Not every stream can be told so.
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             record = main()

@@ -21,6 +21,7 @@ from common.cli import MendableError
 
 FIT_THRESHOLD = 0.99  # of the training labels, evaluated after the epoch: "fitted"
 
+SCHEMA = schema.VERSION  # which a record of today carries
 LARGEST = 2**26  # bytes of a record or a CSV that is read: far more than any has
 
 CORRUPTION_COLUMNS = ("kept_accuracy", "flipped_accuracy", "flipped_true_accuracy")

@@ -5,7 +5,7 @@ in one process. A finished part is saved at once, so that a stopped script conti
 after it; the record is written last, so that its presence means complete.
 """
 
-from common import cli, records, schema
+from common import cli, records
 
 
 class Finished(dict):
@@ -84,7 +84,7 @@ def run(script, name, args, measure, draw):
                 f"type: {cli.again(script, args.argv)}"
             ) from None
         record = {
-            "schema": schema.VERSION,
+            "schema": records.SCHEMA,
             "name": name,
             "script": script,
             "argv": args.argv,

@@ -7,7 +7,7 @@ import statistics
 import keras
 import numpy as np
 
-from common import records, schema, verdicts
+from common import records, verdicts
 from common.cli import Interrupted, MendableError
 from common.engine import backend, devices, evaluation, progress
 from common.engine.checkpoint import Checkpoint, precision_of
@@ -186,7 +186,7 @@ def _record(feed, regime, options, history, checkpoint):
     seconds = history.train_seconds[1:] or history.train_seconds
     best = max(history.rows, key=lambda row: row["val_accuracy"])
     return {
-        "schema": schema.VERSION,
+        "schema": records.SCHEMA,
         "name": options.name,
         "script": options.script,
         "argv": options.argv,

@@ -55,7 +55,7 @@ def address(tmp_path_factory, make_up):
     make_up(folder, artefacts.TABLE_1[19], 0, 0.9, 0.1, fit=None)
     # Its name is wider than a phone.
     make_up(folder, "cifar10_alexnet.py --random-crop --wd 5e-4 --precision float32")
-    (folder / "mnist_l2norm.json").write_text('{"verdict": "It grows."}')
+    make_up(folder, "mnist_l2norm.py", verdict="It grows.")
     report.main(["--results-dir", str(folder)])
     return (folder / "report.html").as_uri()
 
