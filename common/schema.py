@@ -162,6 +162,9 @@ def check(record, name):
         raise ValueError(f"it is of {record['name']!r}")
     if not name.isprintable():
         raise ValueError(f"its name {name!r} cannot be printed")
+    ours = {key.partition(" ")[0] for key in regime.DEFAULTS}
+    if not usual and any(f"{name}_".startswith(f"{each}_") for each in ours):
+        raise ValueError(f"its script is {script!r}")  # or a part that there is not
     if kind is Other:
         return
     which = "regime" if trains else "settings"

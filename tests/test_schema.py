@@ -23,10 +23,10 @@ NAME = "cifar10_alexnet_seed0"
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda p: p.stem)
 def test_every_record_we_have_passes(path):
     record = records.read(path)
-    rows = records.read_rows(
-        path.with_suffix(".csv"), record if "name" in record else 0
-    )
-    assert record == json.loads(path.read_text()) and rows
+    assert record == json.loads(path.read_text())
+    # That of analyze.py is of models, not of one run.
+    ours = record if "name" in record else None
+    assert records.read_rows(path.with_suffix(".csv"), ours)
 
 
 # What a record may not say, each with what the reader is told.
@@ -46,7 +46,7 @@ ALTERED = {  # key, or keys: value, and words
     "device": [({}, "got `object`")],
     "verdict": [([], "got `array`")],
     "name": [("cifar10_mlp_seed0", "it is of 'cifar10_mlp_seed0'"), (1, "got `int`")],
-    "script": [("cifar10_mlp", "those of"), ([], "got `array`"), ("analyze", "those")],
+    "script": [("cifar10_mlp", "those of"), ([], "got `array`"), ("analyze", "its script is")],
     "schema": [(2, "this version reads up to 1: update"), (0, ">= 1"), ("1", "`str`")],
     "regime": [([], "got `array`"), ({}, "missing augment"), (None, "got `null`")],
     "regime.wd": [(5e-4, "those of 'cifar10_alexnet_wd0.0005_seed0'"), ("0", "`str`")],
@@ -248,7 +248,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 ANY = settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     database=None,
