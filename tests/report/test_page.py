@@ -344,7 +344,7 @@ FOREIGN = r"""
     const bad = (e) => [...e.attributes].some(
         (a) => a.name.startsWith("on") || /^\s*javascript:/i.test(a.value))
         || (e.tagName === "IMG" && !/^(data:|figures\/)/.test(e.getAttribute("src")))
-        || !own.includes(e.tagName.toLowerCase());
+        || !own.includes(e.localName);
     const found = [...document.querySelectorAll("*")].filter(bad);
     return [typeof hacked, found.map((e) => e.outerHTML.slice(0, 200))]
 """
