@@ -13,6 +13,7 @@ NAME.h5 (--save-init) adds distances from initialization. Definitions, formulas 
 sources: common/analysis/norms.py and common/analysis/hessian.py.
 """
 
+import contextlib
 import math
 import sys
 from typing import NamedTuple
@@ -112,7 +113,8 @@ def trained_on(path, arguments):
         if path.stem == record.stem:
             kept = records.read(record).get("regime")
         elif path.stem.startswith(f"{record.stem}_"):  # one record, many models
-            kept = records.read(record).get("models", {}).get(path.stem, kept)
+            with contextlib.suppress(cli.MendableError):  # or any other JSON
+                kept = records.read(record).get("models", {}).get(path.stem, kept)
     inputs = arguments.inputs or (kept or {}).get("inputs", "whitened")
     if arguments.dataset:
         return Regime(dataset=arguments.dataset), inputs
@@ -285,7 +287,8 @@ def main(argv=None):
 
     picture = arguments.results_dir / "figures" / "analysis.png"
     model_figures.draw(measured, picture)
-    record = {"script": "analyze", "argv": sys.argv[1:] if argv is None else argv}
+    record = {"schema": records.SCHEMA, "script": "analyze"}
+    record |= {"argv": sys.argv[1:] if argv is None else argv}
     record |= backend.environment() | {"git": git, "finished": records.now()}
     records.write_json(file.with_suffix(".json"), record)
     shown = table[list(SHOWN)].rename(columns=SHOWN)

@@ -6,9 +6,10 @@
   python report.py --gallery                # images as the model is fed them
   python report.py --dataset synthetic      # of `reproduce.py … --dataset synthetic`
 
-Every number comes from a record; what has none reads "not yet run". The paper's
-values stand beside ours, from common/report/paper.csv, with how sure each is. The
-report of a folder of your own begins with a table and the curves of all its runs.
+Every number comes from a record; what has none reads "not yet run", and a file that
+is no record is named and left out. The paper's values stand beside ours, from
+common/report/paper.csv, with how sure each is. The report of a folder of your own
+begins with a table and the curves of all its runs.
 """
 
 import difflib
@@ -88,22 +89,23 @@ def parse(argv):
     return arguments
 
 
-def collect(results, dataset=None, flags=None):
-    """Reads the records and draws the figures.
+def collect(results, runs, dataset=None, flags=None):
+    """Finds the runs of every experiment and draws its figures.
 
     Args:
         results: `Path` of the folder.
+        runs: Dict of name -> `tables.Run`: every record of it.
         dataset, flags: As in reproduce.py: the experiments' runs on other data or with
             more flags. The paper's values are of other runs, and left out.
 
     Returns:
-        `(sections, absent, runs)`: list of `page.Section` of the experiments with a
-        record, names of the others, and every `tables.Run` by name.
+        `(sections, absent)`: list of `page.Section` of the experiments with a record,
+        and names of the others.
     """
     from common.report import page, paper_figures, tables
 
     more = artefacts.variation(dataset, flags)
-    runs, papers = tables.load(results), {} if more else tables.paper_by_run()
+    papers = {} if more else tables.paper_by_run()
     points = {x: [] if more else tables.paper_of(x) for x in PANELS}
     here = where(results, runs)
     sections, absent = [], []
@@ -122,7 +124,7 @@ def collect(results, dataset=None, flags=None):
         name, title = f"{prefix}{name}", artefact.title
         command = f"{command} {here}".strip()
         sections.append(page.Section(name, title, artefact.says, rows, drawn, command))
-    return sections, absent, runs
+    return sections, absent
 
 
 def where(results, runs):
@@ -212,14 +214,17 @@ def _find(name, results):
     path = Path(name)
     folder = path.parent if path.is_file() else results
     stem = path.name.removesuffix(".json").removesuffix(".csv")
-    runs = {k: v for k, v in tables.load(folder).items() if v.history}
-    if stem not in runs:
-        near = difflib.get_close_matches(stem, runs, n=3, cutoff=0.3)
-        hint = f" Close to it: {', '.join(near)}." if near else ""
-        raise cli.MendableError(
-            f"{folder} holds no record of a training called {stem}.{hint}"
-        )
-    return runs[stem]
+    if (file := folder / f"{stem}.json").exists():
+        record = records.read(file)
+        history = tables.curves(file.with_suffix(".csv"), record)
+        if history:
+            return tables.Run(stem, record, history)
+    runs = [name for name, run in tables.load(folder).items() if run.history]
+    near = difflib.get_close_matches(stem, runs, n=3, cutoff=0.3)
+    hint = f" Close to it: {', '.join(near)}." if near else ""
+    raise cli.MendableError(
+        f"{folder} holds no record of a training called {stem}.{hint}"
+    )
 
 
 def _short(value):
@@ -239,8 +244,11 @@ def main(argv=None):
         gallery.draw(arguments.dataset or "cifar10", arguments.data_dir, path)
         print(f"Wrote {path}")
     flags = arguments.flags if artefacts.variation(None, arguments.flags) else None
-    if any(results.glob("[!.]*.json")) or (results / "analysis.csv").exists():
-        draw(results, arguments.dataset, flags, arguments.gallery)
+    from common.report import tables  # no word of it in --help
+
+    runs = tables.load(results)
+    if runs or (results / "analysis.csv").exists():
+        draw(results, runs, arguments.dataset, flags, arguments.gallery)
     elif not arguments.gallery:
         more = artefacts.variation(arguments.dataset, flags)
         command = ["python", "reproduce.py", "EXPERIMENT" if more else "demo", *more]
@@ -250,29 +258,30 @@ def main(argv=None):
         )
 
 
-def draw(results, dataset=None, flags=None, lenient=False):
+def draw(results, runs, dataset=None, flags=None, lenient=False):
     """Writes the page, README.md and the figures of a folder of records.
 
     Args:
         results: `Path` of the folder.
+        runs: Dict of name -> `tables.Run`: every record of it.
         dataset, flags: As in `collect`; such runs get a page of their own.
         lenient: Whether to do nothing where there is no such run.
 
     Raises:
         MendableError: If the folder has no record of the runs that `dataset` and
-            `flags` ask for, or if a record is damaged.
+            `flags` ask for.
     """
     # Only now: importing matplotlib takes longer than telling most mistakes.
     from common.report import markdown, page
 
-    sections, absent, runs = collect(results, dataset, flags)
+    sections, absent = collect(results, runs, dataset, flags)
     draw_missing(runs, results)
     here, other = where(results, runs), label(dataset, flags)
     if not other:
         text = page.render(results, sections, absent, runs, where=here)
-        (results / "report.html").write_text(text)
+        records.write_text(results / "report.html", text)
         text = markdown.readme(sections, absent, runs, here)
-        (results / "README.md").write_text(text)
+        records.write_text(results / "README.md", text)
         rows = [section.rows for section in sections if section.name == "table_1"]
         if rows and not here:
             markdown.refresh_readme(markdown.short_table_1(*rows), ROOT / "README.md")
@@ -290,7 +299,8 @@ def draw(results, dataset=None, flags=None, lenient=False):
     theirs = {run.name: run for s in sections for row in s.rows for run in row.runs}
     path = results / f"report_{other}.html"
     words = " ".join(filter(None, (dataset, flags)))
-    path.write_text(page.render(results, sections, [], theirs, words, here))
+    text = page.render(results, sections, [], theirs, words, here)
+    records.write_text(path, text)
     print(f"Wrote {path} and figures/{other}_*")
 
 

@@ -67,13 +67,15 @@ def main(argv=None):
         )
     if not args.cluster:
         cli.existing(args.data_dir)
+    kept = records.read_all(args.results_dir)
+    rates, elsewhere = _rates(args, kept)
     if args.list:
-        return _list(names, args)
-    jobs = jobs_of(names, args)
+        return _list(names, args, kept, rates, elsewhere)
+    jobs = jobs_of(names, args, rates)
     if args.shard:
         part, parts = args.shard
         jobs = jobs[part - 1 :: parts]
-    missing = [job for job in jobs if not job.paths.json.exists()]
+    missing = [job for job in jobs if job.name not in kept]
     if args.dry_run:
         for job in missing:
             print(shlex.join(["python", *job.command, *job.folders]))
@@ -115,13 +117,13 @@ def jobs_of(names, args, rates=None):
         names: Keys of `artefacts.ARTEFACTS`.
         args: The command line, with `list`, `seeds`, `dataset`, `flags`, `only`,
             `results_dir`, `models_dir` and `data_dir`.
-        rates: First of what `_rates` returns, where it is known.
+        rates: First of what `_rates` returns, or None: no time is estimated.
 
     Raises:
         UsageError: If a run cannot be had on that data set or with those flags (but
             a list goes without it), or if `only` leaves none.
     """
-    rates, jobs = _rates(args)[0] if rates is None else rates, {}
+    jobs = {}
     for name in names:
         for run in artefacts.ARTEFACTS[name].runs.values():
             if args.only not in run:
@@ -133,7 +135,7 @@ def jobs_of(names, args, rates=None):
                     continue
                 raise
             for seed in range(1 if artefacts.runs_once(run) else args.seeds):
-                job = _job(run, seed, rates, args)
+                job = _job(run, seed, rates or {}, args)
                 jobs.setdefault(job.name, job)
     if not jobs and not args.list:
         raise cli.UsageError(
@@ -159,27 +161,33 @@ def _job(run, seed, rates, args):
     return runner.Job(options.name, command, *folders, epochs, seconds)
 
 
-def _rates(args):
+def _rates(args, kept):
     """Seconds that a script's records took an epoch and example, their median.
 
     Of those with the most training examples: the fewer there are, the more of an epoch
     is the test set's.
+
+    Args:
+        args: The command line.
+        kept: The records of its folder of results, as a dict. Those in results/ count
+            too.
 
     Returns:
         `({script: seconds}, [script])`, those of this machine where there are some;
         for the scripts of the list there are only those of others.
     """
     ours = tuple(name for name, _ in machine.gpus()) or f"{machine.processor()}, "
-    found = {}
-    for folder in {args.results_dir.resolve(), ROOT / "results"}:
-        for path in folder.glob("[!.]*.json"):
-            record = records.read(path)
-            if "train_examples" in record:
-                passes = record["epochs"] * record["train_examples"]
-                here = record["device"].startswith(ours)
-                places = found.setdefault(record["script"], {True: [], False: []})
-                rate = record["seconds"] / passes
-                places[here].append((record["train_examples"], rate))
+    found, needed = {}, {"epochs", "train_examples", "seconds", "device"}
+    known = [*kept.values()]
+    if args.results_dir.resolve() != ROOT / "results":
+        known += records.read_all(ROOT / "results").values()
+    for record in known:
+        if needed <= record.keys():
+            passes = record["epochs"] * record["train_examples"]
+            here = record["device"].startswith(ours)
+            places = found.setdefault(record["script"], {True: [], False: []})
+            rate = record["seconds"] / passes
+            places[here].append((record["train_examples"], rate))
     rates = {}
     for script, places in found.items():
         known = places[True] or places[False]
@@ -188,12 +196,11 @@ def _rates(args):
     return rates, sorted(script for script, v in found.items() if not v[True])
 
 
-def _list(names, args):
+def _list(names, args, kept, rates, elsewhere):
     rows = [("experiment", "runs", "done", "time left", "")]
-    rates, elsewhere = _rates(args)
     for name in names:
         jobs = jobs_of([name], args, rates)
-        left = [job for job in jobs if not job.paths.json.exists()]
+        left = [job for job in jobs if job.name not in kept]
         known = [job.seconds for job in left if job.seconds is not None]
         time = f"about {verdicts.duration(sum(known))}" if known else "unknown"
         if known and len(known) < len(left):

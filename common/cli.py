@@ -98,6 +98,10 @@ def run(main, leave=sys.exit):
     person can mend, a run that diverged among it; 130 after Ctrl-C. Defects of the
     program keep their traceback. `leave` is called with the code, 0 left out.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A locale may lack what a name holds. Not every stream can be told so.
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             record = main()
@@ -154,7 +158,9 @@ def _explain(error):
     package = (error.name or "common").partition(".")[0]
     if package == "common":  # a defect
         return None
-    known = package in (ROOT / "requirements.txt").read_text() or package == "PIL"
+    known = (
+        package in (ROOT / "requirements.txt").read_text("utf-8") or package == "PIL"
+    )
     what = "-r requirements.txt" if known else package
     line = f"the package {package} is not installed. Type: python -m pip install {what}"
     return _say(line, 1)

@@ -8,15 +8,21 @@ import io
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from filelock import FileLock, Timeout
 
+from common import schema
 from common.cli import MendableError
 
 FIT_THRESHOLD = 0.99  # of the training labels, evaluated after the epoch: "fitted"
+
+SCHEMA = schema.VERSION  # which a record of today carries
+LARGEST = 2**26  # bytes of a record or a CSV that is read: far more than any has
 
 CORRUPTION_COLUMNS = ("kept_accuracy", "flipped_accuracy", "flipped_true_accuracy")
 
@@ -61,20 +67,25 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path, text):
+    """Writes a text as UTF-8, whatever the locale, atomically."""
+    with replacing(path) as temporary:
+        # A folder's name may have bytes that are no text.
+        temporary.write_bytes(text.encode(errors="backslashreplace"))
+
+
 def write_csv(path, rows):
     """Writes dicts with equal keys as one CSV file, atomically."""
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with replacing(path) as temporary:
-        temporary.write_text(text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def write_json(path, record):
     """Writes the record, atomically; NaN and infinity become null."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(_plain(record), indent=1) + "\n")
+    write_text(path, json.dumps(_plain(record), indent=1) + "\n")
 
 
 def now():
@@ -83,34 +94,140 @@ def now():
 
 
 def read(path):
-    """Reads one JSON record.
+    """Reads one record.
+
+    Returns:
+        Dict, as `schema.check` lets it pass.
 
     Raises:
-        MendableError: If the file is not a record.
+        MendableError: If the file is no record, or not that of the run that its name
+            says.
     """
+    path = Path(path)
+    record = _load(path, "delete it, or run again with --overwrite")
     try:
-        record = json.loads(Path(path).read_text())
-        if not isinstance(record, dict):
-            raise ValueError("it holds no record")
-        return record
+        schema.check(record, path.stem)
     except ValueError as error:
         raise MendableError(
-            f"{path} is damaged ({error}): delete it, or run again with --overwrite."
+            f"{path} is not the record of {path.stem}: {_brief(error)}. Move it away, "
+            "or run again with --overwrite."
         ) from None
+    return record
+
+
+def read_parts(path):
+    """Reads what an experiment of many parts has finished: dict of part -> dict.
+
+    Raises:
+        MendableError: If the file is damaged.
+    """
+    advice = "delete it, and its parts are measured again"
+    parts = _load(path, advice)
+    if not all(isinstance(part, dict) for part in parts.values()):
+        raise MendableError(f"{path} is damaged (a part is no object): {advice}.")
+    return parts
+
+
+def read_rows(path, record=None):
+    """Reads a CSV as list of dicts of strings; an empty list where there is no file.
+
+    Args:
+        path: `Path` of the CSV.
+        record: Of the run that it has to belong to (see `schema.check_rows`), or None.
+
+    Raises:
+        MendableError: If it is damaged or belongs to another run.
+    """
+    if not path.exists():
+        return []
+    try:
+        text = _content(path).decode()
+        lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        rows = list(lines)
+        if any(None in row or None in row.values() for row in rows):
+            raise ValueError("its lines are not equally long")
+    except (ValueError, csv.Error) as error:
+        raise MendableError(
+            f"{path} is damaged ({_brief(error)}): delete it, or run again with "
+            "--overwrite."
+        ) from None
+    try:
+        if record is not None:
+            schema.check_rows(record, rows)
+    except ValueError as error:
+        raise MendableError(
+            f"{path} is not of the record beside it: {_brief(error)}. Move both away, "
+            "or run again with --overwrite."
+        ) from None
+    return rows
+
+
+def read_all(folder, pattern="*"):
+    """Reads the records of a folder; what is none is named on stderr and left out.
+
+    Args:
+        folder: Its path.
+        pattern: Of their names, as of `Path.glob`.
+
+    Returns:
+        Dict of name -> record, ordered by name.
+    """
+    found = {}
+    for path in sorted(Path(folder).glob(f"{pattern}.json")):
+        if not path.name.startswith("."):  # of a run killed as it wrote one
+            try:
+                found[path.stem] = read(path)
+            except MendableError as error:
+                left_out(error)
+    return found
+
+
+def left_out(error):
+    """Tells on stderr of a file that is not read, and why, in one line."""
+    # Of a file's name anything may be a part: also what moves a terminal's cursor.
+    text = "".join(x if x.isprintable() else ascii(x)[1:-1] for x in str(error))
+    print(f"Left out: {text}", file=sys.stderr)
+
+
+def _content(path):
+    """The bytes of a file of a moderate size.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        if not path.is_file():  # but a folder, or a pipe that would never end
+            raise ValueError("not a file")
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"larger than {LARGEST >> 20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(error.strerror) from None
+
+
+def _load(path, advice):
+    """The dict of a JSON file; else `MendableError`, which ends with the advice."""
+    try:
+        value = msgspec.json.decode(_content(path))
+        if not isinstance(value, dict):
+            raise ValueError("it holds no record")
+        return value
+    except RecursionError:
+        reason = "nested too deeply"
+    except ValueError as error:
+        reason = _brief(error)
+    raise MendableError(f"{path} is damaged ({reason}): {advice}.")
+
+
+def _brief(error):
+    text = str(error)
+    return text if len(text) < 200 else f"{text[:200]} ..."
 
 
 def of_script(script, results_dir="results"):
-    """Returns the records of one training script in a folder, as a list of dicts.
-
-    What is damaged or is no training's is left out.
-    """
-    found = []
-    for path in sorted(Path(results_dir).glob(f"{script}*.json")):
-        with contextlib.suppress(MendableError):
-            record = read(path)
-            if record.get("script") == script and "train_examples" in record:
-                found.append(record)
-    return found
+    """Returns the records of one training script in a folder, as a list of dicts."""
+    found = read_all(results_dir, f"{script}*").values()
+    return [x for x in found if x["script"] == script and "regime" in x]
 
 
 def pictures(name, results_dir="results"):

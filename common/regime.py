@@ -12,6 +12,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from common import cli, datasets, memory, reviews, settings
 from common.augmentations import IN_FILES as FILE_AUGMENTATIONS
@@ -299,7 +300,7 @@ class Regime(Settings):
         "random word of the training set",
         choices=WORDS,
     )
-    hidden: tuple | None = choice(
+    hidden: tuple[int, ...] | None = choice(
         "units of the hidden layers",
         "hidden{}",
         integer,
@@ -339,7 +340,7 @@ class Regime(Settings):
         "worddropout{}",
         rate,
     )
-    augment: tuple = setting(
+    augment: tuple[str, ...] = setting(
         (),
         _say_augmentations,
         lambda names: "-".join(names) or "noaugment",
@@ -503,7 +504,7 @@ class L2Norm(Settings):
     )
     seed: int = setting(0, "the first replica's", "seed{}", seed)
     seeds: int = setting(10, "replicas of each kind", "seeds{}", integer)
-    labels: tuple = setting(
+    labels: tuple[Literal["true", "random"], ...] = setting(
         ("true", "random"),
         "only random labels, or only true ones",
         names=("--random-labels",),
@@ -511,7 +512,7 @@ class L2Norm(Settings):
         shown="both",
         action=argparse.BooleanOptionalAction,
     )
-    sizes: tuple = setting(
+    sizes: tuple[int, ...] = setting(
         (128, 256, 512, 1024),
         "numbers of training images",
         "n{}",
@@ -604,7 +605,7 @@ class MinNorm(Settings):
     label_noise: str = setting(
         "uniform", "as in the training scripts", choices=LABEL_NOISE
     )
-    bandwidth: tuple = setting(
+    bandwidth: tuple[float | None, ...] = setting(
         (0.02,),
         "bandwidth of the Gaussian kernel; several make a path",
         _in_few_digits("bandwidth"),
@@ -613,7 +614,7 @@ class MinNorm(Settings):
         nargs="+",
         shown="0.02 for raw MNIST, else 0.01; 4 for gabor",
     )
-    filters: tuple = setting(
+    filters: tuple[int | None, ...] = setting(
         (None,),
         "random filters; several make a path",
         _in_few_digits("filters"),
@@ -621,7 +622,7 @@ class MinNorm(Settings):
         **ASCENDING,
         shown=" ".join(map(str, FILTERS)),
     )
-    ridge: tuple = setting(
+    ridge: tuple[float, ...] = setting(
         (0.0,),
         "solve (K + L I) alpha = Y; several make a path",
         _in_few_digits("ridge"),
@@ -690,13 +691,13 @@ class Expressivity(Settings):
     run_once = True
 
     dataset: str = setting("mnist", _say_datasets)
-    sizes: tuple | None = choice(
+    sizes: tuple[int, ...] | None = choice(
         "numbers of examples", "n{}", several, **ASCENDING, **SIZE
     )
-    depths: tuple | None = choice(
+    depths: tuple[int, ...] | None = choice(
         "layers of weights, at the largest", "depths{}", several, **ASCENDING
     )
-    widths: tuple | None = choice(
+    widths: tuple[int, ...] | None = choice(
         "hidden units; 0 is the linear one", "w{}", number(int, 0), **ASCENDING
     )
     components: int | None = choice("principal components as inputs", "d{}", integer)

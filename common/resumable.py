@@ -14,10 +14,13 @@ class Finished(dict):
     Args:
         path: Of the file. The parts that it holds already are read.
         old: Path of a record that goes as soon as a part of the new one is saved.
+
+    Raises:
+        MendableError: If that file is damaged.
     """
 
     def __init__(self, path, old):
-        super().__init__(records.read(path) if path.exists() else {})
+        super().__init__(records.read_parts(path) if path.exists() else {})
         self.path, self.old = path, old
 
     def __setitem__(self, part, result):
@@ -25,7 +28,7 @@ class Finished(dict):
         self.old.unlink(missing_ok=True)
         records.write_json(self.path, self)
         # As read after an interruption, so that resuming changes no digit.
-        super().__setitem__(part, records.read(self.path)[part])
+        super().__setitem__(part, records.read_parts(self.path)[part])
 
 
 def run(script, name, args, measure, draw):
@@ -48,17 +51,17 @@ def run(script, name, args, measure, draw):
         The record as a dict.
 
     Raises:
-        MendableError: If another process runs the same name, or a folder cannot be
-            written.
+        MendableError: If another process runs the same name, a folder cannot be
+            written, or what lies there is damaged or another run's.
         Interrupted: After Ctrl-C; the message says what is saved and how to continue.
     """
     paths = records.paths(name, args.results_dir, args.models_dir)
     with records.only_one(paths, name):
         if paths.json.exists() and not args.overwrite:
+            record = records.read(paths.json)
             print(f"{name} is complete; --overwrite runs it again.")
             if str(args.results_dir) == "results":  # which has ours
                 print("To make your own and keep that record, add --results-dir mine.")
-            record = records.read(paths.json)
             _show(record, paths, records.pictures(name, args.results_dir))
             return record
         from common.engine import backend  # Keras, which a complete run does not need
@@ -81,6 +84,7 @@ def run(script, name, args, measure, draw):
                 f"type: {cli.again(script, args.argv)}"
             ) from None
         record = {
+            "schema": records.SCHEMA,
             "name": name,
             "script": script,
             "argv": args.argv,

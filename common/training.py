@@ -163,6 +163,7 @@ def _announced(history, checkpoint, feed, regime, options):
         record["seconds"] / record["epochs"]
         for record in records.of_script(options.script, options.results_dir)
         if all(record.get(key) == value for key, value in same.items())
+        and "seconds" in record
     ]
     pace = statistics.median(alike) if alike else None
     print(progress.header(history, feed, options, checkpoint.precision, pace))
@@ -185,6 +186,7 @@ def _record(feed, regime, options, history, checkpoint):
     seconds = history.train_seconds[1:] or history.train_seconds
     best = max(history.rows, key=lambda row: row["val_accuracy"])
     return {
+        "schema": records.SCHEMA,
         "name": options.name,
         "script": options.script,
         "argv": options.argv,

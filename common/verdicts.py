@@ -14,6 +14,9 @@ def finished(options):
 
     Args:
         options: `regime.Options`.
+
+    Raises:
+        MendableError: If the file is damaged, or the record of another run.
     """
     paths = records.paths(options.name, options.results_dir, options.models_dir)
     if options.overwrite or not paths.json.exists():

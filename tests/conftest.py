@@ -62,12 +62,30 @@ def data():
 def make_up():
     """A function that leaves the record and the CSV of a run that never was.
 
+    Of an experiment of many parts it leaves the record alone, and its verdict is
+    `verdict`.
+
     Its arguments: the folder, the command as in `artefacts`, the seed, final training
     and test accuracy, the epoch that first fitted (None: never) and the last one.
     """
 
-    def make(folder, command, seed=0, train=1.0, test=0.5, fit=3, epochs=5):
-        settings, options = artefacts.parse(command, seed)
+    def make(folder, command, seed=0, train=1.0, test=0.5, fit=3, epochs=5, verdict=""):
+        once = artefacts.runs_once(command)
+        settings, options = artefacts.parse(command, None if once else seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        named = {
+            "name": options.name,
+            "script": options.script,
+            "argv": options.argv,
+        }
+        if once:
+            record = {**named, "settings": vars(settings), "verdict": verdict}
+            if options.script == "expressivity":
+                record["part"] = options.argv[0]
+            if options.script == "min_norm":
+                record |= {"train_size": 100, "rows": []}
+            (folder / f"{options.name}.json").write_text(json.dumps(record))
+            return options.name
         lines = [
             {
                 "epoch": epoch,
@@ -83,9 +101,7 @@ def make_up():
             for epoch in range(1, epochs + 1)
         ]
         record = {
-            "name": options.name,
-            "script": options.script,
-            "argv": options.argv,
+            **named,
             "regime": dataclasses.asdict(settings),
             "num_classes": 10,
             "parameters": 1,
@@ -95,7 +111,6 @@ def make_up():
             "final": lines[-1],
             "realized_label_noise": 0.9 * settings.label_corruption,
         }
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{options.name}.json").write_text(json.dumps(record))
         with open(folder / f"{options.name}.csv", "w", newline="") as file:
             writer = csv.DictWriter(file, lines[0])

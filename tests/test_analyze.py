@@ -243,6 +243,7 @@ def test_what_cannot_be_measured_is_left_out_and_told(
     assert "28x28x1" in capsys.readouterr().err
     record = records.read(folder / f"{path.stem}.json")
     record["regime"]["dataset"] = "imagenet"  # which is not in memory
+    record |= {"name": "stranger", "script": "stranger"}
     records.write_json(tmp_path / "stranger.json", record)
     (tmp_path / f"{path.stem}.json").write_bytes(
         (folder / f"{path.stem}.json").read_bytes()

@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "cli": "",
     "settings": "cli",
     "augmentations": "",
-    "records": "cli",
+    "schema": "settings regime",
+    "records": "cli schema",
     "verdicts": "cli records",
     "quiet": "",
     "sources": "cli",
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     "report": f"{HALL} sweep",
 }
 # What answers a command line: it loads neither Keras nor Matplotlib.
-ANSWERS = "cli settings regime memory records verdicts sweep".split()
+ANSWERS = "cli settings regime memory schema records verdicts sweep".split()
 # No Keras either, so that a report is drawn and data are looked at without it.
 LIGHT = "datasets reviews corruptions augmentations sources report".split()
 LIGHT += ["image_files.imagenet", "engine.machine"]  # a reader; memory, processes

@@ -13,7 +13,7 @@ from markupsafe import escape
 from matplotlib.figure import Figure
 
 import report
-from common import cli
+from common import cli, records
 from common.report import levels, markdown, page, paper_figures, style, tables
 from common.report.tables import Stat
 from common.sweep import artefacts
@@ -342,10 +342,14 @@ def test_table_2_stands_beside_the_papers_values(tmp_path, make_up):
     assert "<span>not yet run</span>" in text and "72.95" in text
 
 
-def test_a_script_that_names_itself_is_shown(tmp_path):
-    (tmp_path / "mnist_l2norm.json").write_text('{"verdict": "Norms grow & grow."}')
+def test_a_script_that_names_itself_is_shown(tmp_path, make_up):
+    make_up(tmp_path, "mnist_l2norm.py", verdict="Norms grow & grow.")
     lines = ["size,labels,seed,stop,reached,epochs,l2_norm"]
-    lines += ["128,random,0,loss,True,10,2.0", "128,random,1,loss,False,30,4.0"]
+    lines[0] += ",product_of_norms,eigenvalue_1,trace"
+    lines += [
+        "128,random,0,loss,True,10,2.0,4,1,",
+        "128,random,1,loss,False,30,4.0,4,1,",
+    ]
     (tmp_path / "mnist_l2norm.csv").write_text("\n".join(lines) + "\n")
     figures = tmp_path / "figures"
     style.save_png(Figure(figsize=(4, 1)), figures / "mnist_l2norm_norms.png")
@@ -359,9 +363,10 @@ def test_a_script_that_names_itself_is_shown(tmp_path):
     drawn = base64.b64decode(embedded[1])
     assert drawn == (figures / "mnist_l2norm_norms.png").read_bytes()
     assert "<details><summary>Numbers (1 line)" in text
-    head, rows = tables.grouped(tables.read_rows(tmp_path / "mnist_l2norm.csv"))
-    assert head == ["size", "labels", "stop", "n", "reached", "epochs", "l2_norm"]
-    assert rows == [["128", "random", "loss", "2", "1 of 2", "20 (10–30)", "3 (2–4)"]]
+    head, rows = tables.grouped(records.read_rows(tmp_path / "mnist_l2norm.csv"))
+    assert head[:7] == ["size", "labels", "stop", "n", "reached", "epochs", "l2_norm"]
+    shown = ["128", "random", "loss", "2", "1 of 2", "20 (10–30)", "3 (2–4)"]
+    assert rows == [[*shown, "4 (4–4)", "1 (1–1)", ""]]
 
 
 @pytest.mark.parametrize(
@@ -512,7 +517,7 @@ def test_all_runs_of_a_folder_come_first(tmp_path, make_up):
     for seed, test in enumerate((0.7, 0.8)):
         make_up(tmp_path, f"{ALEXNET} --wd 5e-4", seed, 1.0, test, fit=3 + seed)
     make_up(tmp_path, f"{ALEXNET} --wd 1e-2", 0, 0.9, 0.5, fit=None)
-    (tmp_path / "mnist_l2norm.json").write_text('{"verdict": "It grows."}')
+    make_up(tmp_path, "mnist_l2norm.py", verdict="It grows.")
     text, readme = pages(tmp_path)
     head = "| run | wd | train % | test % | gap | first fitted | time | seeds |"
     line = (

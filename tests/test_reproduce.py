@@ -44,14 +44,13 @@ def test_another_data_set_in_every_command(dataset):
         assert (options.name, settings.dataset) == (job.name, dataset)
 
 
-def test_dry_run_prints_exactly_the_missing_runs(tmp_path, capsys):
+def test_dry_run_prints_exactly_the_missing_runs(tmp_path, capsys, make_up):
     commands = [*artefacts.TABLE_1.values()]
     folders = f"--results-dir {tmp_path}"
     printed = dry_run(capsys, "table_1", "--results-dir", str(tmp_path))
     assert printed == [f"python {command} {folders}" for command in commands]
     for row in (1, 4, 19):
-        name = artefacts.name_of(artefacts.TABLE_1[row])
-        (tmp_path / f"{name}.json").write_text("{}")
+        make_up(tmp_path, artefacts.TABLE_1[row])
         commands.remove(artefacts.TABLE_1[row])
     partial = artefacts.name_of(artefacts.TABLE_1[2])  # interrupted: not done
     (tmp_path / f"{partial}.csv").write_text("epoch,seconds\n1,1\n")
@@ -59,9 +58,9 @@ def test_dry_run_prints_exactly_the_missing_runs(tmp_path, capsys):
     assert printed == [f"python {command} {folders}" for command in commands]
 
 
-def test_a_dry_run_says_when_nothing_is_missing(tmp_path, capsys):
+def test_a_dry_run_says_when_nothing_is_missing(tmp_path, capsys, make_up):
     for run in artefacts.ARTEFACTS["figure_2"].runs.values():
-        (tmp_path / f"{artefacts.name_of(run)}.json").write_text("{}")
+        make_up(tmp_path, run)
     reproduce.main(["figure_2", "--dry-run", "--results-dir", str(tmp_path)])
     out, error = capsys.readouterr()
     assert (out, error) == ("", "Nothing is missing: all 2 runs are done.\n")
@@ -158,7 +157,7 @@ def test_seeds_are_runs_of_their_own():
 
 
 @pytest.mark.parametrize("parts", [1, 3, 7])
-def test_shards_part_the_runs(parts, tmp_path, capsys):
+def test_shards_part_the_runs(parts, tmp_path, capsys, make_up):
     argv = ["figure_1", "table_1", "--results-dir", str(tmp_path)]
     shards = [
         dry_run(capsys, *argv, "--shard", f"{i + 1}/{parts}") for i in range(parts)
@@ -167,14 +166,13 @@ def test_shards_part_the_runs(parts, tmp_path, capsys):
     assert sorted(line for shard in shards for line in shard) == sorted(whole)
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
     # A shard stays the same while others finish.
-    done = [job.name for job in jobs_of("figure_1")][0]
-    (tmp_path / f"{done}.json").write_text("{}")
+    make_up(tmp_path, shlex.join(jobs_of("figure_1")[0].command))
     assert dry_run(capsys, *argv, "--shard", f"{parts}/{parts}") == [
         line for line in shards[-1] if line != whole[0]
     ]
 
 
-def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch):
+def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch, make_up):
     monkeypatch.setattr(reproduce, "ROOT", tmp_path / "elsewhere")
     argv = ["--list", "--results-dir", str(tmp_path)]
     reproduce.main(argv)
@@ -184,10 +182,13 @@ def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch):
     titles = [artefact.title for artefact in artefacts.ARTEFACTS.values()]
     assert [line.strip() for line in lines[1::2]] == titles
     assert "figure_2                       2     0   unknown\n" in out
-    record = {"script": "cifar10_inception", "seconds": 360.0, "epochs": 5}
-    record |= {"train_examples": 10_000, "device": "Abacus, 2 cores"}
-    done = artefacts.name_of("cifar10_inception.py")
-    (tmp_path / f"{done}.json").write_text(json.dumps(record))
+
+    def took(done, **what):
+        path = tmp_path / f"{done}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | what))
+
+    done = make_up(tmp_path, "cifar10_inception.py", epochs=5)
+    took(done, seconds=360.0, train_examples=10_000, device="Abacus, 2 cores")
     (tmp_path / f".{done}.1.part.json").write_text("{")  # of a run killed writing it
     monkeypatch.setattr(machine, "gpus", lambda: [])
     monkeypatch.setattr(machine, "processor", lambda: "Abacus")
@@ -203,8 +204,8 @@ def test_list_counts_and_estimates(tmp_path, capsys, monkeypatch):
     reproduce.main([*argv, "figure_2"])
     out = capsys.readouterr().out.splitlines()
     assert out[-1] == "Other machines' where it has none: cifar10_inception."
-    faster = {**record, "seconds": 36.0, "device": "Abacus II, 1 core"}
-    (tmp_path / "cifar10_inception_seed9.json").write_text(json.dumps(faster))
+    done = make_up(tmp_path, "cifar10_inception.py", seed=9, epochs=5)
+    took(done, seconds=36.0, train_examples=10_000, device="Abacus II, 1 core")
     reproduce.main([*argv, "figure_2"])  # this machine's alone count
     out = capsys.readouterr().out.splitlines()
     assert out[1] == "figure_2                       2     1   about 30 min"

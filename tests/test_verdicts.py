@@ -129,7 +129,8 @@ def test_verdicts_name_the_likely_cause(run, words):
 
 def test_the_verdict_of_a_record_that_was_read_back(tmp_path):
     run = record(0.998, 0.099, fitted=43, noise=0.9, label_corruption=1.0)
-    records.write_json(tmp_path / "a.json", run)
+    named = {"name": "a", "script": "my_script", "argv": []}
+    records.write_json(tmp_path / "a.json", named | run)
     assert verdicts.verdict(records.read(tmp_path / "a.json")) == verdicts.verdict(run)
 
 

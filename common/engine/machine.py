@@ -28,7 +28,7 @@ def processor():
 def cpuinfo(key):
     """Returns the first value of a key of /proc/cpuinfo; "" where there is none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:  # not Linux
         return ""
     return next((x.split(":", 1)[1].strip() for x in lines if x.startswith(key)), "")
@@ -75,7 +75,7 @@ def free_swap():
 def _meminfo(key):
     """Bytes of a line of /proc/meminfo; None where there is none."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text("utf-8").splitlines()
         return next(int(x.split()[1]) * 1024 for x in lines if x.startswith(f"{key}:"))
     except (OSError, StopIteration):
         return None

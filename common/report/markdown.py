@@ -1,8 +1,12 @@
-"""The tables as Markdown: results/README.md, and Table 1 in README (no Keras)."""
+"""The tables as Markdown: results/README.md, and Table 1 in README (no Keras).
+
+What a record says is text: `plain`, `code` and `link` let none of it be Markdown.
+"""
 
 import re
+from urllib.parse import quote
 
-from common import verdicts
+from common import records, verdicts
 from common.report import tables
 
 
@@ -19,7 +23,7 @@ def readme(sections, absent, runs, where=""):
     command = f"python report.py {where}".strip()
     parts = [
         "# Results",
-        f"Written by `{command}` from the records in this folder; "
+        f"Written by {code(command)} from the records in this folder; "
         "[report.html](report.html) shows them with figures (open it in a browser: "
         "it needs no network). Accuracy in %, ours in bold: mean over the seeds (with "
         "the lowest and the highest where they differ), then the paper's value in "
@@ -40,14 +44,14 @@ def readme(sections, absent, runs, where=""):
             parts.append(table(section.rows))
         parts += [
             f"**{', '.join(row.fields.values())}**, {_command(row)}: "
-            f"{row.runs[0].record.get('verdict', '')}"
+            f"{plain(row.runs[0].record.get('verdict', ''))}"
             for row in section.rows
             if row.runs and not row.trains
         ]
         waiting = sum(not row.runs for row in section.rows)
         if waiting and section.name != "table_1":
             parts.append(f"Not yet run: {waiting} of {len(section.rows)} runs.")
-        parts += [f"![{d.caption}](figures/{d.stem}.png)" for d in section.drawn]
+        parts += [f"![{plain(d.caption)}](figures/{d.stem}.png)" for d in section.drawn]
     if absent:
         names = ", ".join(f"`{name}`" for name in absent)
         parts += ["## Not yet run", f"No record here yet: {names}."]
@@ -63,11 +67,12 @@ def all_runs(runs):
     rows = tables.by_setting(runs)
     parts = []
     if rows:
-        head = ["run", *rows[0].fields, "train %", "test %", "gap", "first fitted"]
+        head = ["run", *map(plain, rows[0].fields)]
+        head += ["train %", "test %", "gap", "first fitted"]
         lines = [_line([*head, "time", "seeds"]), _line(["--"] * (len(head) + 2))]
         for row in rows:
-            name = f"[{tables.setting_name(row)}]({row.runs[0].name}.json)"
-            cells = [name, *row.fields.values()]
+            name = link(plain(tables.setting_name(row)), row.runs[0])
+            cells = [name, *map(plain, row.fields.values())]
             cells += [f"**{_spread(row, metric)}**" for metric in tables.FINAL]
             cells += [tables.spread(tables.gap(row))]
             seconds = tables.seconds(row)
@@ -75,7 +80,7 @@ def all_runs(runs):
             lines.append(_line([*(cell or "" for cell in cells), len(row.runs)]))
         parts.append("\n".join(lines))
     parts += [
-        f"[{run.name}]({run.name}.json): {run.record['verdict']}"
+        f"{link(plain(run.name), run)}: {plain(run.record['verdict'])}"
         for run in runs.values()
         if "verdict" in run.record
     ]
@@ -131,7 +136,7 @@ def short_table_1(rows):
         train, test = (tables.spread(row.final(metric)) for metric in tables.FINAL)
         cells = [
             number,
-            f"[{model}]({row.runs[0].name}.json)",
+            link(model, row.runs[0]),
             ", ".join(regularizers) or "none",
             labels,
             train,
@@ -172,12 +177,32 @@ def refresh_readme(text, path):
     start, end = "<!-- table 1, by report.py -->\n", "\n<!-- end -->"
     text = text.replace("](cifar10", "](results/cifar10")
     pattern = re.escape(start) + ".*?" + re.escape(end)
-    old = path.read_text()
-    path.write_text(re.sub(pattern, lambda _: start + text + end, old, flags=re.S))
+    old = path.read_text(encoding="utf-8")
+    new = re.sub(pattern, lambda _: start + text + end, old, flags=re.S)
+    records.write_text(path, new)
+
+
+def plain(text):
+    """Returns a text as Markdown that shows just it, in one line."""
+    return re.sub(r"[\\`*\[\]<>&~]", r"\\\g<0>", " ".join(str(text).split()))
+
+
+def code(text):
+    """Returns a text as Markdown's code, in one line."""
+    text = " ".join(text.split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def link(shown, run):
+    """Returns a link from some Markdown to the record of a `tables.Run`."""
+    return f"[{shown}]({quote(run.name)}.json)"
 
 
 def _line(cells):
-    return f"| {' | '.join(map(str, cells))} |"
+    escaped = [str(cell).replace("|", r"\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
 
 
 def _spread(row, metric):
@@ -199,5 +224,5 @@ def _outcome(row, metric):
 
 
 def _command(row):
-    command = f"`{row.command.removeprefix('python ')}`"
-    return f"[{command}]({row.runs[0].name}.json)" if row.runs else command
+    command = code(row.command.removeprefix("python "))
+    return link(command, row.runs[0]) if row.runs else command

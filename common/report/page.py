@@ -6,12 +6,14 @@ import re
 import shlex
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import jinja2
 from markupsafe import Markup
 
-from common import verdicts
+from common import records, verdicts
+from common.cli import MendableError
 from common.report import (
     gallery,
     kernel_figures,
@@ -136,8 +138,8 @@ def render(results, sections, absent, runs, variation="", where=""):
     template = environment.get_template("page.html")
     text = template.render(
         figure_inks={ink[1:].lower(): (ink, x) for ink, x in style.DARK.items()},
-        style=Markup(here.with_suffix(".css").read_text()),
-        script=Markup(here.with_suffix(".js").read_text()),
+        style=Markup(here.with_suffix(".css").read_text(encoding="utf-8")),
+        script=Markup(here.with_suffix(".js").read_text(encoding="utf-8")),
         folder=results,
         where=where,
         variation=variation,
@@ -287,7 +289,7 @@ def _own_result(row, run, results):
         _picture(results, f"{run.name}_{part}", shown)
         for part, shown in _DRAWN_BY_SCRIPTS.items()
     ]
-    head, lines = tables.grouped(tables.read_rows(results / f"{run.name}.csv"))
+    head, lines = tables.grouped(records.read_rows(results / f"{run.name}.csv"))
     return {
         "title": ", ".join(row.fields.values()),
         "said": run.record.get("verdict", ""),
@@ -301,8 +303,8 @@ def _own_result(row, run, results):
 
 
 def _files(name, results):
-    return [
-        (f"{name}{suffix}", text)
+    return [  # a name is no scheme, as in javascript:...
+        (f"{quote(name)}{suffix}", text)
         for suffix, text in ((".json", "record"), (".csv", "CSV"))
         if (results / f"{name}{suffix}").exists()
     ]
@@ -510,7 +512,11 @@ ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 
 def _analysis(results):
     """The `Table` of what analyze.py measured, or None where it measured nothing."""
-    lines = tables.read_rows(results / "analysis.csv")
+    try:
+        lines = records.read_rows(results / "analysis.csv")
+    except MendableError as error:
+        records.left_out(error)
+        return None
     if not lines:
         return None
     shown = "model train_accuracy test_accuracy frobenius log10_product_spectral "

@@ -7,6 +7,8 @@ import io
 import math
 from typing import NamedTuple
 
+from common import records
+
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -17,6 +19,7 @@ STYLE = {
     "legend.handlelength": 2.4,  # two dashes of a dashed line
     "svg.fonttype": "none",  # text stays text: small files, readable by machines
     "svg.hashsalt": "rethinking",  # the same ids at every redraw
+    "text.parse_math": False,  # a name with two $ is no formula
 }
 # Of matplotlib's tableau-colorblind10 those that stand out from white. Where labels are
 # compared the first is true labels' and the second random labels'.
@@ -86,7 +89,7 @@ class Sketch:
         self.figure.set_layout_engine("none")  # it is laid out: the SVG is the same
         text = io.StringIO()
         FigureCanvasSVG(self.figure).print_svg(text, metadata={"Date": None})
-        (folder / f"{stem}.svg").write_text(text.getvalue())
+        records.write_text(folder / f"{stem}.svg", text.getvalue())
         return Drawn(stem, self.caption, text.getvalue(), self._placed())
 
     def _placed(self):
@@ -147,10 +150,11 @@ def power(value, _=None):
 
 
 def save_png(figure, path):
-    """Saves a PNG; redrawing an unchanged result changes no byte."""
+    """Saves a PNG in one step; redrawing an unchanged result changes no byte."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.dpi = DPI
     # What `figure.savefig` ends in, without its second drawing to measure.
-    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
+    with records.replacing(path) as temporary:
+        FigureCanvasAgg(figure).print_png(temporary, metadata={"Software": None})

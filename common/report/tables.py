@@ -1,7 +1,6 @@
 """What was measured beside what the paper says: the rows of every table (no Keras)."""
 
 import collections
-import csv
 import math
 import re
 import shlex
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import records, regime
+from common.cli import MendableError
 from common.sweep import artefacts
 
 TOLERANCE = 1.5  # points of accuracy: "as in the paper"
@@ -81,40 +81,45 @@ def stat(values):
 def load(results):
     """Reads every record of a folder, and its curves.
 
+    What is no record, or lies beside the CSV of another run, is named on stderr and
+    left out.
+
     Args:
         results: `Path` of the folder.
 
     Returns:
         Dict from name to `Run`, ordered by name.
-
-    Raises:
-        MendableError: If a record is damaged.
     """
     runs = {}
-    for path in sorted(results.glob("[!.]*.json")):
-        record = records.read(path)
-        history = read_columns(path.with_suffix(".csv")) if "regime" in record else {}
-        runs[path.stem] = Run(path.stem, record, history)
+    for name, record in records.read_all(results).items():
+        try:
+            runs[name] = Run(name, record, curves(results / f"{name}.csv", record))
+        except MendableError as error:
+            records.left_out(error)
     return runs
 
 
-def read_columns(path):
-    """Returns a CSV of numbers as dict of column -> list; empty cells are NaN."""
-    rows = read_rows(path)
-    return {k: [float(row[k] or "nan") for row in rows] for k in (rows or [()])[0]}
+def curves(path, record):
+    """Returns the CSV of a training as dict of column -> list of floats, else {}.
 
+    Empty cells are NaN.
 
-def read_rows(path):
-    """Returns a CSV as list of dicts of strings; none where there is no file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+    Args:
+        path: `Path` of the CSV.
+        record: Dict of the run.
+
+    Raises:
+        MendableError: If the CSV is damaged, or of another run.
+    """
+    rows = records.read_rows(path, record)
+    if "regime" not in record or not rows:
+        return {}
+    return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
 
 
 def paper_lines():
     """Returns the lines of common/report/paper.csv, as dicts of strings."""
-    return read_rows(Path(__file__).with_name("paper.csv"))
+    return records.read_rows(Path(__file__).with_name("paper.csv"))
 
 
 def paper_of(artefact):
@@ -271,7 +276,8 @@ def table_2(rows):
         number = row.fields["row"]
         cells = [str(number), *(said[number][name] for name in settings)]
         for metric, key in _TOP.items():
-            ours = stat([100 * run.record["final"][key] for run in row.runs])
+            finals = [run.record["final"].get(key) for run in row.runs]
+            ours = stat([100 * value for value in finals if value is not None])
             value = paper[number, f"{metric}_accuracy"]
             best = paper.get((number, f"{metric}_best"))
             text = f"{value.value:.2f}" + (f" ({best.value:.2f})" if best else "")
@@ -469,15 +475,14 @@ def grouped(lines):
     Returns:
         `(head, rows)`: names of columns, and lists of texts.
     """
-    if not lines or "seed" not in lines[0]:
+    if not lines or not {"seed", *_KEYS} <= lines[0].keys():
         return list(lines[0]) if lines else [], [
             [short(cell) for cell in line.values()] for line in lines
         ]
-    keys = [key for key in _KEYS if key in lines[0]]
     measures = [name for name in _MEASURES if name in lines[0]]
     groups = {}
     for line in lines:
-        groups.setdefault(tuple(line[key] for key in keys), []).append(line)
+        groups.setdefault(tuple(line[key] for key in _KEYS), []).append(line)
     rows_ = []
     for key, members in groups.items():
         row = [*key, str(len(members))]
@@ -489,7 +494,7 @@ def grouped(lines):
             row.append(_short_spread(value) if value else "")
         rows_.append(row)
     reached = ["reached"] if "reached" in lines[0] else []
-    return [*keys, "n", *reached, *measures], rows_
+    return [*_KEYS, "n", *reached, *measures], rows_
 
 
 def _short_spread(value):

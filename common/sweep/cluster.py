@@ -98,7 +98,7 @@ def _connect(address):
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
-        import ray.util.scheduling_strategies
+        import ray.util.scheduling_strategies  # noqa: F401 (`ray` leaves it out)
     except ImportError:
         raise MendableError(
             "--cluster needs Ray, which is not installed. Run: "

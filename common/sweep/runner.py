@@ -149,7 +149,7 @@ def start(words, log, share=None, gpu=None, threads=None, folder=None):
         die()
 
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
+    with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
         print("$ python", shlex.join(words), file=file, flush=True)
         return subprocess.Popen(
             [sys.executable, *words],
@@ -169,7 +169,8 @@ def why_failed(code, job):
         return ""
     # Since its start; where another process runs the same and writes here too, the
     # line that is the script's own (`cli.run`).
-    lines = [x for x in job.log.read_text(errors="replace").splitlines() if x.strip()]
+    log = job.log.read_text("utf-8", "replace")
+    lines = [x for x in log.splitlines() if x.strip()]
     begun = [i for i, line in enumerate(lines) if line.startswith("$ python")][-1]
     own = f"{Path(job.command[0]).name}: "
     last = [x for x in lines[begun:] if x.startswith(own)][-1:] or lines[-1:]
@@ -254,7 +255,7 @@ def _so_far(job, begun):
     try:
         if job.paths.csv.stat().st_mtime < begun:  # of an earlier start
             return 0, 0
-        with job.paths.csv.open(newline="") as file:
+        with job.paths.csv.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         last = [float(row["seconds"]) for row in rows[-5:]]
         return len(rows), sum(last) / len(last)

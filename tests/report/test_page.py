@@ -3,10 +3,13 @@
 import json
 import os
 import shutil
+from xml.etree import ElementTree
 
+import markdown_it
 import pytest
 
 import report
+from common import schema
 from common.sweep import artefacts
 
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-background-networking
@@ -55,7 +58,7 @@ def address(tmp_path_factory, make_up):
     make_up(folder, artefacts.TABLE_1[19], 0, 0.9, 0.1, fit=None)
     # Its name is wider than a phone.
     make_up(folder, "cifar10_alexnet.py --random-crop --wd 5e-4 --precision float32")
-    (folder / "mnist_l2norm.json").write_text('{"verdict": "It grows."}')
+    make_up(folder, "mnist_l2norm.py", verdict="It grows.")
     report.main(["--results-dir", str(folder)])
     return (folder / "report.html").as_uri()
 
@@ -329,3 +332,99 @@ def test_ids_are_of_one_element_and_references_lead_to_one(page):
     )
     assert len(ids) == len(set(ids))
     assert len(used) > 50 and set(used) <= set(ids)
+
+
+# Markup, a quote that opens a handler, a scheme, a formula, a template, Markdown.
+EVIL = (
+    """"'><img src=x onerror=hacked=1><svg onload=hacked=1>' onmouseover='hacked=1' """
+    r"""" onmouseover="hacked=1"&lt;b&gt;|[a](javascript:hacked=1)`<b>`$\frac${{7*7}}"""
+)
+FOREIGN = r"""
+    const own = arguments[0];
+    const bad = (e) => [...e.attributes].some(
+        (a) => a.name.startsWith("on") || /^\s*javascript:/i.test(a.value))
+        || (e.tagName === "IMG" && !/^(data:|figures\/)/.test(e.getAttribute("src")))
+        || !own.includes(e.localName);
+    const found = [...document.querySelectorAll("*")].filter(bad);
+    return [typeof hacked, found.map((e) => e.outerHTML.slice(0, 200))]
+"""
+
+
+def evil(value):
+    """A record's value with markup in the place of every text, keys included."""
+    if isinstance(value, dict):
+        return {k: evil(v) for k, v in value.items()} | {EVIL: EVIL}
+    if isinstance(value, list):
+        return [*map(evil, value), EVIL]
+    return EVIL if isinstance(value, str) else value
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory, make_up):
+    """A folder with a report of records that the schema did not keep away."""
+    folder = tmp_path_factory.mktemp("hostile") / f"{EVIL} runs"
+    names = [make_up(folder, artefacts.TABLE_1[row]) for row in (12, 13, 18, 19)]
+    names += [make_up(folder, "cifar10_mlp.py --random-labels --wd 1e-4")]
+    names += [make_up(folder, "mnist_l2norm.py", verdict="It grows.")]
+    for i, name in enumerate(names):
+        path = folder / f"{name}.json"
+        record = evil(json.loads(path.read_text())) | {"verdict": EVIL}
+        path.write_text(json.dumps(record))
+        # The same under a name that is hostile too.
+        shutil.copy(path, folder / f"{EVIL}_seed{i}.json")
+        if path.with_suffix(".csv").exists():
+            shutil.copy(path.with_suffix(".csv"), folder / f"{EVIL}_seed{i}.csv")
+    cell = '"{}"'.format(EVIL.replace('"', '""'))
+    (folder / "mnist_l2norm.csv").write_text(f"{cell},size\n{cell},1\n{cell},2\n")
+    (folder / "analysis.csv").write_text(f"model,trace\n{cell},{cell}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema, "check", lambda record, name: None)
+        patch.setattr(schema, "check_rows", lambda record, rows: None)
+        report.main(["--results-dir", str(folder)])
+    return folder
+
+
+def test_what_records_say_is_text_in_the_page(browser, address, hostile):
+    browser.get(address)
+    usual = browser.execute_script(
+        "return [...document.querySelectorAll('*')].map((e) => e.localName)"
+    )
+    browser.get((hostile / "report.html").as_uri())
+    unfold(browser)
+    shown, attributes = browser.execute_script(
+        "return [document.body.textContent, [...document.querySelectorAll('*')]"
+        ".flatMap((e) => [...e.attributes]).map((a) => a.value)]"
+    )
+    assert shown.count(EVIL) > 50
+    assert any(EVIL in value for value in attributes)
+    browser.execute_script(
+        "for (const e of document.querySelectorAll('main *')) for (const kind of "
+        "['pointerover', 'mouseover', 'focus'])"
+        "e.dispatchEvent(new PointerEvent(kind, {bubbles: true}))"
+    )
+    assert browser.execute_script(FOREIGN, [*{*usual}]) == ["undefined", []]
+
+
+def test_what_records_say_is_text_in_markdown(browser, hostile, tmp_path):
+    text = (hostile / "README.md").read_text(encoding="utf-8")
+    render = markdown_it.MarkdownIt("commonmark", {"html": True}).enable("table")
+    (tmp_path / "a.html").write_text(f'<meta charset="utf-8">{render.render(text)}')
+    browser.get((tmp_path / "a.html").as_uri())
+    shown, widths = browser.execute_script(
+        "return [document.body.textContent, [...document.querySelectorAll('table')]"
+        ".map((t) => new Set([...t.rows].map((r) => r.cells.length)).size)]"
+    )
+    assert shown.count(EVIL) > 20
+    own = "html head meta body h1 h2 p a code strong em img table thead tbody tr th td"
+    assert browser.execute_script(FOREIGN, own.split()) == ["undefined", []]
+    assert {*widths} == {1}  # no cell more by a "|"
+
+
+def test_what_records_say_is_text_in_figures(hostile):
+    said = ""
+    for path in hostile.glob("figures/*.svg"):
+        for element in ElementTree.parse(path).iter():
+            assert element.tag.rpartition("}")[2] not in {"script", "img", "image"}
+            assert not [name for name in element.attrib if name.startswith("on")]
+            said += element.text or ""
+    assert EVIL in said

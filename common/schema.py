@@ -1,0 +1,345 @@
+"""What a record has to hold: types, ranges, and what must agree (imports no Keras).
+
+`check` and `check_rows` are all that stands between a file that anyone may have written
+and its readers; `records.read` and `records.read_rows` ask them. Fields that are not
+named here are taken as they are.
+"""
+
+import argparse
+from dataclasses import fields
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from common import regime, settings
+
+VERSION = 1  # of new records; a record that does not say is of the first
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Amount = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=10**12)]
+Several = Annotated[int, Meta(ge=1, le=10**12)]
+_One = str | float | bool | None
+Number = float | None
+Kept = dict[str, _One | list[_One]]  # of settings
+
+
+class Final(Struct):
+    """The last values of a training; None is a loss that was no number."""
+
+    learning_rate: Amount
+    train_accuracy: Share
+    val_accuracy: Share
+    epoch: Several | None = None
+    train_top5_accuracy: Share | None = None
+    val_top5_accuracy: Share | None = None
+
+
+class Training(Struct):
+    """The record of a training script."""
+
+    name: str
+    script: str
+    argv: list[str]
+    regime: Kept
+    num_classes: Several
+    epochs: Several
+    epochs_to_fit: Several | None
+    stopped_because: Literal["epochs", "stop_at", "early_stopping", "diverged"]
+    final: Final
+    realized_label_noise: Share
+    # What readers can do without.
+    schema: Several = 1
+    verdict: str = ""
+    parameters: Count = 0
+    train_examples: Several = 1
+    seconds: Amount = 0
+    device: str = ""
+    precision_in_force: str = ""
+
+    def __post_init__(self):
+        if self.epochs_to_fit and self.epochs_to_fit > self.epochs:
+            raise ValueError(
+                f"epochs_to_fit is {self.epochs_to_fit}, of {self.epochs} epochs"
+            )
+        if self.stopped_because == "stop_at" and not self.regime.get("stop_at"):
+            raise ValueError("stopped_because is stop_at, which its regime has not")
+
+
+class Model(Struct):
+    """What one of the models of an experiment of many parts was trained on."""
+
+    dataset: str
+    train_size: Several | None = None
+    data_seed: Count = 0
+    label_corruption: Share = 0
+    label_noise: Literal[regime.LABEL_NOISE] = "uniform"
+    inputs: Literal["unit", "whitened"] = "whitened"
+
+
+class Parts(Struct):
+    """The record of an experiment of many parts (see `resumable`)."""
+
+    name: str
+    script: str
+    argv: list[str]
+    settings: Kept
+    verdict: str
+    schema: Several = 1
+    part: str = ""
+    models: dict[str, Model] = {}
+
+
+class Solved(Struct):
+    """A system that min_norm.py solved."""
+
+    ridge: Amount
+    train_error: Share
+    test_error: Share
+    rkhs_norm: Amount
+
+
+class MinNorm(Parts, kw_only=True):
+    """The record of min_norm.py."""
+
+    train_size: Several
+    rows: list[dict]
+
+    def __post_init__(self):
+        for row in self.rows:
+            if row.keys() & {"ridge", "test_error"}:  # else of --sgd
+                msgspec.convert(row, Solved)
+
+
+class Other(Struct):
+    """The record of a script that is not one of ours."""
+
+    name: str
+    script: str
+    verdict: str
+    argv: list[str] = []
+    schema: Several = 1
+
+
+class Analysis(Struct):
+    """How analyze.py made analysis.csv."""
+
+    script: Literal["analyze"]
+    argv: list[str]
+    schema: Several = 1
+
+
+def check(record, name):
+    """Refuses what is no record of a run.
+
+    Args:
+        record: Dict, as read from JSON.
+        name: Of the run, which is that of its file.
+
+    Raises:
+        ValueError: With what was found and what was expected, in a few words.
+    """
+    version = record.get("schema", 1)
+    if type(version) is int and version > VERSION:
+        raise ValueError(
+            f"its schema is {version}, and this version reads up to {VERSION}: update"
+        )
+    if name == "analysis":
+        msgspec.convert(record, Analysis)
+        return
+    script = record.get("script")
+    key = script if isinstance(script, str) else ""
+    if script == "expressivity":
+        key = f"{script} {record.get('part')}"
+    usual = regime.DEFAULTS.get(key)
+    trains = isinstance(usual, regime.Regime) or (not usual and "regime" in record)
+    kind = Training if trains else Parts if usual else Other
+    msgspec.convert(record, MinNorm if script == "min_norm" else kind)
+    if trains:
+        msgspec.convert(record["final"], dict[str, Number])
+    if record["name"] != name:
+        raise ValueError(f"it is of {record['name']!r}")
+    if not name.isprintable():
+        raise ValueError(f"its name {name!r} cannot be printed")
+    ours = {key.partition(" ")[0] for key in regime.DEFAULTS}
+    if not usual and any(f"{name}_".startswith(f"{each}_") for each in ours):
+        raise ValueError(f"its script is {script!r}")  # or a part that there is not
+    if kind is Other:
+        return
+    which = "regime" if trains else "settings"
+    try:
+        made = _settings(record[which], usual or regime.Regime())
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise ValueError(f"its {which}: {error}") from None
+    if usual:
+        given = settings.name(key.replace(" ", "_"), made, usual)
+        if given != name:
+            raise ValueError(f"its {which} are those of {given!r}")
+
+
+def _settings(kept, usual):
+    """Returns the `Settings` that a record keeps, in the ranges that flags have.
+
+    Args:
+        kept: Dict of JSON's values. What may be missing, in a record of before there
+            was such a setting, is what the script has no choice of.
+        usual: The script's own `Settings`.
+
+    Raises:
+        ValueError: For what no flag could have given.
+    """
+    absent = {k: v for k, v in vars(usual).items() if k not in kept}
+    if missing := sorted(k for k, v in absent.items() if v is not None):
+        raise ValueError(f"missing {', '.join(missing)}")
+    made = msgspec.convert(absent | kept, type(usual))
+    for each in fields(made):
+        value, argument = getattr(made, each.name), each.metadata["flag"].argument
+        if value == getattr(usual, each.name):
+            continue
+        if value not in argument.get("choices", (value,)):
+            raise ValueError(f"{each.name} is {value!r}")
+        several = isinstance(value, tuple) and argument.get("nargs") == "+"
+        for item in value if several else (value,):
+            if "type" in argument and item is not None:
+                argument["type"](settings.spell(item, ","))
+    if not made.dataset.isprintable():
+        raise ValueError(f"dataset is {made.dataset!r}")
+    return made
+
+
+# The lines of a CSV. What they hold beside is taken as it is; "" is None.
+
+
+class Epoch(Struct):
+    """A line of a training's CSV; other columns are numbers too."""
+
+    epoch: Several
+    train_cross_entropy: Number
+    train_accuracy: Share
+    val_cross_entropy: Number
+    val_accuracy: Share
+
+
+class Replica(Struct):
+    """A line of mnist_l2norm.py's CSV."""
+
+    size: Several
+    labels: Literal["true", "random"]
+    seed: Count
+    stop: Literal["accuracy", "loss"]
+    reached: Literal["True", "False", "1", "0"]
+    epochs: Count
+    l2_norm: Number
+    product_of_norms: Number
+    eigenvalue_1: Number
+    trace: Number
+    test_accuracy: Share | None = None
+
+
+class System(Struct):
+    """A line of min_norm.py's CSV."""
+
+    filters: Number
+    bandwidth: Number
+    ridge: Amount
+    test_error: Share
+    rkhs_norm: Number
+
+
+class Step(Struct):
+    """A line of min_norm.py --sgd's CSV."""
+
+    start: Literal["zero", "random"]
+    step: Count
+    distance: Number
+
+
+class Theorem(Struct):
+    """A line of expressivity.py theorem's CSV."""
+
+    n: Several
+    depth: Several
+    train_accuracy: Share
+    test_accuracy: Share
+    max_error: Number
+    float32_train_accuracy: Share
+    float32_max_error: Number
+    condition: Number
+    condition_midway: Number
+    smallest_gap: Number
+    weight_norm: Number
+
+
+class Signs(Struct, rename={"kind": "class"}):
+    """A line of expressivity.py rademacher's CSV."""
+
+    kind: Annotated[str, Meta(pattern=r"^(linear|linear, bounded norm|width \d{1,9})$")]
+    n: Several
+    weights: Number
+    low: Number
+    high: Number
+    estimate: Number
+    gap_bound: Number
+
+
+class Capacity(Struct, rename={"kind": "class"}):
+    """A line of expressivity.py memorize's CSV."""
+
+    kind: str
+    weights: Several
+    largest_n: Several
+
+
+_LINES = {
+    "mnist_l2norm": Replica,
+    "min_norm": System,
+    "theorem": Theorem,
+    "rademacher": Signs,
+    "memorize": Capacity,
+}
+
+
+def check_rows(record, rows):
+    """Refuses a CSV that is not of its record.
+
+    Args:
+        record: Dict that `check` has seen.
+        rows: Lines of the CSV as dicts of strings.
+
+    Raises:
+        ValueError: With what was found and what was expected, in a few words.
+    """
+    kind = _LINES.get(record.get("part") or record["script"])
+    kind = Epoch if "regime" in record else kind
+    if kind is System and record["settings"]["sgd"]:
+        kind = Step
+    if not kind:
+        return
+    if not rows:
+        raise ValueError("it has no line")
+    read = []
+    for number, row in enumerate(rows, 2):
+        row = {column: cell or None for column, cell in row.items()}
+        try:
+            read.append(msgspec.convert(row, kind, strict=False))
+            if kind is Epoch:
+                msgspec.convert(row, dict[str, Number], strict=False)
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+    if kind is Epoch:
+        _check_epochs(record, read)
+
+
+def _check_epochs(record, rows):
+    last = record["epochs"]
+    if [row.epoch for row in rows] != list(range(1, last + 1)):
+        raise ValueError(f"its epochs are not 1 to {last}, which its record has")
+    final = record["final"]
+    row = rows[min(final.get("epoch") or last, last) - 1]
+    for name in ("train_accuracy", "val_accuracy"):
+        if abs(getattr(row, name) - final[name]) > 1e-6:
+            raise ValueError(
+                f"its {name} in epoch {row.epoch} is {getattr(row, name):g}, and "
+                f"{final[name]:g} in its record"
+            )
