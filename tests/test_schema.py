@@ -252,7 +252,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 ANY = settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     database=None,

