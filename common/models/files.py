@@ -67,12 +67,14 @@ def load(path):
             that is not known to be safe, or takes its weights from elsewhere.
     """
     path = Path(path)
-    if not path.exists():
-        raise MendableError(f"{path} does not exist: train a model first.")
     try:
+        if not path.exists():
+            raise MendableError(f"{path} does not exist: train a model first.")
         if not path.is_file():
             raise ValueError("it is a folder or a device; expected a file.")
         return (_from_zip if path.suffix == ".keras" else _from_hdf5)(path)
+    except MendableError:
+        raise
     except Exception as error:  # damaged files raise any: h5py, AttributeError too
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = lines[0] if len(lines[0]) <= 400 else f"{lines[0][:397]}..."

@@ -164,16 +164,19 @@ class _Builder:
         ends = [x[0] if isinstance(x, list) and len(x) == 1 else x for x in ends]
         used = [ref for nodes in pending.values() for ref in _in(nodes)]
         used += _in(ends)
-        total = {key: len(nodes) or 1 for key, nodes in pending.items()}
         # A model inside counts its calls from 1 in some versions, from 0 in others.
         first = {}
         for ref in used:
-            first[ref.layer] = min(first.get(ref.layer, ref.call), ref.call)
+            if isinstance(members.get(ref.layer), keras.Model):
+                only = ref.call < 2 and len(pending[ref.layer]) == 1
+                lowest = min(first.get(ref.layer, ref.call), ref.call)
+                first[ref.layer] = None if only else lowest
 
         def found(ref):
             if ref.layer not in members:
                 raise ValueError(f"{name} has no layer {short(ref.layer)}.")
-            call = 0 if total[ref.layer] == 1 else ref.call - first[ref.layer]
+            offset = first.get(ref.layer, 0)
+            call = 0 if offset is None else ref.call - offset
             if call >= len(outputs[ref.layer]):
                 raise _NotYet
             return keras.tree.flatten(outputs[ref.layer][call])[ref.output]
