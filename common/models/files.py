@@ -78,6 +78,8 @@ def load(path):
     except Exception as error:  # damaged files raise any: h5py, AttributeError too
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = lines[0] if len(lines[0]) <= 400 else f"{lines[0][:397]}..."
+        if not isinstance(error, (ValueError, OSError)):
+            reason = f"it is damaged, or no model ({type(error).__name__}: {reason})"
         line = f"{path} cannot be opened as a saved Keras model: {reason}"
         line = line.encode("utf-8", "backslashreplace").decode()  # lone surrogates
         raise MendableError("".join(c for c in line if c.isprintable())) from None

@@ -58,10 +58,11 @@ POLICIES = [
 HOMES = re.compile(r"((tensorflow\.(python\.)?)?(tf_)?keras)(\.src)?(\.api)?")
 PARTS = re.compile(r"(\.(_v2|layers|models|engine)(\..*)?)?")
 # Of speed, of how training draws, or of checks: without effect on what is computed.
-IGNORED = {"seed", "implementation", "fused", "unroll", "input_length", "autocast"}
+IGNORED = {"seed", "implementation", "fused", "unroll", "input_length"}
 CALLED_WITH = {"mask", "training", "query_mask", "key_mask", "value_mask"}
 CALLED_WITH |= {"attention_mask", "use_causal_mask"}
-MOST_CALLS = 5000  # of layers, those in models that are called again among them
+DEEPEST = 20  # models in models
+MOST_CALLS = 3000  # of layers, those in models that are called again among them
 
 
 def network(config, keras_2=False, most_weights=math.inf):
@@ -79,7 +80,10 @@ def network(config, keras_2=False, most_weights=math.inf):
         ValueError: If a layer is not known to be safe, the graph is not whole, or
             there are more weights, before they take memory.
     """
-    unknown = sorted(set(_unknown(config)))
+    names = list(itertools.islice(_names(config), MOST_CALLS + 1))
+    if len(names) > MOST_CALLS:
+        raise ValueError(f"it has more than {MOST_CALLS} layers.")
+    unknown = sorted({*map(str, names)} - {*KNOWN, *MODELS})
     if unknown:
         more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
         raise ValueError(
@@ -102,21 +106,17 @@ def short(value):
 
 class _Builder:
     def __init__(self, keras_2):
-        self._keras_2, self._calls, self._depth = keras_2, 0, 0
+        self._keras_2, self._calls = keras_2, 0
         self._inside = {}  # calls of layers in a model, by its id
 
     def model(self, config):
         """Builds a model and those inside it."""
-        self._depth += 1
-        if self._depth > 20:
-            raise ValueError("it has models in models, more than 20 deep.")
         inner = config["config"]
         if isinstance(inner, list):  # a Sequential, before Keras 2.2.3
             inner = {"layers": inner}
         name = _name(inner.get("name") or _named(config).lower())
         kind = self._chain if _named(config) == "Sequential" else self._graph
         model = kind(inner, name)
-        self._depth -= 1
         return model
 
     def _chain(self, config, name):
@@ -310,21 +310,25 @@ def _named(config):
         ours = name if name in OURS else registered
         plain = ours.partition(">")[2]
         same = name in (ours, plain) and registered in (None, ours, plain)
-        return ours if same and where in (None, layers.__name__) else f"{ours}?"
+        if same and where in (None, layers.__name__):
+            return ours
+        return f"{name} registered as {registered}"
     home = HOMES.match(where) if isinstance(where, str) else None
     if where is not None and not (home and PARTS.fullmatch(where[home.end() :])):
         return f"{where}.{name}"
-    return name if registered in (None, name) else f"{registered}?"
+    return name if registered in (None, name) else f"{name} registered as {registered}"
 
 
-def _unknown(config, depth=0):
+def _names(config, depth=0):
+    """What a configuration and those inside it say they are."""
+    if depth > DEEPEST:
+        raise ValueError(f"it has models in models, more than {DEEPEST} deep.")
     name = _named(config)
-    if name in MODELS and depth < 100:
+    yield name
+    if name in MODELS:
         inner = config["config"]
         for layer in inner if isinstance(inner, list) else inner["layers"]:
-            yield from _unknown(layer, depth + 1)
-    elif name not in KNOWN:
-        yield str(name)
+            yield from _names(layer, depth + 1)
 
 
 def _call(node):
