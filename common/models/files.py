@@ -1,17 +1,16 @@
 """Networks as files: `save` ours, `load` whatever a .h5 file holds, `logits_of` it."""
 
-import contextlib
 import itertools
 import json
 import os
 import re
-import resource
+import subprocess
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
 import absl.logging
-import h5py
 import keras
 import numpy as np
 
@@ -20,8 +19,6 @@ from common.cli import MendableError
 from common.models import rebuild
 
 LARGEST_CONFIG = 10_000_000  # bytes of JSON; that of a ResNet-152 is 0.5 MB
-# What reading takes beside the weights: JSON as Python objects, the libraries' own.
-ROOM = 1_000_000_000
 
 
 def save(build, weights, path):
@@ -166,18 +163,19 @@ def _activation(layer):
 
 
 def _from_hdf5(path):
-    size = path.stat().st_size
-    with _memory(size), h5py.File(path, "r") as file:
-        if "model_config" not in file.attrs:
-            raise ValueError(
-                "it holds weights without an architecture; expected a whole model, "
-                "as model.save() writes it."
-            )
-        config = _json(_words(file, "model_config"))
-        version = "keras_version" in file.attrs and _words(file, "keras_version")
-        weights = _weights(file["model_weights"], size)
-    count = sum(array.size for arrays in weights.values() for _, array in arrays)
-    keras_2 = not str(version).startswith("3")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "model.npz"
+        count = _read(path, copy, "model")
+        with np.load(copy, allow_pickle=False) as file:
+            texts = [bytes(file[x]).decode() for x in ("config", "version", "names")]
+            config, version, names = texts[0], texts[1], json.loads(texts[2])
+            weights, places = {}, itertools.count()
+            for layer, key in names:
+                found = weights.setdefault(layer.replace("/", "_"), [])
+                if key is not None:
+                    found.append((key, file[f"arr_{next(places)}"]))
+    config = _json(config)
+    keras_2 = not version.startswith("3")
     model = rebuild.network(config, keras_2, count)
     waiting = {layer.name: layer for layer in model.layers if layer.weights}
     if set(waiting) != {name for name, arrays in weights.items() if arrays}:
@@ -205,42 +203,34 @@ def _from_hdf5(path):
 def _from_zip(path):
     size = path.stat().st_size
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "model.weights.h5"  # Keras reads no other names
-        with _memory(size), zipfile.ZipFile(path) as file:
+        packed, copy = Path(folder) / "packed", Path(folder) / "model.weights.h5"
+        with zipfile.ZipFile(path) as file:
             config = _json(_unpacked(file, "config.json", LARGEST_CONFIG))
             about = _json(_unpacked(file, "metadata.json", LARGEST_CONFIG))
-            copy.write_bytes(_unpacked(file, "model.weights.h5", size))
-            with h5py.File(copy, "r") as weights:
-                count = sum(x.size for x in _datasets(weights, copy.stat().st_size))
+            packed.write_bytes(_unpacked(file, "model.weights.h5", 10 * size))
+        count = _read(packed, copy, "weights")
         keras_2 = not str(about.get("keras_version")).startswith("3")
         model = rebuild.network(config, keras_2, count)
         model.load_weights(copy)
     return model
 
 
-@contextlib.contextmanager
-def _memory(size):
-    """Bounds what this process may allocate to what a file of `size` bytes needs.
+def _read(path, copy, kind):
+    """Copies what is plain in an HDF5 file; returns how many numbers that is.
 
-    A damaged or hostile file declares what it likes, and HDF5 believes it. Where the
-    system cannot bound memory this does nothing.
+    Another process reads it: the library may loop or crash over a damaged file.
     """
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if 2 * size > total:
+    size, pages = path.stat().st_size, os.sysconf("SC_PHYS_PAGES")
+    if 2 * size > (total := pages * os.sysconf("SC_PAGE_SIZE")):
         raise ValueError(f"it has {size:,} bytes, too many for {total:,} of memory.")
-    try:
-        used = int(Path("/proc/self/statm").read_text().split()[0])
-    except OSError:  # not Linux
-        yield
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = used * os.sysconf("SC_PAGE_SIZE") + 3 * size + ROOM
-    limits = [x for x in (limit, soft, hard) if x != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    reader = Path(__file__).with_name("hdf5.py")
+    command = [sys.executable, reader, path, copy, kind]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    if done.returncode == 1:
+        raise ValueError(done.stderr.decode(errors="replace"))
+    if done.returncode:
+        raise ValueError("it is damaged: HDF5 cannot read it to its end.")
+    return int(done.stdout)
 
 
 def _json(text):
@@ -257,81 +247,6 @@ def _unpacked(file, name, most):
     entry = file.getinfo(name)
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} in it is compressed in another way than Keras does.")
-    if entry.file_size > 10 * most:
+    if entry.file_size > most:
         raise ValueError(f"{name} in it unpacks to {entry.file_size:,} bytes.")
     return file.read(entry)
-
-
-def _words(group, name):
-    """A string in an attribute of a group, or a list of strings."""
-    value = group.attrs[name]
-    if isinstance(value, (str, bytes)):
-        return value.decode() if isinstance(value, bytes) else value
-    return [x.decode() if isinstance(x, bytes) else str(x) for x in value.ravel()]
-
-
-def _names(group, name):
-    """A list in an attribute, or in NAME0, NAME1, ... where it was too long for one."""
-    if name in group.attrs:
-        return list(_words(group, name))
-    numbered = (f"{name}{i}" for i in itertools.count())
-    parts = itertools.takewhile(group.attrs.__contains__, numbered)
-    return [word for part in parts for word in _words(group, part)]
-
-
-def _weights(group, size):
-    """`{layer: [(name, array)]}` of the group that a `.h5` keeps its weights in."""
-    found, left = {}, size
-    for layer in _names(group, "layer_names"):
-        inner, found[layer.replace("/", "_")] = group, []
-        for name in layer.split("/"):
-            inner = _inside(inner, name)
-        for key in _names(inner, "weight_names"):
-            item = inner
-            for name in key.split("/"):
-                item = _inside(item, name)
-            left -= item.nbytes
-            if left < 0:
-                raise ValueError("it declares more weights than it holds.")
-            found[layer.replace("/", "_")].append((key, item[()]))
-    return found
-
-
-def _datasets(group, size, depth=0):
-    """All datasets of a group, each once; in all not more bytes than the file has."""
-    found = []
-    for name in group:
-        item = _inside(group, name)
-        if isinstance(item, h5py.Dataset):
-            found.append(item)
-        elif depth < 50:
-            found += _datasets(item, size, depth + 1)
-        else:
-            raise ValueError("its groups lie in one another, more than 50 deep.")
-        if sum(x.nbytes for x in found) > size:
-            raise ValueError("it declares more weights than it holds.")
-    return found
-
-
-def _inside(group, name):
-    """A group or plain array of numbers that lies in a group itself."""
-    item = None
-    if isinstance(group, h5py.Group) and name in group:
-        if isinstance(group.get(name, getlink=True), h5py.HardLink):
-            item = group[name]
-    if isinstance(item, h5py.Group):
-        return item
-    if (
-        not isinstance(item, h5py.Dataset)
-        or item.external
-        or item.is_virtual
-        or item.chunks
-        or item.dtype.kind not in "fiu"
-        or item.nbytes > item.id.get_storage_size()
-    ):
-        raise ValueError(
-            f"{group.name.rstrip('/')}/{name} is not numbers in this file: it is not "
-            "there, a link, lies in another file, is compressed, or is of another kind "
-            "(if bfloat16, save the model in float32)."
-        )
-    return item
