@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := --results-dir demo --models-dir demo
 
-.PHONY: demo test lint format
+.PHONY: demo test oldest lint format
 
 demo: .venv/installed  ## real digits and synthetic images, true and random labels; minutes
 	$(BIN)/python reproduce.py demo $(DEMO)
 
 test: .venv/installed-dev  ## the whole suite, on a CPU, without network
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+oldest:  ## saved models under the oldest packages allowed (Python 3.10, a download)
+	tests/oldest.sh
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

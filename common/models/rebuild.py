@@ -222,6 +222,8 @@ class _Builder:
                 raise ValueError(f"the shape {short(shape)} of its input is none.")
             given["batch_shape"] = list(shape)
         given["name"] = _name(given["name"])
+        if given.get("dtype") is None:  # not floatx, which may be another here
+            given["dtype"] = "float32"
         if isinstance(given.get("axis"), list) and len(given["axis"]) == 1:
             if issubclass(kind, keras.layers.BatchNormalization):
                 given["axis"] = given["axis"][0]
@@ -382,7 +384,7 @@ def _filled(nest, found):
 
 
 def _policy(value):
-    """The name of a dtype policy; None for the default of Keras 2."""
+    """The name of a dtype policy."""
     if isinstance(value, dict):
         if value.get("class_name") not in ("DTypePolicy", "FloatDTypePolicy", "Policy"):
             raise ValueError(
@@ -391,7 +393,7 @@ def _policy(value):
             )
         value = value["config"]["name"]
     if value in ("infer", "_infer"):
-        return None
+        return "float32"
     if value not in POLICIES:
         raise ValueError(
             f"its precision {short(value)} is not known: save it in float32."
