@@ -227,7 +227,7 @@ def texts(text):
     }
 
 
-def damaged(whole, seed=0, first=2048, flips=100, cuts=40):
+def damaged(whole, seed=0, first=2048, flips=50, cuts=20):
     """`{kind: bytes}`: flipped bits in the first bytes and anywhere, and cuts."""
     rng, found = np.random.default_rng(seed), {}
     for part, end in (("header", first), ("file", len(whole))):
@@ -354,7 +354,7 @@ def zips(whole, path):
                 if content is not None:
                     file.writestr(name, content)
 
-    zeros = bytes(300_000_000)
+    zeros = bytes(30_000_000)
     deflated = zipfile.ZIP_DEFLATED
     for kind, method, other in (
         ("a large configuration", deflated, {"config.json": zeros}),
