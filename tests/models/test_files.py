@@ -52,7 +52,9 @@ def test_what_a_configuration_says_is_never_run(files, tmp_path):
             opened.append(kind)
         except Exception as error:  # `models.load` makes one kind of these
             assert not isinstance(error, MemoryError), kind
-    assert opened == ["kernel_size '3'", "name ''"] and not (tmp_path / "ran").exists()
+    # Old versions of Keras take 0 units; the weights in the file then do not fit.
+    assert {*opened} - {"0 units"} == {"kernel_size '3'", "name ''"}
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
