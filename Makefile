@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := --results-dir demo --models-dir demo
 
-.PHONY: demo test fuzz lint format
+.PHONY: demo test oldest fuzz lint format
 
 demo: .venv/installed  ## real digits and synthetic images, true and random labels; minutes
 	$(BIN)/python reproduce.py demo $(DEMO)
@@ -14,6 +14,9 @@ test: .venv/installed-dev  ## the whole suite, on a CPU, without network
 fuzz: .venv/installed-dev  ## readers of foreign files, a minute each; not in CI
 	$(BIN)/pip install --quiet atheris
 	$(BIN)/python -m tests.fuzz.readers
+
+oldest:  ## saved models under the oldest packages allowed (Python 3.10, a download)
+	tests/oldest.sh
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

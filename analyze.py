@@ -65,9 +65,10 @@ def parse(argv):
     )
     parser.add_argument(
         "--inputs",
-        choices=("whitened", "unit"),
-        help="pixels whitened image by image, or divided by 255 (default: as in the "
-        "model's record, else whitened)",
+        choices=("whitened", "unit", "raw"),
+        help="pixels whitened image by image, divided by 255, or as they are, 0 to 255 "
+        "(default: as in the model's record, else raw where it begins with Rescaling, "
+        "else whitened)",
     )
     parser.add_argument(
         "--examples",
@@ -106,7 +107,8 @@ def parse(argv):
 def trained_on(path, arguments):
     """Returns `(Regime, inputs)`: what the model's record says, or --dataset.
 
-    `inputs` is `whitened`, or `unit` for pixels over 255; see `pipelines.prepare`.
+    `inputs` is `whitened`, `unit` for pixels over 255 (see `pipelines.prepare`) or
+    `raw` for pixels; None where neither says it.
     """
     kept, folder = None, arguments.results_dir
     for record in folder.glob("*.json"):
@@ -115,7 +117,8 @@ def trained_on(path, arguments):
         elif path.stem.startswith(f"{record.stem}_"):  # one record, many models
             with contextlib.suppress(cli.MendableError):  # or any other JSON
                 kept = records.read(record).get("models", {}).get(path.stem, kept)
-    inputs = arguments.inputs or (kept or {}).get("inputs", "whitened")
+    recorded = None if kept is None else kept.get("inputs", "whitened")
+    inputs = arguments.inputs or recorded
     if arguments.dataset:
         return Regime(dataset=arguments.dataset), inputs
     if kept is None:
@@ -145,6 +148,7 @@ def examples(path, regime, inputs, shape, data_dir):
     Raises:
         MendableError: If images cannot be brought into that shape.
     """
+    from common.augmentations import centre_crop
     from common.pipelines import SIZE, Feed, prepare
 
     data = corruptions.corrupt(datasets.load(regime, data_dir), regime)
@@ -162,7 +166,11 @@ def examples(path, regime, inputs, shape, data_dir):
 
     class Shaped(Feed):
         def _prepared(self, images):
-            return prepare(images, inputs, size).reshape(len(images), *shape)
+            if inputs == "raw":
+                images = centre_crop(images, size).astype(np.float32)
+            else:
+                images = prepare(images, inputs, size)
+            return images.reshape(len(images), *shape)
 
     return Shaped(data, regime)
 
@@ -177,6 +185,10 @@ def analyze(path, arguments):
     except ValueError as error:
         raise cli.MendableError(f"{path}: {error}") from None
     regime, inputs = trained_on(path, arguments)
+    if inputs is None:
+        inputs = "raw" if _rescales(model) else "whitened"
+        if inputs == "raw":
+            notes.append("raw pixels, which the model rescales itself")
     shape = model.input_shape[1:]
     feed = examples(path, regime, inputs, shape, arguments.data_dir)
     if model.output_shape[-1] != feed.num_classes:
@@ -195,6 +207,15 @@ def analyze(path, arguments):
     }
     row |= _fit(model, feed.x_train, feed.y_train, "train")
     row |= _fit(model, feed.x_test, feed.y_test, "test")
+    chance = np.bincount(feed.y_train).max() / len(feed.y_train)
+    scatter = math.sqrt(chance * (1 - chance) / len(feed.y_train))
+    if row["train_accuracy"] < chance + 3 * scatter:
+        tqdm.write(
+            f"Warning: {path} is at chance on its training data, with an accuracy of "
+            f"{row['train_accuracy']:.3f}. Did it learn from {inputs} inputs of "
+            f"{feed.data.name}? See --inputs and --dataset.",
+            file=sys.stderr,
+        )
     margins = norms.margins(model, feed.x_train, feed.y_train)
     layers = norms.layer_norms(model, initial)
     row |= norms.total_norms(layers) | norms.margin_summary(margins)
@@ -215,7 +236,8 @@ def analyze(path, arguments):
     density = spectrum.spectral_density(operator, num_probes=3, num_steps=40)
     row["box_sharpness"] = sensitivity.box_sharpness(operator)
     row["jacobian_norm"] = float(sensitivity.jacobian_norms(model, x).mean())
-    box = {"radius": 0.3 / 255} if inputs == "unit" else {}  # the same grey levels
+    radius = {"unit": 0.3 / 255, "raw": 0.3}.get(inputs)  # the same grey levels
+    box = {"radius": radius} if radius else {}
     row["critical_sample_ratio"] = sensitivity.critical_sample_ratio(model, x, **box)
     for layer in models.leaves(model) if arguments.per_layer else ():
         if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
@@ -224,6 +246,18 @@ def analyze(path, arguments):
             )
             _curvature(block, arguments, row, f"{layer.name}_")
     return Measured(row, eigenvalues, density, margins, normalized)
+
+
+def _rescales(model):
+    """Whether a model brings pixels from 0 to 255 into a small range by itself."""
+    import keras
+
+    from common import models
+
+    return any(
+        isinstance(leaf, keras.layers.Rescaling) and np.abs(leaf.scale).max() < 0.05
+        for leaf in models.leaves(model)
+    )
 
 
 def _fit(model, x, y, split):
@@ -273,9 +307,16 @@ def main(argv=None):
     ):
         try:
             measured.append(analyze(path, arguments))
-        except (cli.MendableError, cli.UsageError) as error:
+        except Exception as error:  # of one model: the others are measured
+            if not isinstance(error, (cli.MendableError, cli.UsageError)):
+                if len(paths) == 1 and not isinstance(error, ValueError):
+                    raise
+                reason = (str(error).splitlines() or [""])[0][:200]
+                error = cli.MendableError(
+                    f"{path} cannot be measured ({type(error).__name__}: {reason})"
+                )
             if len(paths) == 1:
-                raise
+                raise error from None
             tqdm.write(f"Left out: {error}", file=sys.stderr)
             continue
         table = pd.DataFrame([model.row for model in measured])

@@ -24,13 +24,21 @@ def top_eigenvalues(hessian, k=5, tolerance=1e-4, seed=0):
 
     Args:
         hessian: Symmetric linear operator, `(p, p)`.
-        k: Number of eigenvalues, in `[1, p)`.
+        k: Number of eigenvalues, at least 1; all `p` where it is more.
         tolerance: Relative accuracy asked of the eigenvalues.
         seed: Integer, of the starting vector.
 
     Returns:
         `Eigenvalues(values, residuals)`; `residuals` cost `k` further products.
     """
+    if k >= hessian.shape[0]:  # ARPACK finds fewer than all
+        columns = [
+            hessian.matvec(e) for e in np.eye(*hessian.shape, dtype=hessian.dtype)
+        ]
+        matrix = np.array(columns, float)
+        values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+        residuals = np.linalg.norm(matrix.T @ vectors - vectors * values, axis=0)
+        return Eigenvalues(values[::-1], residuals[::-1])
     start = np.random.default_rng(seed).standard_normal(hessian.shape[0])
     start = start.astype(hessian.dtype)
     try:

@@ -1,31 +1,24 @@
 """Networks as files: `save` ours, `load` whatever a .h5 file holds, `logits_of` it."""
 
+import itertools
 import json
-import shutil
+import os
+import re
+import subprocess
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
 import absl.logging
-import h5py
 import keras
 import numpy as np
 
 from common import records
 from common.cli import MendableError
-from common.models import layers  # noqa: F401  registers our layers with Keras
+from common.models import rebuild
 
-# Layers whose code is Keras's own or ours. Lambda, TFOpLambda and wrappers carry
-# code or other layers inside, and are refused.
-ALLOWED_LAYERS = frozenset(
-    """Functional Model Sequential InputLayer Dense Conv2D BatchNormalization ReLU
-    Activation Softmax Flatten Reshape Dropout MaxPooling2D AveragePooling2D
-    GlobalAveragePooling2D GlobalMaxPooling2D Concatenate Add ZeroPadding2D Rescaling
-    Embedding Conv1D LSTM MultiHeadAttention LayerNormalization GlobalAveragePooling1D
-    GlobalMaxPooling1D rethinking>LocalResponseNormalization
-    rethinking>FusedBatchNormalization rethinking>ShiftedReLU rethinking>IsWord
-    rethinking>ClearPadding rethinking>AddPositions""".split()
-)
+LARGEST_CONFIG = 10_000_000  # bytes of JSON; that of a ResNet-152 is 0.5 MB
 
 
 def save(build, weights, path):
@@ -56,8 +49,12 @@ def save(build, weights, path):
 def load(path):
     """Opens a saved classifier, ours or from elsewhere, without running its code.
 
+    Keras is given nothing but the weights: `rebuild.network` makes the layers. So it
+    does not matter which version opens the file, and what is allocated is bounded by
+    the size of the file.
+
     Args:
-        path: A `.h5` or `.keras` file; also a Sequential `.h5` of the Keras 2 era.
+        path: A `.h5` or `.keras` file of Keras 2.2 to 3.
 
     Returns:
         `keras.Model`, not compiled.
@@ -67,19 +64,22 @@ def load(path):
             that is not known to be safe, or takes its weights from elsewhere.
     """
     path = Path(path)
-    if not path.exists():
-        raise MendableError(f"{path} does not exist: train a model first.")
     try:
-        config = _config(path)
-        _refuse_unknown_layers(config)
-        if path.suffix != ".keras" and config != (modern := _modern(config)):
-            return _load_with(modern, path)
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise MendableError(
-            f"{path} cannot be opened as a saved Keras model: {reason}"
-        ) from None
+        if not path.exists():
+            raise MendableError(f"{path} does not exist: train a model first.")
+        if not path.is_file():
+            raise ValueError("it is a folder or a device; expected a file.")
+        return (_from_zip if path.suffix == ".keras" else _from_hdf5)(path)
+    except MendableError:
+        raise
+    except Exception as error:  # damaged files raise any: h5py, AttributeError too
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = lines[0] if len(lines[0]) <= 400 else f"{lines[0][:397]}..."
+        if not isinstance(error, (ValueError, OSError)):
+            reason = f"it is damaged, or no model ({type(error).__name__}: {reason})"
+        line = f"{path} cannot be opened as a saved Keras model: {reason}"
+        line = line.encode("utf-8", "backslashreplace").decode()  # lone surrogates
+        raise MendableError("".join(c for c in line if c.isprintable())) from None
 
 
 def leaves(model):
@@ -162,85 +162,91 @@ def _activation(layer):
     return getattr(getattr(layer, "activation", None), "__name__", "linear")
 
 
-def _config(path):
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(path) as file:
-            with file.open("model.weights.h5") as inner, h5py.File(inner) as weights:
-                _refuse_what_lies_elsewhere(weights)
-            return json.loads(file.read("config.json"))
-    with h5py.File(path, "r") as file:
-        if "model_config" not in file.attrs:
-            raise ValueError(
-                "it holds weights without an architecture; expected a whole model, "
-                "as model.save() writes it."
-            )
-        _refuse_what_lies_elsewhere(file)
-        return json.loads(file.attrs["model_config"])
-
-
-def _refuse_what_lies_elsewhere(group):
-    for name in group:
-        item = group.get(name)
-        linked = not isinstance(group.get(name, getlink=True), h5py.HardLink)
-        if not linked and isinstance(item, h5py.Group):
-            _refuse_what_lies_elsewhere(item)
-        elif linked or item.external or item.is_virtual or item.dtype.kind not in "fiu":
-            raise ValueError(
-                f"{group.name.rstrip('/')}/{name} is not numbers in this file: it is a "
-                "link, lies in another file, or is of another kind (if bfloat16, save "
-                "the model in float32)."
-            )
-
-
-def _refuse_unknown_layers(config):
-    unknown = sorted(set(_class_names(config)) - ALLOWED_LAYERS)
-    if unknown:
-        raise ValueError(
-            f"its layers {', '.join(unknown)} are not among those known to be safe "
-            f"({', '.join(sorted(ALLOWED_LAYERS))}). The file does not hold the code "
-            "of other layers: rebuild the network with these, and load its weights."
-        )
-
-
-def _class_names(config):
-    name, registered = config["class_name"], config.get("registered_name") or ""
-    module = config.get("module") or "keras"  # a .keras file says where its code is
-    if registered.startswith("rethinking>"):
-        yield registered
-    else:
-        yield name if module.split(".")[0] == "keras" else f"{module}.{name}"
-    for layer in _layers(config):
-        yield from _class_names(layer)
-
-
-def _layers(config):
-    inner = config["config"]
-    # Before Keras 2.2.3 the config of a Sequential was the list of its layers.
-    return inner if isinstance(inner, list) else inner.get("layers", [])
-
-
-def _modern(config):
-    """The config of a Sequential of the Keras 2 era, as Keras 3 reads it."""
-    if config["class_name"] != "Sequential" or not _layers(config):
-        return config
-    first, *others = _layers(config)
-    inner = config["config"] if isinstance(config["config"], dict) else {}
-    stack = [first, *others]
-    if first["class_name"] != "InputLayer" and "batch_input_shape" in first["config"]:
-        # Keras 2 kept the input's shape in the first layer.
-        kept = dict(first["config"])
-        shape = {"batch_shape": kept.pop("batch_input_shape"), "name": "input"}
-        stack = [{"class_name": "InputLayer", "config": shape}]
-        stack += [first | {"config": kept}, *others]
-    name = inner.get("name", "sequential")
-    return config | {"config": inner | {"name": name, "layers": stack}}
-
-
-def _load_with(config, path):
-    """Opens a copy of the file that holds another config."""
+def _from_hdf5(path):
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "model.h5"
-        shutil.copyfile(path, copy)
-        with h5py.File(copy, "r+") as file:
-            file.attrs["model_config"] = json.dumps(config)
-        return keras.models.load_model(copy, compile=False, safe_mode=True)
+        copy = Path(folder) / "model.npz"
+        count = _read(path, copy, "model")
+        with np.load(copy, allow_pickle=False) as file:
+            texts = [bytes(file[x]).decode() for x in ("config", "version", "names")]
+            config, version, names = texts[0], texts[1], json.loads(texts[2])
+            weights, places = {}, itertools.count()
+            for layer, key in names:
+                found = weights.setdefault(layer.replace("/", "_"), [])
+                if key is not None:
+                    found.append((key, file[f"arr_{next(places)}"]))
+    config = _json(config)
+    keras_2 = not version.startswith("3")
+    model = rebuild.network(config, keras_2, count)
+    waiting = {layer.name: layer for layer in model.layers if layer.weights}
+    if set(waiting) != {name for name, arrays in weights.items() if arrays}:
+        raise ValueError("the layers it has weights of are not those of its network.")
+    for name, layer in waiting.items():
+        # Keras's order in these files.
+        variables = layer.trainable_weights + layer.non_trainable_weights
+        names = [re.sub(r"(_\d+)?(:\d+)?$", "", key) for key, _ in weights[name]]
+        wanted = [re.sub(r"_\d+$", "", variable.name) for variable in variables]
+        if [key.rpartition("/")[2] for key in names] != wanted:
+            raise ValueError(
+                f"the weights of {rebuild.short(name)} are {', '.join(names)[:100]}; "
+                f"expected {', '.join(wanted)[:100]}."
+            )
+        for variable, (key, array) in zip(variables, weights[name], strict=True):
+            if array.shape != tuple(variable.shape):
+                raise ValueError(
+                    f"{rebuild.short(key)} has shape {array.shape}; its layer expects "
+                    f"{tuple(variable.shape)}."
+                )
+            variable.assign(array)
+    return model
+
+
+def _from_zip(path):
+    size = path.stat().st_size
+    with tempfile.TemporaryDirectory() as folder:
+        packed, copy = Path(folder) / "packed", Path(folder) / "model.weights.h5"
+        with zipfile.ZipFile(path) as file:
+            config = _json(_unpacked(file, "config.json", LARGEST_CONFIG))
+            about = _json(_unpacked(file, "metadata.json", LARGEST_CONFIG))
+            packed.write_bytes(_unpacked(file, "model.weights.h5", 10 * size))
+        count = _read(packed, copy, "weights")
+        keras_2 = not str(about.get("keras_version")).startswith("3")
+        model = rebuild.network(config, keras_2, count)
+        model.load_weights(copy)
+    return model
+
+
+def _read(path, copy, kind):
+    """Copies what is plain in an HDF5 file; returns how many numbers that is.
+
+    Another process reads it: the library may loop or crash over a damaged file.
+    """
+    size, pages = path.stat().st_size, os.sysconf("SC_PHYS_PAGES")
+    if 2 * size > (total := pages * os.sysconf("SC_PAGE_SIZE")):
+        raise ValueError(f"it has {size:,} bytes, too many for {total:,} of memory.")
+    reader = Path(__file__).with_name("hdf5.py")
+    command = [sys.executable, reader, path, copy, kind]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    if done.returncode == 1:
+        raise ValueError(done.stderr.decode(errors="replace"))
+    if done.returncode:
+        raise ValueError("it is damaged: HDF5 cannot read it to its end.")
+    return int(done.stdout)
+
+
+def _json(text):
+    if len(text) > LARGEST_CONFIG:
+        raise ValueError(f"its configuration has {len(text):,} characters.")
+    config = json.loads(text)
+    if not isinstance(config, dict):
+        raise ValueError(f"its configuration is {rebuild.short(config)}.")
+    return config
+
+
+def _unpacked(file, name, most):
+    """The content of a file in a zip; most of them are as large as in the zip."""
+    entry = file.getinfo(name)
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} in it is compressed in another way than Keras does.")
+    if entry.file_size > most:
+        raise ValueError(f"{name} in it unpacks to {entry.file_size:,} bytes.")
+    return file.read(entry)

@@ -35,6 +35,11 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.beta = beta
 
     def build(self, input_shape):
+        if input_shape[-1] > 8192:
+            raise ValueError(
+                "Normalization across channels takes their number squared in memory; "
+                f"expected at most 8,192. Received: input_shape={input_shape}"
+            )
         channel = np.arange(input_shape[-1])
         near = np.abs(channel[:, None] - channel[None]) <= self.depth_radius
         self._neighbours = (self.alpha * near).astype("float32")
