@@ -7,6 +7,8 @@ import io
 import math
 from typing import NamedTuple
 
+from common import records
+
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -153,4 +155,5 @@ def save_png(figure, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.dpi = DPI
     # What `figure.savefig` ends in, without its second drawing to measure.
-    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
+    with records.replacing(path) as temporary:
+        FigureCanvasAgg(figure).print_png(temporary, metadata={"Software": None})
