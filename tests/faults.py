@@ -313,15 +313,16 @@ class Faults:
                     kind = rng.choice([signal.SIGKILL] * 4 + [signal.SIGINT])
                     run.send(kind)
                     code = run.wait()
-                    moments.append(f"{moment}/{kind.name}")
-                    killed += 1
                     words = typed_again(run, code, kind, words)
                     if code == 0:  # it was done before
                         break
+                    moments.append(f"{moment}/{kind.name}")
+                    killed += 1
                 finish(words, folder / "log")
                 difference = differences(place, whole)
-                yield difference and f"after {moments}: {difference}"
-                yield from [""] * (len(moments) - 1)
+                if difference:
+                    yield f"after {moments}: {difference}"
+                yield from [""] * (len(moments) - bool(difference))
                 shutil.rmtree(place)
                 round_ += 1
 
