@@ -19,12 +19,17 @@ _LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 class _Fixed:
     """Imports Keras with the settings of this project."""
 
+    searching = False
+
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name != "keras":
+        if name != "keras" or _Fixed.searching:
             return None
-        sys.meta_path.remove(_Fixed)
-        spec = importlib.util.find_spec(name)
+        _Fixed.searching = True  # the others find it
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            _Fixed.searching = False
         if spec and spec.loader:
             load = spec.loader.exec_module
 

@@ -421,7 +421,8 @@ def differences(place, whole):
         {
             str(path.relative_to(folder))
             for path in folder.rglob("*")
-            if path.is_file() and path.suffix != ".lock" and path.name != "log"
+            if path.is_file() and path.suffix not in (".lock", ".log")
+            if path.name != "log"
         }
         for folder in (place, whole)
     ]

@@ -1,7 +1,6 @@
 """Keras's global settings decide no number, wherever they come from."""
 
 import importlib.util
-import sys
 from types import SimpleNamespace
 
 import keras
@@ -53,7 +52,6 @@ def importing(monkeypatch):
 
         spec = SimpleNamespace(loader=SimpleNamespace(exec_module=load))
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-        monkeypatch.setattr(sys, "meta_path", [keras_defaults._Fixed])
         keras_defaults._Fixed.find_spec("keras").loader.exec_module(None)
 
     return start
