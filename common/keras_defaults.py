@@ -94,7 +94,7 @@ def _broken(error):
 
 def install():
     """Lets Keras have the settings of this project, now or when it is imported."""
-    if "keras" in sys.modules:
-        fix(sys.modules["keras"])
+    if keras := sys.modules.get("keras"):
+        fix(keras)
     else:
         sys.meta_path.insert(0, _Fixed)
