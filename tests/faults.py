@@ -6,7 +6,7 @@
 
 Every script is killed at random moments and typed again until it is done; then all its
 files have to be those of a run that nobody disturbed, byte for byte, but for times.
-Moments: `any`, the `start`, while a file is `written`, and just `between` two files.
+Moments: while a file is `written`, just `between` two files, `any`, and the `start`.
 """
 
 import argparse
@@ -66,8 +66,8 @@ SCRIPTS = {
     "analyze": (8, "analyze.py --dataset mnist_5k --train-size 64 --quiet"),
     "report": (12, "report.py"),
 }
-MOMENTS = ("any", "start", "written", "between")
-QUICK = {"mlp": 3}
+MOMENTS = ("written", "between", "any", "start")
+QUICK = {"mlp": 2}
 # What differs between two runs of the same: times, and where the files lie.
 TIMES = {"seconds", "images_per_second", "started", "finished", "resumed_at", "argv"}
 TIMES |= {"git", "peak_memory_gb"}
