@@ -72,7 +72,7 @@ QUICK = {"mlp": 2}
 TIMES = {"seconds", "images_per_second", "started", "finished", "resumed_at", "argv"}
 TIMES |= {"git", "peak_memory_gb"}
 # XLA does not survive a fork: these are processes from the start.
-FRESH = ("mnist_l2norm.py", "analyze.py")
+FRESH = ("mnist_l2norm.py", "expressivity.py", "analyze.py")
 
 
 def main():
@@ -325,6 +325,7 @@ class Faults:
                 yield from [""] * (len(moments) - bool(difference))
                 shutil.rmtree(place)
                 round_ += 1
+                print(f"{folder.name}: {killed} of {count} kills", flush=True)
 
         return check
 
