@@ -12,6 +12,7 @@ Moments: while a file is `written`, just `between` two files, `any`, and the `st
 import argparse
 import concurrent.futures
 import csv
+import functools
 import json
 import multiprocessing
 import os
@@ -33,6 +34,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import bad_inputs  # noqa: E402
+
+from common.engine import machine  # noqa: E402
 
 MLP = "cifar10_mlp.py --dataset mnist_5k --train-size 64 --hidden 8 --dropout 0.2 "
 MLP += "--epochs 6 --random-labels --quiet"
@@ -90,7 +93,11 @@ def main():
     print(f"seed {args.seed}", flush=True)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults") as folder:
-        found = list(Faults(Path(folder), args).all())
+        try:
+            found = list(Faults(Path(folder), args).all())
+        except KeyboardInterrupt:
+            shutil.rmtree(folder, ignore_errors=True)
+            os._exit(130)  # not after what is under way
     counts = {"kills survived": 0, "other faults survived": 0, "inputs refused": 0}
     lost = 0
     for kind, failure in found:
@@ -128,7 +135,7 @@ class Run:
                     stdin=subprocess.DEVNULL,
                     stdout=file,
                     stderr=file,
-                    preexec_fn=lambda: _limit(limit),
+                    preexec_fn=functools.partial(_begin, limit),
                 )
         self.pid = self._process.pid
 
@@ -156,6 +163,14 @@ class Run:
 FORKED = [path.name for path in ROOT.glob("*.py") if path.name != "reproduce.py"]
 
 
+_die_with_parent = machine.die_with_parent()
+
+
+def _begin(limit):
+    _die_with_parent()
+    _limit(limit)
+
+
 def _limit(limit):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if limit:
@@ -163,6 +178,13 @@ def _limit(limit):
 
 
 def _forked(words, log, limit, cwd):
+    try:
+        _run_script(words, log, limit, cwd)
+    except KeyboardInterrupt:  # before `cli.run` was there, which answers it
+        os._exit(130)
+
+
+def _run_script(words, log, limit, cwd):
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
@@ -197,18 +219,17 @@ class Faults:
             import jpegs
 
             jpegs.write_folder(self.folder / "images" / "tiny")
-        with concurrent.futures.ThreadPoolExecutor(self.args.jobs) as pool:
-            futures = {
-                pool.submit(self._one, f"{number}_{name}", check): (name, kind)
-                for number, (name, kind, check) in enumerate(tasks)
-            }
-            for done, future in enumerate(
-                concurrent.futures.as_completed(futures), start=1
-            ):
-                name, kind = futures[future]
-                failures, count = future.result()
-                print(f"[{done} of {len(tasks)}] {name}: {count}", flush=True)
-                yield from ((kind, failure) for failure in failures)
+        pool = concurrent.futures.ThreadPoolExecutor(self.args.jobs)
+        futures = {
+            pool.submit(self._one, f"{number}_{name}", check): (name, kind)
+            for number, (name, kind, check) in enumerate(tasks)
+        }
+        ended = concurrent.futures.as_completed(futures)
+        for done, future in enumerate(ended, start=1):
+            name, kind = futures[future]
+            failures, count = future.result()
+            print(f"[{done} of {len(tasks)}] {name}: {count}", flush=True)
+            yield from ((kind, failure) for failure in failures)
 
     def _tasks(self):
         quick = self.args.quick
