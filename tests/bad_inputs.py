@@ -34,5 +34,6 @@ BAD = [
     ("reproduce.py table_9", 2, "unknown experiment"),
     ("reproduce.py table_1 --shard 3/2", 2, "i/n"),
     ("report.py --results-dir {folder}/none", 1, "none"),
-    ("analyze.py", 2, "models"),
+    ("analyze.py", 2, "MODEL.h5"),
+    ("analyze.py {folder}/empty.h5", 1, "cannot be opened"),
 ]
