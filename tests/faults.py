@@ -13,6 +13,7 @@ import argparse
 import concurrent.futures
 import csv
 import functools
+import itertools
 import json
 import multiprocessing
 import os
@@ -324,21 +325,21 @@ class Faults:
     def _kills(self, command, count):
         def check(folder, rng):
             whole, seconds, writes = self._whole(command)
-            killed, round_ = 0, 0
+            killed, round_, moment = 0, 0, itertools.cycle(MOMENTS)
             while killed < count:
                 place = self._prepared(command, folder / f"round{round_}")
                 words, moments = self._words(command, place), []
                 for _ in range(min(rng.randint(1, 5), count - killed)):
                     run = Run(words, folder / "log")
-                    moment = MOMENTS[killed % len(MOMENTS)]
-                    wait_for(moment, run, place, rng, seconds, writes)
+                    when = next(moment)
+                    wait_for(when, run, place, rng, seconds, writes)
                     kind = rng.choice([signal.SIGKILL] * 4 + [signal.SIGINT])
                     run.send(kind)
                     code = run.wait()
                     words = typed_again(run, code, kind, words)
                     if code == 0:  # it was done before
                         break
-                    moments.append(f"{moment}/{kind.name}")
+                    moments.append(f"{when}/{kind.name}")
                     killed += 1
                 finish(words, folder / "log")
                 difference = differences(place, whole)
@@ -452,14 +453,14 @@ def differences(place, whole):
     if names[0] != names[1]:
         return f"files differ: {sorted(names[0] ^ names[1])}"
     for name in sorted(names[0]):
-        one, other = (plain(folder / name) for folder in (place, whole))
+        one, other = (plain(folder / name, folder) for folder in (place, whole))
         if one != other:
             return f"{name} differs"
     return ""
 
 
-def plain(path):
-    """What a file says, but for times."""
+def plain(path, folder):
+    """What a file in a folder says, but for times and the folder."""
     if path.suffix == ".csv":
         with path.open(newline="") as file:
             return [
@@ -475,8 +476,8 @@ def plain(path):
             arrays = {name: file[name].tobytes() for name in file.files}
         return arrays | {"meta": ""}
     content = path.read_bytes()
-    if path.name in ("README.md", "report.html"):  # they name folders and times
-        content = re.sub(rb"round\d+|whole", b"", content)
+    for name in (str(folder), os.path.relpath(folder, ROOT)):
+        content = content.replace(name.encode(), b"FOLDER")
     return content
 
 
