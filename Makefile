@@ -1,15 +1,18 @@
-# make demo · make test · make lint: each makes its own .venv first.
+# make demo · make test · make faults · make lint: each makes its own .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := --results-dir demo --models-dir demo
 
-.PHONY: demo test oldest fuzz lint format
+.PHONY: demo test faults oldest fuzz lint format
 
 demo: .venv/installed  ## real digits and synthetic images, true and random labels; minutes
 	$(BIN)/python reproduce.py demo $(DEMO)
 
 test: .venv/installed-dev  ## the whole suite, on a CPU, without network
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+faults: .venv/installed-dev  ## kills, signals, full disks, bad inputs; FAULTS="--seed 7 --only min_norm"
+	$(BIN)/python tests/faults.py $(FAULTS)
 
 fuzz: .venv/installed-dev  ## readers of foreign files, a minute each; not in CI
 	$(BIN)/pip install --quiet atheris

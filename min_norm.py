@@ -67,7 +67,8 @@ def run(args, paths, done):
     else:
         grid = min_norm.grid(args)
         waiting = [system for system in grid if str(system) not in done]
-        for row in min_norm.path(data, args, waiting, paths.model, args.quiet):
+        solved = min_norm.path(data, args, waiting, paths.model, args.quiet)
+        for row in solved if waiting else ():
             done[str((row["filters"], row["bandwidth"], row["ridge"]))] = row
         rows, more = [done[str(system)] for system in grid], {}
     return rows, {

@@ -87,7 +87,7 @@ def main(argv=None):
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # a terminal closed; no nohup
         signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
-        failed = _run(missing, args) if missing else []
+        failed = _run(missing, len(jobs), args) if missing else []
         # The other shards are not there yet.
         undrawn = None if args.shard else _draw(args)
     except KeyboardInterrupt:
@@ -217,12 +217,14 @@ def _list(names, args, kept, rates, elsewhere):
         print(f"Other machines' where it has none: {', '.join(elsewhere)}.")
 
 
-def _run(jobs, args):
+def _run(jobs, whole, args):
+    """Runs what is missing of so many runs; returns the jobs that failed."""
     if args.cluster:
         cpus, gpus = args.cpus_per_run or 1, args.gpus_per_run or 0
         return cluster.run(jobs, args.cluster, cpus, gpus)
     workers = args.workers or len(runner.gpus()) or min(len(machine.cores()), 8)
-    return runner.local(jobs, min(workers, len(jobs)))
+    # Not of those missing: a run has as many cores when the sweep is typed again.
+    return runner.local(jobs, min(workers, whole))
 
 
 def _draw(args):

@@ -8,6 +8,7 @@ if sys.version_info < (3, 10):  # noqa: UP036 - it would fail below, in many wor
         "Install one, and with it: python3 -m pip install -r requirements.txt"
     )
 
-from common import quiet
+from common import keras_defaults, quiet
 
 quiet.install()  # before anything imports Keras
+keras_defaults.install()

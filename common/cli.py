@@ -84,11 +84,32 @@ def existing(folder):
 
 
 def again(script, argv):
-    """Returns the command line that continues a run, for a shell."""
+    """Returns the command line that continues a run, for a shell in this folder."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     first = [f"KERAS_BACKEND={backend}"] * (backend != "tensorflow")
     flags = [flag for flag in argv if flag not in ("--overwrite", "--no-resume")]
-    return shlex.join([*first, "python", f"{script}.py", *flags])
+    file = f"{script}.py"
+    with contextlib.suppress(OSError):  # of a folder that is no more
+        file = file if Path.cwd() == ROOT else str(ROOT / file)
+    return shlex.join([*first, "python", file, *flags])
+
+
+@contextlib.contextmanager
+def interruptible(message):
+    """Turns Ctrl-C within it into `Interrupted`, with what `message()` returns."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemError) as error:
+        if isinstance(error, Interrupted) or not _is_ctrl_c(error):
+            raise
+        raise Interrupted(message()) from None
+
+
+def _is_ctrl_c(error):
+    """Whether it is Ctrl-C, or compiled code that complains of one."""
+    while isinstance(error, SystemError):
+        error = error.__cause__ or error.__context__
+    return isinstance(error, KeyboardInterrupt)
 
 
 def run(main, leave=sys.exit):
@@ -118,7 +139,7 @@ def run(main, leave=sys.exit):
             leave(1)
         else:
             leave(_say(f"{error}. Check the path, permissions and space.", 1))
-    except (KeyboardInterrupt, ModuleNotFoundError) as error:
+    except (KeyboardInterrupt, SystemError, ModuleNotFoundError) as error:
         if (code := _explain(error)) is None:
             raise
         leave(code)
@@ -153,8 +174,11 @@ def _nobody_reads():
 
 def _explain(error):
     """Tells of Ctrl-C or a missing package; returns the exit code, else None."""
-    if isinstance(error, KeyboardInterrupt):
-        return _say(error if error.args else "interrupted.", 130)
+    if _is_ctrl_c(error):
+        told = isinstance(error, Interrupted) and error.args
+        return _say(error if told else "interrupted.", 130)
+    if not isinstance(error, ModuleNotFoundError):  # a defect
+        return None
     package = (error.name or "common").partition(".")[0]
     if package == "common":  # a defect
         return None
@@ -168,7 +192,7 @@ def _explain(error):
 
 def _before_main(kind, error, trace, hook=sys.excepthook):
     """`sys.excepthook`: what ends a script before it has called `run`."""
-    told = isinstance(error, (KeyboardInterrupt, ModuleNotFoundError))
+    told = isinstance(error, (KeyboardInterrupt, SystemError, ModuleNotFoundError))
     if (code := _explain(error) if told else None) is None:
         hook(kind, error, trace)
     else:

@@ -3,12 +3,16 @@
 import contextlib
 import csv
 import datetime
+import errno
+import glob
 import hashlib
 import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +40,7 @@ class Paths(NamedTuple):
     init: Path
     checkpoint: Path
     lock: Path
+    state: Path
 
 
 def paths(name, results_dir="results", models_dir="saved_models"):
@@ -48,6 +53,7 @@ def paths(name, results_dir="results", models_dir="saved_models"):
         init=models / f"{name}_init.h5",
         checkpoint=models / ".checkpoints" / f"{name}.npz",
         lock=models / ".checkpoints" / f"{name}.lock",
+        state=models / f"{name}_state.npz",
     )
 
 
@@ -55,16 +61,51 @@ def paths(name, results_dir="results", models_dir="saved_models"):
 def replacing(path):
     """Yields a temporary path; on success it becomes `path` in one step.
 
-    A reader, or a run killed at any moment, never sees half a file.
+    A reader, or a run killed at any moment, never sees half a file, and when it is
+    there it outlives a loss of power.
     """
     path = Path(path)
+    _clear_parts(path)
     # The suffix stays last: Keras picks the file format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
+        _sync(temporary)
         os.replace(temporary, path)
+        _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path):
+    """Waits until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems cannot; a full disk and a broken one are told.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _clear_parts(path):
+    """Removes what processes that were killed had of a file so far."""
+    for part in path.parent.glob(f".{glob.escape(path.stem)}.*.part{path.suffix}"):
+        writer = part.name.removeprefix(f".{path.stem}.").partition(".")[0]
+        if writer.isdecimal() and not _alive(int(writer)):
+            part.unlink(missing_ok=True)
+
+
+def _alive(process):
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def write_text(path, text):
@@ -241,9 +282,12 @@ def pictures(name, results_dir="results"):
     return [p for p in found if not any(p.stem.startswith(f"{x}_") for x in others)]
 
 
+BUSY = "is being run by another process"
+
+
 @contextlib.contextmanager
 def only_one(run_paths, name):
-    """Holds the run's lock and makes its folders.
+    """Holds the run's lock, makes its folders, and clears what a killed run left.
 
     Raises:
         MendableError: If another process is running `name`, or a folder cannot
@@ -252,24 +296,62 @@ def only_one(run_paths, name):
     try:
         for path in run_paths:
             path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(run_paths.json.with_suffix(".probe")) as temporary:
-            temporary.touch()
+            with tempfile.TemporaryFile(dir=path.parent):  # without a name to leave
+                pass
     except OSError as error:
         raise MendableError(
             f"cannot write to {error.filename}: {error.strerror}. Choose writable "
             "folders with --results-dir and --models-dir."
         ) from None
-    run_paths.json.with_suffix(".probe").unlink(missing_ok=True)
     try:
-        # Both folders: a run of the same name may share one of them only.
-        beside = run_paths.json.with_name(f".{name}.lock")
-        with FileLock(run_paths.lock, timeout=0), FileLock(beside, timeout=0):
+        # Not at once: a sweep may be asking whether it is free.
+        with contextlib.ExitStack() as held:
+            for lock in _locks(run_paths):
+                held.enter_context(FileLock(lock, timeout=0.5))
+            for path in run_paths:
+                _clear_parts(path)
             yield
     except Timeout as error:
         raise MendableError(
-            f"{name} is being run by another process (it holds {error.lock_file}). "
+            f"{name} {BUSY} (it holds {error.lock_file}). "
             "Wait for it, or choose another --seed."
         ) from None
+
+
+def _locks(run_paths):
+    """Both folders': a run of the same name may share one of them only."""
+    return run_paths.lock, run_paths.json.with_name(f".{run_paths.json.stem}.lock")
+
+
+def is_run(run_paths):
+    """Whether a process runs the run of these paths now."""
+    for lock in _locks(run_paths):
+        try:
+            if lock.exists():
+                with FileLock(lock, timeout=0):
+                    pass
+        except Timeout:
+            return True
+        except OSError:  # of a folder that was removed
+            pass
+    return False
+
+
+def forget_checkpoint(run_paths, record):
+    """Removes the checkpoint of a run that was killed when its record was just there.
+
+    Args:
+        run_paths: `Paths`.
+        record: Of the complete run.
+    """
+    # Not one of another, unfinished run of the same name in another --results-dir.
+    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
+        if run_paths.checkpoint.stat().st_mtime <= run_paths.json.stat().st_mtime:
+            with np.load(run_paths.checkpoint) as file:
+                meta = json.loads(str(file["meta"]))
+            epochs = len(meta["rows"])
+            if (meta["data"], epochs) == (record["train_sha256"], record["epochs"]):
+                run_paths.checkpoint.unlink(missing_ok=True)
 
 
 def sha256(*arrays):
@@ -301,6 +383,11 @@ def epochs_to_fit(rows):
     """First epoch with `train_accuracy` >= 0.99; None when never (censored)."""
     fitted = [r["epoch"] for r in rows if r["train_accuracy"] >= FIT_THRESHOLD]
     return fitted[0] if fitted else None
+
+
+def as_read(record):
+    """Returns a record as it is read when it has been written."""
+    return json.loads(json.dumps(_plain(record)))
 
 
 def _plain(value):

@@ -776,6 +776,20 @@ class Options:
     checkpoint_every: int = setting(
         1, "epochs between checkpoints", type=integer, offered=_trains
     )
+    keep_checkpoint: bool = setting(
+        False,
+        "keep what continues the run when it is complete, as NAME_state.npz",
+        offered=_trains,
+        **SWITCH,
+    )
+    continue_from: str | None = setting(
+        None,
+        "begin from the end of the run NAME, which differs in --epochs alone and had "
+        "--keep-checkpoint",
+        offered=_trains,
+        shown="off",
+        metavar="NAME",
+    )
     measure: str = setting(
         "sample",
         "training examples measured after each epoch: a fixed sample (more where a "

@@ -5,6 +5,8 @@ in one process. A finished part is saved at once, so that a stopped script conti
 after it; the record is written last, so that its presence means complete.
 """
 
+import contextlib
+
 from common import cli, records
 
 
@@ -56,50 +58,54 @@ def run(script, name, args, measure, draw):
         Interrupted: After Ctrl-C; the message says what is saved and how to continue.
     """
     paths = records.paths(name, args.results_dir, args.models_dir)
+    partial = paths.checkpoint.with_suffix(".json")
     with records.only_one(paths, name):
         if paths.json.exists() and not args.overwrite:
             record = records.read(paths.json)
             print(f"{name} is complete; --overwrite runs it again.")
             if str(args.results_dir) == "results":  # which has ours
                 print("To make your own and keep that record, add --results-dir mine.")
+            with contextlib.suppress(OSError):  # killed when the record was just there
+                if partial.stat().st_mtime <= paths.json.stat().st_mtime:
+                    partial.unlink()
             _show(record, paths, records.pictures(name, args.results_dir))
             return record
         from common.engine import backend  # Keras, which a complete run does not need
 
         started, git = records.now(), records.git_state()
-        partial = paths.checkpoint.with_suffix(".json")
         if paths.json.exists():  # overwriting: parts, if any, are older than the record
             partial.unlink(missing_ok=True)
         done = Finished(partial, paths.json)
         resumed_at = list(done)
-        try:
-            rows, fields = measure(paths, done)
-        except KeyboardInterrupt:
-            count = len(done)
-            parts = (
-                "1 finished part is" if count == 1 else f"{count} finished parts are"
+
+        def saved():
+            parts = "1 finished part is" if len(done) == 1 else "{} finished parts are"
+            return (
+                f"stopped; {parts.format(len(done))} saved, the part in progress is "
+                f"lost. To continue, type: {cli.again(script, args.argv)}"
             )
-            raise cli.Interrupted(
-                f"stopped; {parts} saved, the part in progress is lost. To continue, "
-                f"type: {cli.again(script, args.argv)}"
-            ) from None
-        record = {
-            "schema": records.SCHEMA,
-            "name": name,
-            "script": script,
-            "argv": args.argv,
-            **fields,
-            **backend.environment(),
-            "git": git,
-            "resumed_at": resumed_at,
-            "started": started,
-            "finished": records.now(),
-        }
-        records.write_csv(paths.csv, rows)
-        records.write_json(paths.json, record)
+
+        with cli.interruptible(saved):
+            rows, fields = measure(paths, done)
+            record = {
+                "schema": records.SCHEMA,
+                "name": name,
+                "script": script,
+                "argv": args.argv,
+                **fields,
+                **backend.environment(),
+                "git": git,
+                "resumed_at": resumed_at,
+                "started": started,
+                "finished": records.now(),
+            }
+            record = records.as_read(record)
+            records.write_csv(paths.csv, rows)
+            drawn = draw(record, paths.csv)
+            # Last: its presence means complete, figures and all.
+            records.write_json(paths.json, record)
         partial.unlink(missing_ok=True)
-    record = records.read(paths.json)
-    _show(record, paths, draw(record, paths.csv))
+    _show(record, paths, drawn)
     return record
 
 

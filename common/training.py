@@ -2,13 +2,14 @@
 
 import contextlib
 import importlib.util
+import shutil
 import statistics
 
 import keras
 import numpy as np
 
-from common import records, verdicts
-from common.cli import Interrupted, MendableError
+from common import cli, keras_defaults, records, verdicts
+from common.cli import MendableError
 from common.engine import backend, devices, evaluation, progress
 from common.engine.checkpoint import Checkpoint, precision_of
 from common.engine.history import History
@@ -45,19 +46,28 @@ def run(build, feed, regime, options):
             with _precision(regime, options, paths):
                 _fit(build, feed, regime, options, paths)
         return None
-    with records.only_one(paths, options.name):
+    with (
+        records.only_one(paths, options.name),
+        cli.interruptible(
+            lambda: (
+                f"stopped; finished epochs are saved. To continue, type: "
+                f"{options.command}"
+            )
+        ),
+    ):
         if paths.json.exists() and not options.overwrite:
             return verdicts.finished(options)  # by another process, a moment ago
         if paths.json.exists():  # else a checkpoint is that of an unfinished run
             paths.checkpoint.unlink(missing_ok=True)
+            paths.state.unlink(missing_ok=True)
             paths.json.unlink()
-        for path in paths:  # what a killed run was writing
-            for part in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
-                part.unlink(missing_ok=True)
         started, git = records.now(), records.git_state()  # of the code that runs
         with _precision(regime, options, paths) as precision:
             history, checkpoint = _fit(build, feed, regime, options, paths)
             save(build, history.final_weights(), paths.model)
+        if options.keep_checkpoint:
+            with records.replacing(paths.state) as temporary:
+                shutil.copyfile(paths.checkpoint, temporary)
         record = _record(feed, regime, options, history, checkpoint)
         record["precision_in_force"] = precision
         record["git"] = git
@@ -76,8 +86,11 @@ def _precision(regime, options, paths):
 
     That of a checkpoint where `auto` would now mean another.
     """
-    precision = (options.resume and precision_of(paths.checkpoint)) or (
-        backend.precision_in_force(regime.precision)
+    keras_defaults.fix(keras)  # a notebook may have changed them
+    precision = (
+        (options.resume and precision_of(paths.checkpoint))
+        or (options.continue_from and precision_of(_kept(options)))
+        or backend.precision_in_force(regime.precision)
     )
     policy = keras.config.dtype_policy()
     try:
@@ -87,6 +100,14 @@ def _precision(regime, options, paths):
         yield precision
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def _kept(options):
+    """The path of what the run named by --continue-from has left to go on from."""
+    name = options.continue_from
+    shorter = records.paths(name, options.results_dir, options.models_dir)
+    unfinished = not shorter.state.exists() and shorter.checkpoint.exists()
+    return shorter.checkpoint if unfinished else shorter.state
 
 
 def compile_model(model, feed, regime):
@@ -113,10 +134,10 @@ def _fit(build, feed, regime, options, paths):
     data_hash = records.sha256(feed.data.x_train, feed.data.y_train)
     every = options.checkpoint_every
     checkpoint = Checkpoint(history, regime, data_hash, paths, every)
-    if options.resume:
-        checkpoint.restore()
-    elif options.chief:
+    if not options.resume and options.chief:
         paths.checkpoint.unlink(missing_ok=True)
+    if not (options.resume and checkpoint.restore()) and options.continue_from:
+        checkpoint.extend(_kept(options), options.continue_from)
     for row in history.rows:  # a checkpoint of before there were samples
         row.setdefault("measured", len(feed.y_train))
     first = len(history.rows)
@@ -129,22 +150,25 @@ def _fit(build, feed, regime, options, paths):
         callbacks.append(checkpoint)
         if not options.quiet:
             callbacks.append(_announced(history, checkpoint, feed, regime, options))
-    try:
-        if not history.ended:
-            model.fit(
-                feed.batches(first),
-                epochs=regime.epochs,
-                initial_epoch=first,
-                steps_per_epoch=feed.steps_per_epoch,
-                callbacks=callbacks,
-                shuffle=False,  # the feed's plan is the order
-                verbose=0,  # `Progress` says more
-            )
-    except KeyboardInterrupt:
-        raise Interrupted(
+
+    def saved():
+        return (
             f"stopped; {checkpoint.saved_epochs} of {regime.epochs} epochs are saved. "
             f"To continue, type: {options.command}"
-        ) from None
+        )
+
+    try:
+        if not history.ended:
+            with cli.interruptible(saved):
+                model.fit(
+                    feed.batches(first),
+                    epochs=regime.epochs,
+                    initial_epoch=first,
+                    steps_per_epoch=feed.steps_per_epoch,
+                    callbacks=callbacks,
+                    shuffle=False,  # the feed's plan is the order
+                    verbose=0,  # `Progress` says more
+                )
     except feed.errors as error:
         raise feed.explain(error) from error
     history.stopped_because = history.stopped_because or "epochs"
@@ -171,12 +195,37 @@ def _announced(history, checkpoint, feed, regime, options):
         print(notice)
     if history.rows:
         print(f"Continuing after epoch {len(history.rows)}.")
+    elif notice := _shorter(regime, options):
+        print(notice)
     if checkpoint.inexact:
         print(
             "Note: the versions, device or number of threads have changed since the "
             "checkpoint, so that the last bits may differ from an uninterrupted run."
         )
     return progress.Progress(history, feed.steps_per_epoch, pace)
+
+
+def _shorter(regime, options):
+    """Says that a complete run is the beginning of this one."""
+    ours, found = records.as_read(vars(regime)), []
+    for record in records.of_script(options.script, options.results_dir):
+        same = record["regime"] | {"epochs": regime.epochs} == ours
+        if same and record["epochs"] < regime.epochs:
+            if record["stopped_because"] == "epochs":
+                found.append((record["epochs"], record["name"]))
+    if not found:
+        return ""
+    epochs, name = max(found)
+    kept = records.paths(name, options.results_dir, options.models_dir).state.exists()
+    how = (
+        f"--continue-from {name} goes on from its end."
+        if kept
+        else "its end was not kept, as --keep-checkpoint does for --continue-from."
+    )
+    return (
+        f"Note: {name} is complete, the same with {verdicts.count(epochs, 'epoch')}. "
+        f"This run begins at the first; {how}"
+    )
 
 
 def _record(feed, regime, options, history, checkpoint):
@@ -214,6 +263,7 @@ def _record(feed, regime, options, history, checkpoint):
         **checkpoint.environment,
         "resumed_at": checkpoint.resumed_at,
         "resumed_in_another_environment": checkpoint.inexact,
+        "continued_from": checkpoint.continued_from,
     }
 
 

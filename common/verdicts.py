@@ -24,6 +24,7 @@ def finished(options):
             print(f"{options.name}: loading Keras and the data ...", flush=True)
         return None
     record = records.read(paths.json)
+    records.forget_checkpoint(paths, record)
     print(f"{options.name} is complete; --overwrite runs it again.")
     if not paths.model.exists():  # as in a fresh clone
         print(
@@ -55,8 +56,7 @@ def verdict(record):
     if record["stopped_because"] == "diverged":
         return (
             f"Diverged: the loss stopped being a number in epoch {record['epochs']}. "
-            f"Likely cause: the learning rate {regime['lr']:g} is too high for this "
-            "setting; try a smaller --lr."
+            f"Likely cause: {_cause_of_divergence(regime)}"
         )
     train = reached(final["train_accuracy"])
     if final["train_accuracy"] < records.FIT_THRESHOLD:
@@ -98,6 +98,19 @@ def verdict(record):
         f"{'Generalized' if learned else 'Fitted, but did not generalize'}: the "
         f"network reproduces {train} of the training labels. {test} {first}"
     )
+
+
+def _cause_of_divergence(regime):
+    lr, wd = regime["lr"], regime["wd"]
+    # By the decay alone SGD multiplies a weight by 1 - lr wd, and with momentum m it
+    # grows from lr wd = 2 (1 + m) on, whatever the data.
+    sgd = regime.get("optimizer", "sgd") == "sgd"
+    if sgd and lr * wd >= 2 * (1 + regime.get("momentum", 0.0)):
+        return (
+            f"weight decay {wd:g} times the learning rate {lr:g} is too high for any "
+            "data; try a smaller --wd."
+        )
+    return f"the learning rate {lr:g} is too high for this setting; try a smaller --lr."
 
 
 def _likely_cause(record):

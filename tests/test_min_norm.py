@@ -186,6 +186,17 @@ def test_an_interrupted_path_goes_on(tmp_path, monkeypatch):
     )
 
 
+def test_random_filters_are_summed_alike_whatever_is_done():
+    flags = "--dataset mnist_5k --train-size 60 --features random_conv --quiet "
+    args, _ = min_norm.parse((flags + "--filters 30 150").split())
+    data, grid = theory.load(args), theory.grid(args)
+    whole, rest = (
+        [row | {"seconds": 0} for row in theory.path(data, args, waiting, None, True)]
+        for waiting in (grid, grid[1:])
+    )
+    assert whole[1:] == rest  # to the last bit
+
+
 def ends_with(flags, folder, monkeypatch, capsys):
     folders = ["--results-dir", str(folder), "--models-dir", str(folder)]
     monkeypatch.setattr(sys, "argv", ["min_norm.py", *flags.split(), *folders])

@@ -4,6 +4,8 @@ import csv
 import hashlib
 import json
 import math
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +123,36 @@ def test_a_damaged_record_is_named(tmp_path, content):
         records.read(path)
 
 
+def test_what_a_killed_writer_had_is_cleared_and_a_living_one_kept(tmp_path):
+    path = tmp_path / "a[1].h5"
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    stale = tmp_path / f".a[1].{dead.pid}.part.h5"
+    others = [f".a[1].{os.getppid()}.part.h5", f".a[1]_b.{dead.pid}.part.h5"]
+    for name in (stale.name, *others):
+        (tmp_path / name).touch()
+    with records.replacing(path) as temporary:
+        temporary.write_text("new")
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, *others}
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    done, sync, replace = [], os.fsync, os.replace
+
+    def syncing(descriptor):
+        done.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        sync(descriptor)
+
+    def replacing(*paths):
+        done.append("replace")
+        replace(*paths)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "replace", replacing)
+    records.write_json(tmp_path / "a.json", {})
+    assert done == [False, "replace", True]
+
+
 # One process a run
 
 
@@ -163,8 +195,10 @@ def test_a_killed_holder_leaves_no_lock_behind(tmp_path):
             with pytest.raises(MendableError, match="another process"):
                 with records.only_one(paths, "a"):
                     pass
+            assert records.is_run(paths)
         finally:
             holder.kill()
+    assert not records.is_run(paths)
     with records.only_one(paths, "a"):
         pass
 

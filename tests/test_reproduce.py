@@ -150,6 +150,17 @@ def test_a_command_of_two_artefacts_is_one_run():
     assert artefacts.name_of("cifar10_mlp.py --random-labels") in together
 
 
+def test_a_sweep_typed_again_divides_the_cores_as_before(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(machine, "cores", lambda: [0, 1, 2, 3])
+    monkeypatch.setattr(reproduce.runner, "gpus", list)
+    monkeypatch.setattr(reproduce.runner, "local", lambda jobs, n: found.append(n))
+    args = reproduce._parser().parse_args(["table_1"])
+    for missing, whole in ((12, 12), (1, 12), (1, 2), (1, 1)):
+        reproduce._run([None] * missing, whole, args)
+    assert found == [4, 4, 2, 1]
+
+
 def test_seeds_are_runs_of_their_own():
     names = [job.name for job in jobs_of("figure_2", "demo", "--seeds", "3")]
     assert len(set(names)) == len(names) == 3 * 2 + 3 * 10 + 1
@@ -335,9 +346,9 @@ def test_interrupted_it_stops_gently_and_says_how_to_go_on(start, tmp_path, kind
     first.send_signal(kind)
     said, _ = first.communicate(timeout=30)
     assert first.returncode == 130
-    assert (
-        "To continue, type: python reproduce.py one --workers 2 --results-dir=" in said
-    )
+    script = ROOT.resolve() / "reproduce.py"  # typed from another folder
+    again = f"python {script} one --workers 2 --results-dir="
+    assert f"To continue, type: {again}" in said
     assert not alive(pids)
     assert [what for _, _, what in events(journal)].count("interrupted") == 2
     assert not list(tmp_path.glob("results/*.json"))

@@ -1,5 +1,6 @@
 """What an experiment of many parts keeps when it is stopped or cannot begin."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -22,14 +23,19 @@ def measure(paths, done, parts=2, error=None):
     return [done[part] for part in sorted(done)], {"verdict": "Measured."}
 
 
-def run(options, **how):
+def run(options, draw=lambda record, csv: [], **how):
     return resumable.run(
-        "script",
-        "a",
-        options,
-        lambda paths, done: measure(paths, done, **how),
-        lambda record, csv: [],
+        "script", "a", options, lambda paths, done: measure(paths, done, **how), draw
     )
+
+
+def compiled_code_complains():
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt as cause:
+        error = SystemError("returned a result with an exception set")
+        error.__cause__ = cause
+        return error
 
 
 def test_an_overwriting_run_that_cannot_begin_keeps_the_record(options, tmp_path):
@@ -51,3 +57,32 @@ def test_a_complete_experiment_is_not_measured_again(options, capsys):
     assert run(options, error=AssertionError("measured again")) == first
     said = capsys.readouterr().out
     assert "a is complete; --overwrite runs it again." in said and "Measured." in said
+
+
+def test_ctrl_c_in_compiled_code_is_ctrl_c(options):
+    with pytest.raises(cli.Interrupted, match="2 finished parts are saved"):
+        run(options, error=compiled_code_complains())
+    with pytest.raises(SystemError):  # a defect stays one
+        run(options, error=SystemError("bad internal call"))
+
+
+def test_the_record_is_written_when_the_figures_are_drawn(options, tmp_path):
+    def killed(record, csv):
+        assert record["verdict"] == "Measured." and csv.exists()
+        raise KeyboardInterrupt
+
+    with pytest.raises(cli.Interrupted):
+        run(options, killed)
+    assert not (tmp_path / "a.json").exists()
+    assert run(options, error=None)["resumed_at"] == ["0", "1"]
+
+
+def test_parts_left_by_a_kill_after_the_record_go(options, tmp_path):
+    run(options)
+    left = tmp_path / ".checkpoints" / "a.json"
+    left.write_text("{}")
+    run(options)
+    assert left.exists()  # newer than the record: of another run of that name
+    os.utime(left, (0, 0))
+    run(options)
+    assert not left.exists()

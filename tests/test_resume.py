@@ -1,6 +1,7 @@
 """An interrupted run ends bit for bit as if it had never been interrupted."""
 
 import dataclasses
+import os
 import shutil
 import signal
 import subprocess
@@ -62,13 +63,11 @@ def lines_but_seconds(path):
 
 def assert_same_end(paths, reference):
     assert lines_but_seconds(paths.csv) == lines_but_seconds(reference.csv)
-    weights = [models.load(p.model).get_weights() for p in (paths, reference)]
-    for one, other in zip(*weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert paths.model.read_bytes() == reference.model.read_bytes()
     ours, theirs = records.read(paths.json), records.read(reference.json)
     changing = "seconds images_per_second started finished resumed_at argv git".split()
     for record in (ours, theirs):
-        for key in changing:
+        for key in [*changing, "continued_from"]:
             del record[key]
         del record["final"]["seconds"]
     assert ours == theirs
@@ -85,7 +84,15 @@ def test_killed_twice_and_typed_again(tmp_path):
     paths = paths_of(flags, tmp_path / "killed")
 
     # Once at a random moment of the epoch that follows the third, or a later one.
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    # Keras's settings of other work must not matter.
+    (tmp_path / "keras.json").write_text(
+        '{"floatx": "float16", "epsilon": 1e-3, "backend": "tensorflow", '
+        '"image_data_format": "channels_first"}'
+    )
+    hostile = {"KERAS_HOME": str(tmp_path), "KERAS_MAX_EPOCHS": "5"}
+    process = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.DEVNULL, env=os.environ | hostile
+    )
     try:
         while not (paths.csv.exists() and paths.csv.read_text().count("\n") > 3):
             assert process.poll() is None
@@ -354,3 +361,79 @@ def test_a_run_keeps_its_precision_on_another_machine(folder, tmp_path, monkeypa
     monkeypatch.setattr(backend, "precision_in_force", lambda precision: other)
     assert run(SMALL, folder)["precision_in_force"] != other
     assert_same_end(paths_of(SMALL, folder), paths_of(SMALL, tmp_path / "whole"))
+
+
+# A run that goes on where a shorter one has ended.
+
+LONG = "--dataset mnist_5k --hidden 6 --dropout 0.1 --random-labels --quiet "
+
+
+@pytest.mark.parametrize(
+    ("flags", "short"),
+    [
+        ("--train-size 3000 --optimizer adam --epochs 3", 2),  # a sample is measured
+        ("--train-size 200 --early-stopping 9 --epochs 5", 3),
+    ],
+)
+def test_an_extended_run_is_the_long_one(flags, short, tmp_path, monkeypatch, capsys):
+    flags = LONG + flags
+    first = f"{flags} --epochs {short} --keep-checkpoint"
+    run(flags, tmp_path / "whole")
+    shorter = run(first, tmp_path / "both")["name"]
+    assert paths_of(first, tmp_path / "both").state.exists()
+    extending = f"{flags} --continue-from {shorter}"
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 1)
+        with pytest.raises(cli.Interrupted, match=f"{short} of .* are saved"):
+            run(extending, tmp_path / "both")
+    loud = extending.replace(" --quiet", "")
+    record = run(loud, tmp_path / "both")
+    assert record["continued_from"] == shorter and record["resumed_at"] == [short]
+    said = capsys.readouterr().out
+    assert f"Continuing after epoch {short}." in said and "Note: cif" not in said
+    assert_same_end(
+        paths_of(flags, tmp_path / "both"), paths_of(flags, tmp_path / "whole")
+    )
+
+
+@pytest.fixture(scope="module")
+def shorter(tmp_path_factory):
+    """(folder, name) of a run of two epochs with what continues it."""
+    folder = tmp_path_factory.mktemp("shorter")
+    flags = f"{LONG} --train-size 50 --epochs 2 --keep-checkpoint"
+    return folder, run(flags, folder)["name"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "kind", "reason"),
+    [
+        ("--train-size 50 --epochs 2 --lr 0.1", cli.UsageError, "differs in lr, and"),
+        ("--train-size 60 --epochs 4", cli.UsageError, "differs in train_size"),
+        ("--train-size 50 --epochs 1", cli.UsageError, "after 2 epochs .*adds nothing"),
+        ("--train-size 50 --epochs 4 !", cli.MendableError, "--keep-checkpoint: type"),
+    ],
+)
+def test_what_cannot_be_extended_is_refused(shorter, flags, kind, reason):
+    folder, name = shorter
+    name = name if "!" not in flags else "cifar10_mlp_seed7"
+    with pytest.raises(kind, match=reason):
+        run(f"{LONG} {flags.rstrip('!')} --continue-from {name}", folder)
+
+
+def test_a_longer_run_is_told_of_the_shorter(shorter, capsys):
+    folder, name = shorter
+    flags = f"{LONG} --train-size 50 --epochs 3".replace("--quiet", "")
+    run(flags, folder)
+    said = capsys.readouterr().out
+    assert f"Note: {name} is complete, the same with 2 epochs." in said
+    assert f"--continue-from {name} goes on" in said
+
+
+def test_killed_when_the_record_was_just_there(folder, monkeypatch):
+    paths = paths_of(SMALL, folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda path, missing_ok=False: None)
+        record = run(SMALL, folder)
+    assert paths.checkpoint.exists()
+    assert run(SMALL, folder) == record
+    assert not paths.checkpoint.exists()

@@ -121,6 +121,9 @@ def test_verdicts(run, sentence):
         ),
         (record(0.5, 0.4, epochs=1), "1 epoch may be too few; try a larger --epochs"),
         (record(0.9, 0.4, epochs=80), "the learning rate has decayed to 0.00017;"),
+        (record(0, 0, stopped="diverged", lr=9.0, wd=1e-3), "the learning rate 9 is"),
+        (record(0, 0, stopped="diverged", lr=0.1, wd=40.0), "weight decay 40 times"),
+        (record(0, 0, stopped="diverged", lr=0.1, wd=37.0), "learning rate 0.1 is too"),
     ],
 )
 def test_verdicts_name_the_likely_cause(run, words):

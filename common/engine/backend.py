@@ -50,7 +50,7 @@ def precision_in_force(precision):
 
 
 def environment():
-    """Returns what the last bits of a result depend on, as a dict of strings."""
+    """Returns what the last bits of a result depend on, as a dict."""
     versions = {"python": platform.python_version(), "numpy": np.__version__}
     for package in ("keras", keras.backend.backend()):
         versions[package] = _version(package)
@@ -61,7 +61,17 @@ def environment():
         "device": device(),
         "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or cores,
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+        "keras_settings": {  # as `keras_defaults` has set them
+            "floatx": keras.config.floatx(),
+            "epsilon": keras.config.epsilon(),
+            "image_data_format": keras.config.image_data_format(),
+        },
     }
+
+
+def changed(before, now):
+    """Whether what `environment` returned is another one; an old one may say less."""
+    return any(now.get(key) != value for key, value in before.items())
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from common import records
-from common.cli import MendableError
+from common.cli import MendableError, UsageError
 from common.engine import backend
 
 _DAMAGE = (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile)
@@ -46,6 +46,7 @@ class Checkpoint(keras.callbacks.Callback):
         resumed_at: Epochs after which the run was continued, as a list.
         environment: From `backend.environment`.
         inexact: Whether that has changed at some resume.
+        continued_from: Name of the shorter run that this one extends, or None.
     """
 
     def __init__(self, history, regime, data_hash, paths, every=1):
@@ -55,6 +56,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.history, self.regime, self.data_hash = history, regime, data_hash
         self.paths, self.every = paths, every
         self.saved_epochs, self.resumed_at, self.inexact = 0, [], False
+        self.continued_from = None
         self.environment = backend.environment()
         self.precision = keras.config.dtype_policy().name.removeprefix("mixed_")
 
@@ -70,6 +72,7 @@ class Checkpoint(keras.callbacks.Callback):
             "precision": self.precision,
             "resumed_at": self.resumed_at,
             "inexact": self.inexact,
+            "continued_from": self.continued_from,
             **self.history.state(),
         }
         arrays = {
@@ -91,29 +94,80 @@ class Checkpoint(keras.callbacks.Callback):
         path = self.paths.checkpoint
         if not path.exists():
             return False
+        meta, values, best = self._read(path, "start over with --no-resume")
+        if _known(meta) != _settings(self.regime) or meta["data"] != self.data_hash:
+            raise MendableError(
+                f"the checkpoint {path} belongs to other settings or other data of the "
+                "same name: start over with --no-resume."
+            )
+        self._go_on(meta, values, best)
+        self.continued_from = meta.get("continued_from")
+        return True
+
+    def extend(self, path, name):
+        """Continues from the end of a run that differs in `epochs` alone.
+
+        Args:
+            path: What that run has kept.
+            name: Its name.
+
+        Raises:
+            UsageError: If it differs in more, or has no fewer epochs.
+            MendableError: If nothing was kept, or it is damaged.
+        """
+        flag = f"--continue-from {name}"
+        if not path.exists():
+            raise MendableError(
+                f"{flag}: {path} is not there. A run keeps what continues it only with "
+                f"--keep-checkpoint: type {name}'s command again with that and "
+                "--overwrite, or leave --continue-from out."
+            )
+        meta, values, best = self._read(path, f"leave {flag} out")
+        known, ours, limit = _known(meta), _settings(self.regime), self.regime.epochs
+        other = [key for key in ours if key != "epochs" and known.get(key) != ours[key]]
+        if other or meta["data"] != self.data_hash:
+            raise UsageError(
+                f"{flag}: it differs in {', '.join(other) or 'its data'}, and may "
+                "differ in --epochs alone."
+            )
+        if meta["stopped_because"] or len(meta["rows"]) >= limit:
+            why = meta["stopped_because"] or "it has as many epochs already"
+            raise UsageError(
+                f"{flag}: it ended after {len(meta['rows'])} epochs ({why}), and "
+                f"--epochs {limit} adds nothing."
+            )
+        self._go_on(meta, values, best)
+        self.continued_from = name
+        if known["epochs"] == repr(self.saved_epochs):
+            self.history.measure_as_not_last()
+
+    def _read(self, path, advice):
+        """(what it says, values of the variables, best weights) of a file."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 meta = json.loads(str(file["meta"]))
                 values = [file[f"variable_{i}"] for i in range(len(self.variables))]
                 best = [n for n in file.files if n.startswith("best_")]
                 best = [file[f"best_{i}"] for i in range(len(best))]
+            return meta, values, best
         except _DAMAGE as error:
             raise MendableError(
-                f"the checkpoint {path} is damaged ({error}): delete it, or start "
-                "over with --no-resume."
+                f"the checkpoint {path} is damaged ({error}): delete it, or {advice}."
             ) from None
-        known = meta["regime"]
-        if isinstance(known, str):  # until November 2026 it was the regime's repr
-            known = dict(re.findall(r"(\w+)=(.+?)(?=, \w+=|\)$)", known))
-        if known != _settings(self.regime) or meta["data"] != self.data_hash:
-            raise MendableError(
-                f"the checkpoint {path} belongs to other settings or other data of the "
-                "same name: start over with --no-resume."
-            )
+
+    def _go_on(self, meta, values, best):
         for variable, value in zip(self.variables, values, strict=True):
             variable.assign(value)
         self.history.restore(meta, best)
         self.saved_epochs = len(self.history.rows)
         self.resumed_at = [*meta["resumed_at"], self.saved_epochs]
-        self.inexact = meta["inexact"] or meta["environment"] != self.environment
-        return True
+        self.inexact = meta["inexact"] or backend.changed(
+            meta["environment"], self.environment
+        )
+
+
+def _known(meta):
+    known = meta["regime"]
+    if isinstance(known, str):  # until November 2026 it was the regime's repr
+        known = dict(re.findall(r"(\w+)=(.+?)(?=, \w+=|\)$)", known))
+    return known

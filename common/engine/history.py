@@ -91,6 +91,17 @@ class History(keras.callbacks.Callback):
                 self.stopped_because = self.stopped_because or "early_stopping"
         self.model.stop_training = bool(self.stopped_because)
 
+    def measure_as_not_last(self):
+        """Measures the last row again, as a run does that has more epochs to go."""
+        row = self.rows.pop()
+        if row["epoch"] != self.best_epoch:  # which is measured wholly in any case
+            found = self.measure(
+                lambda accuracy: self._target(row["epoch"], row["loss"], accuracy)
+            )
+            row |= {key: float(value) for key, value in found.items()}
+            row["measured"] = int(row["measured"])
+        self.rows.append(row)
+
     @property
     def ended(self):
         """Whether no epoch is left to train."""

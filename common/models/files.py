@@ -1,5 +1,6 @@
 """Networks as files: `save` ours, `load` whatever a .h5 file holds, `logits_of` it."""
 
+import concurrent.futures
 import itertools
 import json
 import os
@@ -29,13 +30,11 @@ def save(build, weights, path):
         weights: List of arrays, as `model.get_weights()` gives them.
         path: The file, replaced in one step.
     """
-    policy = keras.config.dtype_policy()
-    devices = keras.distribution.distribution()
-    keras.distribution.set_distribution(None)  # one process alone builds this one
-    keras.config.set_dtype_policy("float32")
-    model = build()
-    keras.config.set_dtype_policy(policy)
-    keras.distribution.set_distribution(devices)
+    # A new thread has Keras's state as it is at the start: float32, no distribution,
+    # and layers counted from the first, so that the same run leaves the same bytes
+    # however many networks its process has built.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        model = thread.submit(build).result()
     model.set_weights(weights)
     level = absl.logging.get_verbosity()
     absl.logging.set_verbosity(absl.logging.ERROR)  # ".h5 is legacy": it is our format

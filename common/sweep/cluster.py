@@ -1,5 +1,6 @@
 """Many runs, as tasks of a Ray cluster (imports no Keras, and Ray only when used)."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from common import records
 from common.cli import MendableError
 from common.sweep import runner
 
+SILENCE = 20  # seconds without an answer of the head, after which a sweep ends
 RETRIES = 5  # of a run whose worker or node dies; each continues the one before
 
 
@@ -32,8 +34,8 @@ def run(jobs, address, cpus, gpus):
         The jobs that failed, as a list; why is told on stderr as it happens.
 
     Raises:
-        MendableError: If Ray is not installed, the cluster is not reached, or no
-            node has what a run needs.
+        MendableError: If Ray is not installed, the cluster is not reached, no node has
+            what a run needs, or the head node is lost.
         KeyboardInterrupt: After Ctrl-C.
     """
     ray = _connect(address)
@@ -75,7 +77,15 @@ def run(jobs, address, cpus, gpus):
             there = job._replace(results_dir=folders[0], models_dir=folders[1])
             tasks[task.options(name=job.name).remote(there, home, cpus)] = job
         progress, failed = runner.Progress(jobs, int(sum(fits))), []
+        head = _Head(ray.get_runtime_context().gcs_address)
         while tasks:
+            if head.is_lost():
+                names = ", ".join(job.name for job in tasks.values())
+                raise MendableError(
+                    f"the head node of {address} has not answered for {SILENCE} s. "
+                    f"Not finished: {names[:300]}. What has come home is kept: start "
+                    "the cluster again and type the same command."
+                )
             for ref in ray.wait(list(tasks), timeout=0.5)[0]:
                 job = tasks.pop(ref)
                 try:
@@ -91,6 +101,23 @@ def run(jobs, address, cpus, gpus):
         return failed
     finally:
         ray.shutdown()  # ends the workers, and they take their runs with them
+
+
+class _Head:
+    """Whether the head node answers; Ray would end this process in C++ if not."""
+
+    def __init__(self, address):
+        self.address, self.heard = address, time.monotonic()
+        self.asked = self.heard
+
+    def is_lost(self):
+        now = time.monotonic()
+        if now - self.asked > 3:
+            self.asked = now
+            with contextlib.suppress(MendableError):
+                _knock(self.address, timeout=3)
+                self.heard = now
+        return now - self.heard > SILENCE
 
 
 def _connect(address):
@@ -109,26 +136,53 @@ def _connect(address):
     # Only the code travels, whatever else lies in the folder.
     files = [path for path in runner.ROOT.iterdir() if path.suffix != ".py"]
     others = [f"/{path.name}" for path in files if path.name != "common"]
-    try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level="ERROR",
-            runtime_env={"working_dir": str(runner.ROOT), "excludes": others},
-        )
-    except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as e:
-        raise MendableError(
-            f"the cluster {address} was not reached: {str(e).strip().splitlines()[0]} "
-            "Start it as docs/reproduce.md says, and type this on one of its "
-            "machines."
-        ) from None
+    with tempfile.TemporaryFile() as told:
+        try:
+            with _stderr_to(told):
+                ray.init(
+                    address=address,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    runtime_env={"working_dir": str(runner.ROOT), "excludes": others},
+                )
+        except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
+            told.seek(0)
+            raise _not_reached(address, error, told.read()) from None
     return ray
 
 
-def _knock(address):
+@contextlib.contextmanager
+def _stderr_to(file):
+    """Sends what C++ writes to stderr within it to a file."""
+    stderr = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def _not_reached(address, error, told):
+    refused = b"InvalidAuthToken" in told or b"Unauthenticated" in told
+    if refused or "auth" in type(error).__name__.lower():
+        return MendableError(
+            f"the cluster {address} refuses this machine's token. Expected the head "
+            "node's, in ~/.ray/auth_token or where RAY_AUTH_TOKEN_PATH says, as "
+            "docs/reproduce.md has it."
+        )
+    reason = " ".join(str(error).split())[:300]  # of several lines: both versions
+    return MendableError(
+        f"the cluster {address} was not reached: {reason} Start it as "
+        "docs/reproduce.md says, with the same Python and Ray, and type this on one "
+        "of its machines."
+    )
+
+
+def _knock(address, timeout=10):
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host, int(port)), timeout).close()
     except (OSError, ValueError) as error:
         raise MendableError(
             f"nothing answers at {address} ({error}). Expected the host:port of a "

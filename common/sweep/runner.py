@@ -71,20 +71,29 @@ def local(jobs, workers):
         KeyboardInterrupt: After Ctrl-C, when all processes have ended.
     """
     slots = [_share(i, workers) for i in range(workers)]
-    waiting, running, failed = list(jobs), {}, []
+    # Of a run, not of the slot that it comes to: its last bits depend on them.
+    threads = max(1, len(machine.cores()) // workers)
+    waiting, elsewhere, running, failed = list(jobs), [], {}, []
     progress = Progress(jobs, workers)
     try:
-        while waiting or running:
+        while waiting or elsewhere or running:
+            elsewhere = [x for x in elsewhere if not _came_back(x, waiting, progress)]
             for slot in range(workers):
                 if waiting and slot not in running:
                     job = waiting.pop(0)
+                    if records.is_run(job.paths):
+                        _leave(job, elsewhere, progress)
+                        continue
                     words = [str(ROOT / job.command[0]), *job.command[1:], *job.folders]
-                    running[slot] = job, start(words, job.log, *slots[slot])
+                    running[slot] = job, start(words, job.log, *slots[slot], threads)
                     progress.begin(job)
             for slot, (job, process) in list(running.items()):
                 if process.poll() is not None:
                     del running[slot]
                     reason = why_failed(process.returncode, job)
+                    if records.BUSY in reason:  # it came first by a moment
+                        _leave(job, elsewhere, progress)
+                        continue
                     progress.end(job, reason)
                     failed += [job] if reason else []
             progress.show()
@@ -104,6 +113,23 @@ def local(jobs, workers):
             process.kill()
             process.wait()
     return failed
+
+
+def _leave(job, elsewhere, progress):
+    """Leaves a job to the process that runs it, and waits for that."""
+    elsewhere.append(job)
+    progress.say(f"{job.name}: another process runs it; waiting for its record")
+
+
+def _came_back(job, waiting, progress):
+    """Whether another process no longer runs a job: it is done, or ours to do."""
+    if records.is_run(job.paths):
+        return False
+    if job.paths.json.exists():
+        progress.end(job, "")
+    else:
+        waiting.append(job)
+    return True
 
 
 # Processes.
@@ -169,12 +195,16 @@ def why_failed(code, job):
         return ""
     # Since its start; where another process runs the same and writes here too, the
     # line that is the script's own (`cli.run`).
-    log = job.log.read_text("utf-8", "replace")
-    lines = [x for x in log.splitlines() if x.strip()]
-    begun = [i for i, line in enumerate(lines) if line.startswith("$ python")][-1]
-    own = f"{Path(job.command[0]).name}: "
-    last = [x for x in lines[begun:] if x.startswith(own)][-1:] or lines[-1:]
     what = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
+    try:
+        text = job.log.read_text("utf-8", "replace")
+    except OSError:
+        return f"{what}: what it said is gone (was {job.results_dir} removed?)"
+    lines = [x for x in text.splitlines() if x.strip()]
+    begun = [i for i, line in enumerate(lines) if line.startswith("$ python")]
+    own = f"{Path(job.command[0]).name}: "
+    lines = lines[begun[-1] :] if begun else ["it said nothing"]
+    last = [x for x in lines if x.startswith(own)][-1:] or lines[-1:]
     return f"{what}{'' if code else ', but no record'}: {last[0].strip()}"
 
 

@@ -206,7 +206,7 @@ def _rate(dtype):
 def _grams(data, settings, waiting, quiet):
     """Yields `(system, gram, predict)` in the order that shares the most work."""
     if settings.features == "random_conv":
-        yield from _convolutions(data, settings.seed, waiting, quiet)
+        yield from _convolutions(data, settings, waiting, quiet)
         return
     train, test = points(data, settings.features)
     for bandwidth in dict.fromkeys(system[1] for system in waiting):
@@ -225,13 +225,14 @@ def points(data, kind):
     return train / scale, test / scale
 
 
-def _convolutions(data, seed, waiting, quiet):
-    layer = features.RandomConvolution(data.x_train, seed)
+def _convolutions(data, settings, waiting, quiet):
+    layer = features.RandomConvolution(data.x_train, settings.seed)
     gram = kernels.Accumulated(len(data.y_train), len(data.y_test))
-    counts = sorted({system[0] for system in waiting})
-    first = 0
-    with tqdm(total=sum(counts[-1:]), unit="filter", disable=quiet or None) as bar:
-        for count in counts:
+    last_count, first = max(system[0] for system in waiting), 0
+    with tqdm(total=last_count, unit="filter", disable=quiet or None) as bar:
+        # Blocks end at every count, also those that are solved already: sums are
+        # rounded as in a run that was never interrupted.
+        for count in sorted(c for c in {*settings.filters} if c <= last_count):
             while first < count:
                 last = min(first + FILTER_BLOCK, count)
                 gram.add(*layer.pair(data.x_train, data.x_test, first, last))

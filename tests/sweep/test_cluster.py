@@ -182,3 +182,37 @@ def test_no_cluster_there(address, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     with pytest.raises(cli.MendableError, match=f"nothing answers at {address}"):
         cluster.run([], address, cpus=1, gpus=0)
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "words"),
+    [
+        (
+            ConnectionError("Failed"),
+            b"RPC error: InvalidAuthToken: ...",
+            "'s token. Ex",
+        ),
+        (type("AuthenticationError", (Exception,), {})("no file"), b"", "'s token. Ex"),
+        (
+            RuntimeError(
+                "Version mismatch: X:\n  Python: 3.11.7\nY:\n  Python: 3.10.4"
+            ),
+            b"",
+            "Python: 3.11.7 Y: Python: 3.10.4 Start it",
+        ),
+    ],
+)
+def test_why_a_cluster_was_not_reached(error, told, words):
+    said = str(cluster._not_reached("A:1", error, told))
+    assert words in said and "\n" not in said
+
+
+def test_a_silent_head_is_lost(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        head = cluster._Head(f"127.0.0.1:{server.getsockname()[1]}")
+        head.heard = head.asked = -100
+        assert not head.is_lost()
+    head.asked = -100
+    assert not head.is_lost()  # it may be a moment's
+    head.heard -= cluster.SILENCE
+    assert head.is_lost()

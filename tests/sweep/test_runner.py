@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -63,6 +64,70 @@ def test_a_run_that_is_run_elsewhere_says_so(job):
     with one.log.open("a") as log:
         log.write("$ python fake_run.py a\nValueError: a defect\n")
     assert runner.why_failed(1, one) == "exit code 1: ValueError: a defect"
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_another_process_runs_is_left_to_it(job, tmp_path, capsys, killed):
+    one, two = job("a"), job("b")
+
+    def elsewhere():
+        with records.only_one(one.paths, "a"):
+            held.set()
+            wait_for(two.paths.json.exists)
+            if not killed:
+                records.write_json(one.paths.json, {"name": "a", "by": "another"})
+
+    held = threading.Event()
+    other = threading.Thread(target=elsewhere)
+    other.start()
+    held.wait()
+    assert runner.local([one, two], workers=1) == []
+    other.join()
+    record = records.read(one.paths.json)
+    assert ("by" in record) == (not killed)
+    assert "a: another process runs it" in capsys.readouterr().err
+    started = [
+        name for name, _, what in events(tmp_path / "journal") if what == "start"
+    ]
+    assert started == (["b", "a"] if killed else ["b"])
+
+
+def test_a_run_that_came_second_by_a_moment_waits(job, tmp_path, capsys, monkeypatch):
+    script = tmp_path / "second.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\n"
+        f"if not Path({str(tmp_path / 'tried')!r}).exists():\n"
+        f"    Path({str(tmp_path / 'tried')!r}).touch()\n"
+        f"    sys.exit('second.py: a {records.BUSY} (it holds x).')\n"
+        f"sys.argv[0] = {FAKE!r}\nexec(open({FAKE!r}).read())\n"
+    )
+    assert runner.local([job("a", script=str(script))], workers=1) == []
+    assert "a: another process runs it" in capsys.readouterr().err
+
+
+def test_a_removed_folder_fails_its_run_and_no_other(job, tmp_path, capsys):
+    code = "import shutil, sys; shutil.rmtree(sys.argv[3]); sys.exit(1)"
+    script = tmp_path / "removes.py"
+    script.write_text(code)
+    words = (str(script), "a", "--results-dir", str(tmp_path / "results"))
+    first = job("a")._replace(command=words)
+    assert runner.local([first, job("b")], workers=1) == [first]
+    said = capsys.readouterr().err
+    assert "a: FAILED, exit code 1: what it said is gone" in said
+    assert "b: done in" in said
+
+
+def test_threads_are_of_the_run_and_not_of_its_slot(job, monkeypatch):
+    monkeypatch.setattr(runner.machine, "cores", lambda: [2, 3, 4, 5, 9])
+    found, start = set(), runner.start
+
+    def spy(words, log, share, gpu, threads):
+        found.add(threads)
+        return start(words, log, os.sched_getaffinity(0), gpu, threads)
+
+    monkeypatch.setattr(runner, "start", spy)
+    assert runner.local([job(name) for name in "abc"], workers=2) == []
+    assert found == {2}
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux")

@@ -1,0 +1,93 @@
+"""Keras's global settings decide no number, wherever they come from."""
+
+import importlib.util
+from types import SimpleNamespace
+
+import keras
+import pytest
+
+from common import keras_defaults
+from common.cli import MendableError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("image_data_format", "channels_first"),
+        ("floatx", "float16"),
+        ("floatx", "float64"),
+        ("epsilon", 1e-3),
+        ("max_epochs", 1),
+        ("max_steps_per_epoch", 1),
+    ],
+)
+def test_what_a_keras_json_has_set_is_set_back(name, value, monkeypatch):
+    get = getattr(keras.config, name)
+    usual = get()
+    getattr(keras.config, f"set_{name}")(value)
+    try:
+        assert get() == value
+    finally:
+        keras_defaults.fix(keras)
+    assert get() == usual and keras.config.dtype_policy().name == "float32"
+
+
+def test_a_precision_that_was_chosen_stays():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        keras_defaults.fix(keras)
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def importing(monkeypatch):
+    """Imports Keras, which raises an error."""
+
+    def start(error):
+        def load(module):
+            raise error
+
+        spec = SimpleNamespace(loader=SimpleNamespace(exec_module=load))
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+        keras_defaults._Fixed.find_spec("keras").loader.exec_module(None)
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (ValueError("Unable to import backend : no"), MendableError, "backend : no"),
+        (ValueError("Invalid `floatx`\nconfiguration."), MendableError, "floatx` con"),
+        (AttributeError("'list' has no get"), MendableError, "keras.json: expected"),
+        (ImportError("libtorch.so: not found"), MendableError, "libtorch.so"),
+        (ModuleNotFoundError("torch", name="torch"), MendableError, "KERAS_BACKEND is"),
+        (ModuleNotFoundError("jax", name="jax"), ModuleNotFoundError, "jax"),
+        (KeyboardInterrupt("Ctrl-C"), KeyboardInterrupt, "Ctrl-C"),
+    ],
+)
+def test_a_keras_that_does_not_start_is_one_line(error, kind, words, importing):
+    with pytest.raises(kind, match=words) as raised:
+        importing(error)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize("name", ["torch", "numpy", "openvino"])
+def test_another_backend_is_refused(name):
+    config = SimpleNamespace(backend=lambda: name)
+    with pytest.raises(UsageError, match=f"is {name}. Expected tensorflow or jax"):
+        keras_defaults.fix(SimpleNamespace(config=config))
+
+
+@pytest.mark.parametrize("value", ["1", "abc"])
+def test_limits_of_the_environment_are_ignored_aloud(value, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_MAX_EPOCHS", value)
+    monkeypatch.setenv("KERAS_NNX_ENABLED", "")
+    keras_defaults._ignore_limits()
+    keras_defaults._ignore_limits()
+    assert capsys.readouterr().err.splitlines() == [
+        "Note: KERAS_MAX_EPOCHS is ignored; --epochs says how long a run is."
+    ]
