@@ -74,6 +74,15 @@ def test_files_of_the_code_that_are_named_exist(page):
             assert (ROOT / path).exists(), f"{name(page)}: {path}"
 
 
+def test_tests_that_hold_a_promise_exist():
+    file = None
+    text = (ROOT / "docs/promises.md").read_text("utf-8")
+    for path, test in re.findall(r"`(tests/[\w/]+\.py)?(?:::(\w+))?`", text):
+        file = path or file
+        assert not test or f"\ndef {test}(" in (ROOT / file).read_text("utf-8"), test
+    assert text.count("::test_") > 20
+
+
 def readme():
     return (ROOT / "README.md").read_text()
 
