@@ -199,7 +199,8 @@ def _before_main(kind, error, trace, hook=sys.excepthook):
         sys.exit(code)
 
 
-if Path(sys.argv[0]).resolve().parent == ROOT:  # a script of ours
+_script = Path(sys.argv[0]).resolve()
+if _script.parent == ROOT and _script.is_file():  # one of ours
     sys.excepthook = _before_main
     # Keras imports it for its wrappers, which nobody here uses: two of ten seconds.
     sys.modules.setdefault("sklearn", None)

@@ -784,7 +784,7 @@ class Options:
     )
     continue_from: str | None = setting(
         None,
-        "begin from the end of the run NAME, which differs in --epochs alone and had "
+        "begin from the end of the run NAME, which differs in its epochs alone and had "
         "--keep-checkpoint",
         offered=_trains,
         shown="off",

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # plain `pytest` does not add it
 # Seconds in each script that tests start: Keras imports scikit-learn where it is.
 os.environ["PYTHONPATH"] = str(ROOT / "tests" / "no_sklearn")
+sys.modules.pop("sklearn", None)  # of a worker of xdist, which is such a script too
 # TensorFlow's graphs are many objects; they are looked through less often.
 gc.set_threshold(100_000, 50, 100)
 

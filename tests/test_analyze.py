@@ -186,23 +186,6 @@ def test_true_and_random_labels_share_a_row_of_the_figure(folder, row, monkeypat
     assert [grid[0] for grid in grids] == [1, 4]
 
 
-def test_one_record_of_many_models(folder):
-    flags = "--dataset mnist_5k --size 24 --seeds 1 --target-loss 0.3 --max-epochs 80"
-    flags += " --random-labels"
-    mnist_l2norm.main([*flags.split(), "--quiet", *FOLDERS.format(folder).split()])
-    (path,) = folder.glob("mnist_l2norm*_24_random_loss_seed0.h5")
-    flags = [str(path), "--results-dir", str(folder), "--examples", "24", "--quiet"]
-    row = analyze.main(flags).iloc[0]
-    table = pd.read_csv(next(folder.glob("mnist_l2norm*.csv")))
-    measured = table.query("labels == 'random' and stop == 'loss'").iloc[0]
-    # The same inputs, pixels / 255, and the same random labels.
-    assert row.train_loss == pytest.approx(measured.train_loss, rel=1e-4)
-    assert row.test_accuracy == pytest.approx(measured.test_accuracy)
-    assert row.margin_10 == pytest.approx(measured.margin_10, rel=1e-4)
-    assert row.eigenvalue_1 == pytest.approx(measured.eigenvalue_1, rel=1e-3)
-    assert row.jacobian_norm == pytest.approx(measured.jacobian_norm, rel=1e-4)
-
-
 def test_without_a_record_the_data_must_be_named(folder, tmp_path):
     path = next(folder.glob("cifar10_mlp*.h5"))
     stranger = tmp_path / "stranger.h5"

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import analyze
 import mnist_l2norm
 from common import cli, datasets, models, records
 
@@ -130,3 +131,18 @@ def test_wrong_usage(flags, reason, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as exit_:
         cli.run(mnist_l2norm.main)
     assert exit_.value.code == 2 and reason in capsys.readouterr().err
+
+
+def test_analyze_says_the_same_of_one_of_its_models(finished):
+    folder, _, table = finished
+    (path,) = folder.rglob("*_32_random_loss_seed0.h5")
+    flags = ["--results-dir", str(folder), "--examples", "32", "--quiet"]
+    row = analyze.main([str(path), *flags]).iloc[0]
+    which = "size == 32 and labels == 'random' and stop == 'loss' and seed == 0"
+    measured = table.query(which).iloc[0]
+    # The same inputs, pixels / 255, and the same random labels.
+    assert row.train_loss == pytest.approx(measured.train_loss, rel=1e-4)
+    assert row.test_accuracy == pytest.approx(measured.test_accuracy)
+    assert row.margin_10 == pytest.approx(measured.margin_10, rel=1e-4)
+    assert row.eigenvalue_1 == pytest.approx(measured.eigenvalue_1, rel=1e-3)
+    assert row.jacobian_norm == pytest.approx(measured.jacobian_norm, rel=1e-4)

@@ -111,7 +111,7 @@ def test_values_equal_to_the_scripts_defaults_do_not_show():
 def test_options_are_never_in_the_name(tmp_path):
     flags = (
         f"--results-dir r --models-dir m --data-dir {tmp_path} --no-resume --overwrite "
-        "--save-init --checkpoint-every 5 --measure all --tensorboard t --quiet "
+        "--save-init --checkpoint-every 5 --keep-checkpoint --continue-from x --measure all --tensorboard t --quiet "
         "--distribute A:6380 --process 1/2"
     ).split()
     script = "imagenet_inception_v3"
@@ -124,7 +124,7 @@ def test_options_are_never_in_the_name(tmp_path):
     ]
     assert same == ["script"]
     assert list(vars(options).values())[3:] == [
-        *("r", "m", str(tmp_path), False, True, True, 5, "all", "t", True),
+        *("r", "m", str(tmp_path), False, True, True, 5, True, "x", "all", "t", True),
         *("A:6380", (1, 2)),
     ]
     assert not options.chief and without.chief

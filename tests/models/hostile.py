@@ -27,7 +27,7 @@ def network():
     """A small classifier with a layer of each family."""
     import keras
 
-    inputs = keras.Input((6, 6, 1))
+    inputs = keras.Input((6, 6, 1), name="input_layer")
     x = keras.layers.Conv2D(3, 3, activation="relu", name="conv")(inputs)
     x = keras.layers.Flatten(name="flat")(keras.layers.BatchNormalization()(x))
     return keras.Model(inputs, keras.layers.Dense(4, name="last")(x))

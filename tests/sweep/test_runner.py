@@ -75,7 +75,8 @@ def test_what_another_process_runs_is_left_to_it(job, tmp_path, capsys, killed):
             held.set()
             wait_for(two.paths.json.exists)
             if not killed:
-                records.write_json(one.paths.json, {"name": "a", "by": "another"})
+                record = {"name": "a", "script": "x", "verdict": "", "by": "other"}
+                records.write_json(one.paths.json, record)
 
     held = threading.Event()
     other = threading.Thread(target=elsewhere)
