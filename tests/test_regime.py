@@ -111,7 +111,8 @@ def test_values_equal_to_the_scripts_defaults_do_not_show():
 def test_options_are_never_in_the_name(tmp_path):
     flags = (
         f"--results-dir r --models-dir m --data-dir {tmp_path} --no-resume --overwrite "
-        "--save-init --checkpoint-every 5 --keep-checkpoint --continue-from x --measure all --tensorboard t --quiet "
+        "--save-init --checkpoint-every 5 --keep-checkpoint --continue-from x "
+        "--measure all --tensorboard t --quiet "
         "--distribute A:6380 --process 1/2"
     ).split()
     script = "imagenet_inception_v3"
