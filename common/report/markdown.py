@@ -105,8 +105,7 @@ def table_1(rows):
     for row in rows:
         cells = [*row.fields.values()]
         for metric in tables.FINAL:
-            ours = f"**{_spread(row, metric)}**" if row.runs else "not yet run"
-            cells.append(f"{ours} ({_paper(row, metric)})")
+            cells.append(f"{_ours(row, metric)} ({_paper(row, metric)})")
         epochs = tables.epochs_to_fit(row)
         cells.append(_verdict(row) if row.runs else "")
         cells += [f"epoch {epochs}" if epochs else "", len(row.runs) or ""]
@@ -162,9 +161,12 @@ def short_table_1(rows):
 
 
 def table(rows):
-    """Returns any other experiment as Markdown: a line for each row with records."""
-    rows = [row for row in rows if row.runs and row.trains]
-    if not rows:
+    """Returns any other experiment as Markdown.
+
+    A line for each row that has records, or a value of the paper.
+    """
+    rows = [row for row in rows if row.trains and (row.runs or row.paper)]
+    if not any(row.runs for row in rows):
         return ""
     head = [*rows[0].fields, "train %", "test %", "first fitted", "seeds", "verdict"]
     lines = [_line([*head, "command"]), _line(["--"] * (len(head) + 1))]
@@ -173,8 +175,9 @@ def table(rows):
         for metric in tables.FINAL:
             known = metric in row.paper
             paper = f" ({_paper(row, metric)})" if known else _outcome(row, metric)
-            cells.append(f"**{_spread(row, metric)}**{paper}")
-        cells += [tables.epochs_to_fit(row), len(row.runs), _verdict(row)]
+            cells.append(f"{_ours(row, metric)}{paper}")
+        cells += [tables.epochs_to_fit(row), len(row.runs) or ""]
+        cells.append(_verdict(row) if row.runs else "")
         lines.append(_line([*cells, _command(row)]))
     return "\n".join(lines)
 
@@ -214,6 +217,10 @@ def _line(cells):
 
 def _spread(row, metric):
     return tables.spread(row.final(metric))
+
+
+def _ours(row, metric):
+    return f"**{_spread(row, metric)}**" if row.runs else "not yet run"
 
 
 def _verdict(row):
