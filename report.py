@@ -34,7 +34,8 @@ COMPARED = (  # of a record, what runs are compared by
     "device",
     "seconds",
 )
-PANELS = ("figure_1a", "figure_1b", "figure_1c", "kernels")  # with points of the paper
+# Experiments whose figures show the paper's curves.
+DRAWN = ("figure_1", "figure_2", "inputs", "table_2")
 
 
 def parse(argv):
@@ -99,14 +100,15 @@ def collect(results, runs, dataset=None, flags=None):
             more flags. The paper's values are of other runs, and left out.
 
     Returns:
-        `(sections, absent)`: list of `page.Section` of the experiments with a record,
-        and names of the others.
+        `(sections, absent)`: list of `page.Section` of the experiments with a record
+        (and, in the project's own folder, of Table 2), and names of the others.
     """
     from common.report import page, paper_figures, tables
 
     more = artefacts.variation(dataset, flags)
     papers = {} if more else tables.paper_by_run()
-    points = {x: [] if more else tables.paper_of(x) for x in PANELS}
+    theirs = {"kernels": tables.paper_of("kernels")}
+    theirs = {"kernels": theirs} | dict.fromkeys(DRAWN, tables.paper_curves())
     here = where(results, runs)
     sections, absent = [], []
     for name, artefact in artefacts.all_varied(dataset, flags).items():
@@ -114,13 +116,15 @@ def collect(results, runs, dataset=None, flags=None):
             rows = tables.table_1(runs, papers, artefact)
         else:
             rows = tables.rows(artefact, runs, papers)
-        if not any(row.runs for row in rows):
+        alone = name == "table_2" and not more and not here  # the paper's curves
+        if not alone and not any(row.runs for row in rows):
             absent.append(name)
             continue
         rows = [row._replace(command=f"{row.command} {here}".strip()) for row in rows]
         command = shlex.join(["python", "reproduce.py", name, *more])
         prefix = f"{label(dataset, flags)}_" if more else ""
-        drawn = paper_figures.draw(name, rows, points, results / "figures", prefix)
+        known = {} if more else theirs.get(name, {})
+        drawn = paper_figures.draw(name, rows, known, results / "figures", prefix)
         name, title = f"{prefix}{name}", artefact.title
         command = f"{command} {here}".strip()
         sections.append(page.Section(name, title, artefact.says, rows, drawn, command))

@@ -56,7 +56,7 @@ def test_draws_fill_their_ranges():
     drawn = draw(NAMES, 20000, 0, 0)
     assert drawn["flip"].mean() == pytest.approx(0.5, abs=0.02)
     degrees = np.rad2deg(drawn["rotate"])
-    assert -15 <= degrees.min() < -14.9 and 14.9 < degrees.max() <= 15
+    assert -25 <= degrees.min() < -24.9 and 24.9 < degrees.max() <= 25
     corners = drawn["perspective"]
     assert -0.15 <= corners.min() < -0.149 and 0.149 < corners.max() <= 0.15
     low, high = drawn["color"].min(0), drawn["color"].max(0)

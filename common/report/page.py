@@ -239,7 +239,9 @@ def _measured_cells(row, metric, known):
     if known:
         value = paper.value if paper else ""
         text = value if isinstance(value, str) else f"{value:.2f}"
-        cells.append(_number(text, value, paper.certainty if paper else ""))
+        sure = paper.certainty if paper else ""
+        online = row.online and metric == "train_accuracy"
+        cells.append(_number(text, value, sure + ", online" * online))
         gap = row.difference(metric)
         cells.append(_number("" if gap is None else f"{gap + 0:+.2f}", gap))
     return cells
@@ -256,7 +258,7 @@ def _verdict_cell(row):
     kind, outcome = _CLASSES.get(text, text), row.paper.get("outcome")
     if text == "did not fit" and outcome and outcome.value != "fitted":
         text += ", as in the paper"
-    return Cell(text, kind=f"v {kind}")
+    return Cell(text, kind=f"v {kind}", small=tables.rests_on(row))
 
 
 def _first_fitted(row):

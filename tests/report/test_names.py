@@ -9,7 +9,7 @@ import pytest
 
 from common import datasets, reviews
 from common.report import names, style
-from common.report.paper_figures import LINES
+from common.report.corruption_figures import LINES
 from common.sweep import artefacts
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common.report import kernel_figures, paper_figures, tables
+from common.report import corruption_figures, kernel_figures, paper_figures, tables
 from common.sweep import artefacts
 
 ALEXNET = "cifar10_alexnet.py"
@@ -27,7 +27,7 @@ def test_an_unfit_level_is_hollow_and_off_the_line(tmp_path, make_up):
         make_up(tmp_path, command, seed, 0.9, 0.1, fit=None, epochs=epochs)
     rows = tables.rows(artefacts.ARTEFACTS["figure_1"], tables.load(tmp_path), {})
     rows = [row for row in rows if row.runs]
-    axis = paper_figures.relative_time(rows, {"figure_1b": []}).axes[0, 0]
+    axis = corruption_figures.relative_time(rows, {}).axes[0, 0]
     (line,) = [line for line in axis.lines if line.get_label() == "AlexNet"]
     np.testing.assert_allclose(line.get_xydata(), [(0, 1), (0.2, 1.5), (0.5, 2.5)])
     (hollow,) = [line for line in axis.lines if line.get_marker() == "^"]
@@ -48,9 +48,9 @@ def test_unfit_inputs_are_hollow(tmp_path, make_up):
 def test_losses_are_the_fixed_models_and_the_mean_over_seeds():
     one = {"train_cross_entropy": [2.0, 1.0], "loss": [9.0, 9.0]}
     other = {"train_cross_entropy": [4.0, 2.0], "loss": [9.0, 9.0]}
-    drawing = paper_figures.losses(
+    drawing = corruption_figures.losses(
         [row([one, other], model="AlexNet", corruption="true labels")],
-        {"figure_1a": []},
+        {},
     )
     (line,) = drawing.axes[0, 0].lines
     assert line.get_ydata().tolist() == [3.0, 1.5]
@@ -61,35 +61,86 @@ def test_losses_are_the_fixed_models_and_the_mean_over_seeds():
 def test_the_running_best_never_falls():
     history = {"train_accuracy": [0.6, 0.8, 1.0], "val_accuracy": [0.5, 0.7, 0.6]}
     axis = paper_figures.batch_norm([row([history], model="Inception")], {}).axes[0, 0]
-    lines = {line.get_linestyle(): line.get_ydata() for line in axis.lines[1:]}
+    lines = {line.get_linestyle(): line.get_ydata() for line in axis.lines}
     np.testing.assert_allclose(lines["--"], [50, 70, 70])
     np.testing.assert_allclose(lines[":"], [50, 70, 60])
     np.testing.assert_allclose(lines["-"], [60, 80, 100])
 
 
-def test_the_papers_point_is_an_error():
-    paper = {
-        f"{x}_accuracy": tables.Paper(v, "printed")
-        for x, v in (("train", 99.82), ("test", 9.86))
-    }
-    final = {"train_accuracy": 1.0, "val_accuracy": 0.1}
-    record, regime = {"num_classes": 10, "final": final}, {"dataset": "cifar10"}
-    rows = [
-        tables.Row(
-            {"model": "AlexNet", "corruption": p},
-            "",
-            (
-                tables.Run(
-                    "r", record | {"regime": regime | {"label_corruption": p}}, {}
-                ),
-            ),
-            paper if p else {},
-        )
-        for p in (0.0, 1.0)
+def levelled(p, accuracy, **more):
+    """A row of one run at a level of corruption, with its final test accuracy."""
+    final = {"train_accuracy": 1.0, "val_accuracy": accuracy}
+    (run,) = row([{}], p=p).runs
+    run = run._replace(record=run.record | {"final": final} | more)
+    return tables.Row({"model": "AlexNet"}, "", (run,), {})
+
+
+def test_errors_stand_beside_the_papers_on_true_and_on_corrupted_test_labels():
+    rows = [levelled(0.0, 0.8), levelled(0.5, 0.6), levelled(1.0, 0.1)]
+    paper = {"1c": {"AlexNet": [(0.0, 0.3), (0.5, 0.68), (1.0, 0.9)]}}
+    axis = corruption_figures.errors(rows, paper).axes[0, 0]
+    drawn = {line.get_linestyle(): line.get_xydata().tolist() for line in axis.lines
+             if len(line.get_xdata()) == 3}  # fmt: skip
+    assert drawn["-"] == [[0, pytest.approx(20)], [0.5, 40], [1, 90]]
+    # Of accuracy 0.6, half of the labels replaced, a tenth of these hit.
+    assert drawn[":"] == [[0, pytest.approx(20)], [0.5, pytest.approx(65)], [1, 90]]
+    assert drawn["--"] == [[0, 30], [0.5, 68], [1, 90]]
+    (said,) = [text.get_text() for text in axis.texts if "paper" in text.get_text()]
+    assert said.splitlines()[1:] == [  # of the level between 0 and 1 alone
+        "on the test labels: 28.0",
+        "on corrupted test labels: 3.0",
     ]
-    axis = paper_figures.errors(rows, {"figure_1c": []}).axes[0, 0]
-    points = [x.get_xydata()[0].tolist() for x in axis.lines if x.get_marker() == "D"]
-    assert points == [[1.0, pytest.approx(90.14)]]
+
+
+def test_the_best_epoch_stands_above_the_last():
+    rows = []
+    for p, values in ((0.0, [0.5, 0.7]), (0.5, [0.6, 0.4]), (1.0, [0.2, 0.1])):
+        rows.append(levelled(p, values[-1]))
+        run = rows[-1].runs[0]._replace(history={"val_accuracy": values})
+        rows[-1] = rows[-1]._replace(runs=(run,))
+    axis = corruption_figures.early_stopping(rows, {}).axes[0, 0]
+    drawn = {line.get_linestyle(): line.get_ydata() for line in axis.lines
+             if len(line.get_xdata()) == 3}  # fmt: skip
+    np.testing.assert_allclose(drawn["--"], [70, 60, 20])
+    np.testing.assert_allclose(drawn["-"], [70, 40, 10])
+
+
+def test_relative_time_is_drawn_at_two_thresholds(tmp_path, make_up):
+    """A made-up loss is 2 / epoch: it is below 0.05 from epoch 41 on."""
+    for p, fit in ((0.0, 10), (0.5, 20), (1.0, 30)):
+        command = f"{ALEXNET} --label-corruption {p}" if p else ALEXNET
+        make_up(tmp_path, command, fit=fit, epochs=50)
+    rows = tables.rows(artefacts.ARTEFACTS["figure_1"], tables.load(tmp_path), {})
+    rows = [row for row in rows if row.runs]
+    sketch = corruption_figures.relative_time(rows, tables.paper_curves())
+    drawn = [
+        [x.get_ydata().tolist() for x in axis.lines if x.get_label() == "AlexNet"]
+        for axis in sketch.axes[0]
+    ]
+    assert drawn == [[[1, 2, 3]], [[1, 1, 1]]]
+    for axis in sketch.axes[0]:  # all three networks of the paper
+        theirs = [x.get_ydata()[-1] for x in axis.lines if x.get_label() == "_paper"]
+        assert [round(float(x), 2) for x in theirs] == [3.6, 1.55, 1.96]
+
+
+def test_every_figure_of_the_paper_is_drawn_with_its_curves():
+    curves = tables.paper_curves()
+    history = {"train_cross_entropy": [2.0, 1.0]}
+    one = row([history], model="Inception", corruption="true labels")
+    axis = corruption_figures.losses([one], curves).axes[0, 0]
+    theirs = [line for line in axis.lines if line.get_label() == "_paper"]
+    assert len(theirs) == 5 and {len(x.get_xdata()) for x in theirs} == {69}
+    history = {"train_accuracy": [0.6, 0.8], "val_accuracy": [0.5, 0.7]}
+    axis = paper_figures.batch_norm([row([history], model="Inception")], curves)
+    axis = axis.axes[0, 0]
+    ends = [x.get_ydata()[-1] for x in axis.lines if x.get_label() == "_paper"]
+    np.testing.assert_allclose(sorted(ends), [84.92, 86.53, 100, 100], atol=0.01)
+    axis = paper_figures.imagenet([], curves).axes[0, 0]
+    ends = [x.get_ydata()[-1] for x in axis.lines if x.get_label() == "_paper"]
+    # Figure 2a ends where Table 2 does; of row 3's training, where it means to.
+    printed = [92.18, 77.84, 99.60, 67.18, 99.53, 59.80]
+    np.testing.assert_allclose(ends, printed, atol=0.25)
+    assert paper_figures.imagenet([], {}) is None
 
 
 def test_a_condition_has_one_look_in_every_panel():
@@ -97,9 +148,9 @@ def test_a_condition_has_one_look_in_every_panel():
     rows = [
         row([history], model=model, corruption=kind)
         for model in ("AlexNet", "MLP 1x512")
-        for kind in paper_figures.LINES
+        for kind in corruption_figures.LINES
     ]
-    sketch = paper_figures.losses(rows, {"figure_1a": []})
+    sketch = corruption_figures.losses(rows, {})
     looks = [
         {line.get_label(): line.get_color() for line in axis.lines}
         for axis in sketch.axes[0]
@@ -112,14 +163,14 @@ def test_a_condition_has_one_look_in_every_panel():
 def test_the_data_set_is_named_once():
     history = {"train_cross_entropy": [2.0, 1.0]}
     rows = [row([history], model="AlexNet", corruption="true labels")]
-    sketch = paper_figures.losses(rows, {"figure_1a": []})
+    sketch = corruption_figures.losses(rows, {})
     assert sketch.figure.get_suptitle() == "CIFAR-10"
     assert sketch.caption.startswith("CIFAR-10. Training loss")
     run = rows[0].runs[0]
     regime = {"dataset": "synthetic", "label_corruption": 0.0}
     other = run._replace(record=run.record | {"regime": regime})
     rows.append(rows[0]._replace(runs=(other,)))
-    sketch = paper_figures.losses(rows, {"figure_1a": []})
+    sketch = corruption_figures.losses(rows, {})
     assert sketch.figure.get_suptitle() == ""
     heads = [axis.texts[0].get_text() for axis in sketch.axes[0]]
     assert heads == ["AlexNet, CIFAR-10 (1 seed)", "AlexNet, synthetic images (1 seed)"]
