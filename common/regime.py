@@ -385,7 +385,7 @@ class Regime(Settings):
     early_stopping: int | None = setting(
         None,
         "stop N epochs after the best accuracy on a tenth held out of the training "
-        "set, and report that best",
+        "set, and report that best; its labels are corrupted like all others",
         "early{}",
         integer,
         shown="off",
