@@ -218,7 +218,9 @@ def analyze(path, arguments):
         )
     margins = norms.margins(model, feed.x_train, feed.y_train)
     layers = norms.layer_norms(model, initial)
-    row |= norms.total_norms(layers) | norms.margin_summary(margins)
+    total = norms.total_norms(layers)
+    row |= {key: value for key, value in total.items() if "stored" not in key}
+    row |= norms.margin_summary(margins)
     paths = [norms.path_norm(model, p) for p in (1, 2)]
     row |= {"path_1": paths[0], "path_2": paths[1]}
     complexity = bounds.spectral_complexity(layers)

@@ -16,7 +16,8 @@ rademacher   Trains one-hidden-layer networks (width 0: the linear classifier) o
              bound on generalization is vacuous. Linear functions with bounded norm,
              scaled to [-1, 1], are the case with a closed form.
 memorize     Bisects for the largest n of which networks of each width reproduce random
-             labels, in at least half of the draws, against their number of weights.
+             labels, in at least half of the draws, against their number of weights:
+             by training, from below; of width 0 by linear programming too, exactly.
 
 The last two use the first principal components of the images, in units of their
 standard deviation. Writes results/NAME.csv, .json and figures/NAME_*.png for each, with

@@ -4,6 +4,7 @@
   python reproduce.py --list                        # what there is, and what is done
   python reproduce.py table_1 --seeds 3 --workers 2           # Table 1, three seeds
   python reproduce.py table_1 figure_1 --only cifar10_mlp     # what its MLPs need
+  python reproduce.py --verify cifar10_mlp_n5000_adam_seed0   # a record, trained again
 
 A run with a record is not run again, and an interrupted one continues: stop this at
 any time and type it again. `--dry-run` prints the commands, which may also be typed
@@ -19,13 +20,14 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from common import cli, datasets, records, reviews, verdicts
 from common.engine import machine
 from common.regime import Regime
 from common.settings import address, file_path, folder_name, number, one_of_n
-from common.sweep import artefacts, cluster, runner
+from common.sweep import artefacts, cluster, runner, verify
 
 ROOT = Path(__file__).resolve().parent
 SEEDS = 10_000  # more runs than anybody waits for
@@ -34,6 +36,8 @@ SEEDS = 10_000  # more runs than anybody waits for
 def main(argv=None):
     args = _parser().parse_args(argv)
     names = args.experiments
+    if args.verify:
+        return _verify(args)
     if args.list and not names:
         names = list(artefacts.all_varied(args.dataset, args.flags))
     if unknown := sorted({*names} - {*artefacts.ARTEFACTS}):
@@ -227,6 +231,59 @@ def _run(jobs, whole, args):
     return runner.local(jobs, min(workers, whole))
 
 
+def _verify(args):
+    """Trains records again in a scratch folder and says how near they come.
+
+    Raises:
+        UsageError: Beside what is about experiments.
+        MendableError: If there is no such training run, or one is not verified.
+    """
+    given = vars(args)
+    beside = [x for x in ("list", "dry_run", "shard", "cluster", "flags") if given[x]]
+    if args.experiments or args.dataset or beside:
+        raise cli.UsageError(
+            "--verify NAME... trains records again, as they were: leave experiments "
+            "and other flags of what is run out."
+        )
+    cli.existing(args.data_dir)
+    known = {}
+    for name in dict.fromkeys(args.verify):
+        paths = records.paths(name, args.results_dir, args.models_dir)
+        if not paths.json.exists():
+            raise cli.MendableError(f"{paths.json} does not exist: nothing to verify.")
+        record = records.read(paths.json)
+        if "regime" not in record:
+            raise cli.MendableError(
+                f"{name} is no training run: expected one of cifar10_*, imdb_text or "
+                "imagenet_inception_v3."
+            )
+        known[name] = record, records.read_rows(paths.csv, record)
+        if not known[name][1]:
+            raise cli.MendableError(f"{paths.csv} is missing: nothing to compare with.")
+    failed = []
+    with tempfile.TemporaryDirectory(prefix="verify-") as scratch:
+        for name, (record, rows) in known.items():
+            words = verify.command(record, rows)
+            words += ("--data-dir", args.data_dir) if args.data_dir else ()
+            folder = Path(scratch)
+            job = runner.Job(name, words, folder, folder, len(rows))
+            # As many threads as then, where there are so many: bits depend on them.
+            threads = min(int(record.get("threads") or 1), len(machine.cores()))
+            if runner.local([job], max(1, len(machine.cores()) // threads)):
+                verified, said = False, "it could not be trained again (see above)"
+            else:
+                new = records.read(job.paths.json)
+                again = records.read_rows(job.paths.csv, new)
+                verified, said = verify.compare(record, rows, new, again)
+            print(f"{name}: {'verified' if verified else 'NOT VERIFIED'}, {said}.")
+            failed += [] if verified else [name]
+    if failed:
+        raise cli.MendableError(
+            f"{len(failed)} of {len(known)} records were not verified: "
+            f"{', '.join(failed)}."
+        )
+
+
 def _draw(args):
     """Runs report.py; returns what went wrong, or None."""
     command = ["report.py", f"--results-dir={args.results_dir}"]
@@ -262,6 +319,8 @@ def _parser():
     add = parser.add_argument_group("what is run").add_argument
     add("--list", action="store_true", help="show what is done and what is left")
     add("--dry-run", action="store_true", help="print the commands of missing runs")
+    text = "train these records of --results-dir again, elsewhere, and compare"
+    add("--verify", nargs="+", metavar="NAME", help=text)
     text = "seeds 0 to N-1 of every run (default: 1)"
     add("--seeds", type=number(int, 1, SEEDS), default=1, metavar="N", help=text)
     text = "this data set in place of every run's own"

@@ -41,7 +41,8 @@ class Facts(NamedTuple):
 
 # Of a review of IMDB the last 128 words, where its verdict tends to stand. Three in
 # four reviews are longer, but an epoch takes time in proportion to the length, or
-# worse. `synthetic` is a name for files too: the same images as JPEGs.
+# worse. `synthetic` is a name for files too: the same images as JPEGs. `cifar10_jpeg`
+# is photographs of CIFAR-10, written as such files.
 FACTS = {
     "cifar10": Facts("images", (32, 32, 3), 10, 50_000, 10_000, archives.CIFAR10),
     "cifar100": Facts("images", (32, 32, 3), 100, 50_000, 10_000, archives.CIFAR100),
@@ -53,9 +54,11 @@ FACTS = {
     "synthetic": Facts("images", (32, 32, 3), 10, 2_000, 1_000),
     "imdb": Facts("text", (128,), 2, 25_000, 25_000, archives.IMDB, 10_000),
     "synthetic_text": Facts("text", (64,), 2, 2_000, 1_000, None, 2206),
+    "cifar10_jpeg": Facts("files", None, 10, 2_000, 1_000),
     "imagenet": Facts("files", None, 1000, 1_281_167, 50_000),
 }
 NAMES = tuple(name for name, facts in FACTS.items() if facts.kind == "images")
+FILES = "imagenet", "cifar10_jpeg", "synthetic"  # of images in files
 
 
 def load(regime, data_dir=None) -> Data:

@@ -147,7 +147,8 @@ def _datasets(defaults):
 
 
 def _say_datasets(defaults):
-    own = "imagenet, synthetic, or your own name for what --data-dir holds"
+    files = ", ".join(datasets.FILES)
+    own = f"{files}, or your own name for what --data-dir holds"
     return ", ".join(_datasets(defaults)) or own
 
 
@@ -161,7 +162,7 @@ def _refuse_unknown_data(settings):
 
 def _facts(settings):
     """Returns the `datasets.Facts` of the data set; None of one's own images."""
-    known = _datasets(settings) or ("imagenet", "synthetic")
+    known = _datasets(settings) or datasets.FILES
     return datasets.FACTS[settings.dataset] if settings.dataset in known else None
 
 
@@ -384,7 +385,7 @@ class Regime(Settings):
     early_stopping: int | None = setting(
         None,
         "stop N epochs after the best accuracy on a tenth held out of the training "
-        "set, and report that best",
+        "set, and report that best; its labels are corrupted like all others",
         "early{}",
         integer,
         shown="off",

@@ -114,7 +114,9 @@ def test_memorize_lines(finished):
     for row in (linear, wide):
         assert row.refused_n > row.largest_n and row.fitted >= 0.5
         assert row.n_per_weight == pytest.approx(row.largest_n / row.weights)
-    assert "(Cover: 8)" in result["memorize"]["verdict"]
+    assert linear.separable_n >= linear.largest_n and np.isnan(wide.separable_n)
+    exact = f"{linear.separable_n:.0f} by linear programming (Cover: 8)"
+    assert exact in result["memorize"]["verdict"]
 
 
 def test_complete_runs_are_not_run_again(finished, monkeypatch, capsys):

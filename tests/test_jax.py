@@ -18,7 +18,8 @@ from test_training import (
     whitened,
 )
 
-from common import datasets, pipelines, reviews
+from common import datasets, pipelines, reviews, training
+from common import regime as regimes
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="JAX is not installed"
@@ -64,7 +65,8 @@ except cli.Interrupted:
     History.on_epoch_begin = begin
     run("cut", *noisy)
 for model in ("cnn", "transformer"):
-    flags = f"{sys.argv[3]} --model {model} --results-dir text --models-dir text"
+    flags = f"{sys.argv[3]} --model {model} --results-dir text --models-dir text "
+    flags += "--save-init"
     imdb_text.main(flags.split())
 assert keras.backend.backend() == "jax"
 assert "tensorflow" not in sys.modules
@@ -148,6 +150,22 @@ def test_a_model_trained_with_jax_says_the_same_here(runs):
     logits = models.load(paths.model).predict(pipelines.prepare(data.x_test), verbose=0)
     accuracy = (logits.argmax(1) == data.y_test).mean()
     assert accuracy == pytest.approx(record["final"]["val_accuracy"], abs=0.002)
+
+
+def test_word_vectors_trained_with_jax_are_those_trained_here(runs):
+    path = runs["text"] / "imdb_text_synthetic_text_cnn_n64_worddropout0.1_epochs1"
+    path = path.with_name(f"{path.name}_seed0")
+    regime, _ = regimes.read("imdb_text", (*TEXT.split(), "--model", "cnn"))[""]
+    feed = pipelines.TextFeed(reviews.load(regime), regime)
+    model = models.load(path.with_name(f"{path.name}_init.h5"))
+    before = model.get_weights()[0]
+    training.compile_model(model, feed, regime)
+    steps = feed.steps_per_epoch
+    model.fit(feed.batches(0), steps_per_epoch=steps, shuffle=False, verbose=0)
+    here, there = (m.get_weights()[0] for m in (model, models.load(f"{path}.h5")))
+    moved = np.abs(here - before) > regime.lr / 2
+    assert moved.mean() > 0.02
+    np.testing.assert_allclose(here[moved], there[moved], atol=1e-5)
 
 
 def test_text_models_trained_with_jax_say_the_same_here(runs):

@@ -116,6 +116,23 @@ def test_random_convolutions_and_paths_share_filters(tmp_path):
     assert alone.test_error[0] == pytest.approx(wrong.mean(), abs=0.002)
 
 
+def test_a_norm_that_rounding_decides_is_told():
+    args, _ = min_norm.parse("--features random_conv --filters 25 50".split())
+    data = datasets.named("synthetic", 200)
+    data = data._replace(x_test=data.x_test[:5], y_test=data.y_test[:5])
+    layer, y = features.RandomConvolution(data.x_train, 0), np.eye(10)[data.y_train]
+    rows, off = [*theory.path(data, args, theory.grid(args), None, True)], {}
+    for row in rows:
+        count = row["filters"]
+        x = layer.pair(data.x_train, data.x_test, 0, count)[0].astype(float)
+        x = np.append(x / np.sqrt(8 * count), np.ones((200, 1)), axis=1)
+        exact = np.linalg.norm(np.linalg.lstsq(x, y, rcond=None)[0])
+        off[count] = abs(row["rkhs_norm"] / exact - 1)
+    assert off[25] > 0.01 > 0.001 > off[50]  # 200 features, and 400
+    said = theory.verdict(rows, args, 200)
+    assert "the norm with 25 filters may be off by 100 %" in said
+
+
 def test_linear_model_is_saved(tmp_path):
     flags = "--dataset mnist_5k --train-size 150 --kernel linear"
     record, table = solve(tmp_path, flags)

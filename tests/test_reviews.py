@@ -173,3 +173,16 @@ def test_train_size_and_unknown_names():
         reviews.named("synthetic_text", train_size=2001)
     with pytest.raises(UsageError, match="'cifar10'. Expected imdb, synthetic_text"):
         reviews.named("cifar10")
+
+
+@needs_imdb
+def test_training_reviews_that_stand_in_imdbs_own_test_set():
+    known = {"train": {}, "test": {}}
+    for part, texts in known.items():
+        for kind in ("neg", "pos"):
+            for path in (HOME / "aclImdb" / part / kind).iterdir():
+                texts.setdefault(path.read_bytes(), []).append(kind)
+    both = known["train"].keys() & known["test"].keys()
+    assert sum(len(known["train"][text]) for text in both) == 123
+    assert all({*known["train"][x]} == {*known["test"][x]} for x in both)
+    assert "123 training reviews" in (ROOT / "docs/text.md").read_text("utf-8")

@@ -12,7 +12,7 @@ from common.analysis import norms
 
 
 def spectral_complexity(rows):
-    """Spectral complexity R of Bartlett et al. 2017 (arXiv 1706.08498, eq. 1.2).
+    """Spectral complexity R of Bartlett et al. 2017 (arXiv 1706.08498).
 
     `prod_i s_i * (sum_i (b_i / s_i)**(2/3))**(3/2)` with `s_i` the spectral norm of
     layer i as a linear map and `b_i` the (2, 1) norm of its transposed difference
@@ -31,7 +31,7 @@ def spectral_complexity(rows):
 
 
 def normalized_margins(values, log10_complexity, x):
-    """Margins over `R * |X|_F / n` (Bartlett et al. 2017, section 2).
+    """Margins over `R * |X|_F / n` (Bartlett et al. 2017).
 
     Args:
         values: `(n,)` margins.
@@ -101,7 +101,7 @@ def capacity(rows, margin, path_1, path_2, num_examples, sigma=None):
 
     With gamma the margin, W_i the kernels, h_i the output units of layer i (output
     channels of a convolution, our choice, as its weights are shared) and d layers;
-    Neyshabur et al. 2017 (arXiv 1706.08947, section 2) over gamma squared:
+    Neyshabur et al. 2017 (arXiv 1706.08947) over gamma squared:
 
     - `log10_frobenius`: prod 4 |W_i|_F^2 (also Neyshabur et al. 2015)
     - `log10_path_1`: (2^d path_1)^2
@@ -109,11 +109,12 @@ def capacity(rows, margin, path_1, path_2, num_examples, sigma=None):
     - `log10_spectral`: prod h_i |W_i|_2^2
 
     - `log10_bartlett`: R |X|_F / (gamma n) but for |X|_F / sqrt(n), the inputs' root
-      mean square norm: R / (gamma sqrt(n)); Bartlett et al. 2017, Theorem 1.1
+      mean square norm: R / (gamma sqrt(n)); Bartlett et al. 2017
     - `pacbayes_flatness`: 1 / sigma^2
     - `pacbayes_origin`, `pacbayes_init`: sqrt((|w|^2 / (4 sigma^2) + ln(n / sigma) +
       10) / n), of the kernels and of their distance from initialization;
-      Dziugaite et al. 2020 (arXiv 2010.11924, appendix)
+      Dziugaite et al. 2020 (arXiv 2010.11924). Both lengths are of the kernels as they
+      are stored, in the unit of sigma: BatchNormalization is not folded in
 
     The Neyshabur measures are not divided by n.
 
@@ -144,7 +145,7 @@ def capacity(rows, margin, path_1, path_2, num_examples, sigma=None):
     result["log10_bartlett"] = complexity - log_margin
     if sigma is not None:
         result["pacbayes_flatness"] = sigma**-2
-        lengths = {"origin": total["frobenius"], "init": total.get("distance")}
+        lengths = {"origin": total["stored"], "init": total.get("stored_distance")}
         for name, length in lengths.items():
             if length is not None and math.isfinite(sigma):
                 inside = length**2 / (4 * sigma**2) + math.log(num_examples / sigma)

@@ -51,9 +51,11 @@ def layer_norms(model, initial=None, fold=True):
         List of dicts: `layer`; `shape`; `operator`, whether `spectral` is that of
         the layer's linear map (dense, ungrouped convolutions) rather than of the
         kernel reshaped to two axes; `frobenius`; `spectral`; `l1`, the sum of
-        absolute values; `group`, the sum over output units of the norm of their
+        absolute values; `stored`, the Frobenius norm of the kernel without what is
+        folded in; `group`, the sum over output units of the norm of their
         incoming weights, every position of a convolution counted. With `initial`
-        also `distance` (Frobenius) and `group_distance`, of the difference to it.
+        also `distance` (Frobenius), `stored_distance` and `group_distance`, of the
+        difference to it.
     """
     now = _kernels(model, fold)
     before = _kernels(initial, fold) if initial is not None else [None] * len(now)
@@ -64,7 +66,11 @@ def layer_norms(model, initial=None, fold=True):
             f"Received kernels of shapes {others}; the model's are {shapes}."
         )
     rows = []
-    for (name, layer, kernel), start in zip(now, before, strict=True):
+    plain = _kernels(model, False)
+    first = _kernels(initial, False) if initial is not None else before
+    for (name, layer, kernel), start, stored, stored_start in zip(
+        now, before, plain, first, strict=True
+    ):
         row = {
             "layer": name,
             "shape": kernel.shape,
@@ -72,10 +78,12 @@ def layer_norms(model, initial=None, fold=True):
             "frobenius": float(np.linalg.norm(kernel)),
             "spectral": spectral_norm(layer, kernel),
             "l1": float(np.abs(kernel).sum()),
+            "stored": float(np.linalg.norm(stored[2])),
             "group": _group_norm(layer, kernel),
         }
         if start is not None:
             row["distance"] = float(np.linalg.norm(kernel - start[2]))
+            row["stored_distance"] = float(np.linalg.norm(stored[2] - stored_start[2]))
             row["group_distance"] = _group_norm(layer, kernel - start[2])
         rows.append(row)
     return rows
@@ -85,18 +93,21 @@ def total_norms(rows):
     """Norms of the whole network, from `layer_norms`.
 
     Returns:
-        Dict: `frobenius` and `distance` (root of the sum of squares), `l1` (sum),
+        Dict: `frobenius`, `distance`, `stored` and `stored_distance` (root of the sum
+        of squares), `l1` (sum),
         `log10_product_frobenius`, `log10_product_spectral`. Logarithms, because a
         product over many layers overflows.
     """
     total = {
         "frobenius": math.hypot(*(row["frobenius"] for row in rows)),
+        "stored": math.hypot(*(row["stored"] for row in rows)),
         "l1": sum(row["l1"] for row in rows),
         "log10_product_frobenius": log10_product(r["frobenius"] for r in rows),
         "log10_product_spectral": log10_product(r["spectral"] for r in rows),
     }
     if all("distance" in row for row in rows):
-        total["distance"] = math.hypot(*(row["distance"] for row in rows))
+        for key in ("distance", "stored_distance"):
+            total[key] = math.hypot(*(row[key] for row in rows))
     return total
 
 

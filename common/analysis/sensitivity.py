@@ -19,7 +19,9 @@ def box_sharpness(hessian, epsilon=1e-3, num_iterations=10):
 
     `100 (max L(w + z) - L(w)) / (1 + L(w))` over the box
     `|z_i| <= epsilon (|w_i| + 1)`, in the full space, the maximum sought by
-    `num_iterations` of L-BFGS-B as in the paper: a lower bound of the true one.
+    `num_iterations` of L-BFGS-B. **A lower bound**: the paper's ten iterations, the
+    default, end 2.5 to 3.7 times below what 300 find in networks of Table 1. It
+    compares networks that were searched alike.
 
     Args:
         hessian: A `Hessian`; its weights are moved and put back.

@@ -18,7 +18,8 @@ from common.image_files import tfrecords
 from common.sources import synthetic
 from common.sources.download import alone, looked_in
 
-SYNTHETIC_SIDE = 96  # of the JPEGs made of the 32 x 32 synthetic images
+WRITTEN = ("synthetic", "cifar10_jpeg")  # names of what the project writes itself
+WRITTEN_SIDE = 96  # of the JPEGs made of 32 x 32 images
 _SUFFIXES = (".jpeg", ".jpg", ".png")
 # What may hold images, but is not read: it is refused, and not left out in silence.
 _OTHER_SUFFIXES = {""} | {
@@ -68,8 +69,8 @@ def named(name, train_size=None, data_seed=0, data_dir=None) -> Images:
     """Finds the images and labels of a folder.
 
     Args:
-        name: `imagenet`, which has to be the whole of ILSVRC 2012; `synthetic`,
-            which is made (see `write_synthetic`); or any other name of the user's.
+        name: `imagenet`, which has to be the whole of ILSVRC 2012; one of `WRITTEN`
+            (see `write`); or any other name of the user's.
         train_size: Integer or `None`; see `datasets.named`.
         data_seed: Non-negative integer; decides only which examples are kept.
         data_dir: Folder that is, or holds, the data set; `~/.keras/datasets/NAME`
@@ -86,10 +87,10 @@ def named(name, train_size=None, data_seed=0, data_dir=None) -> Images:
     if not re.fullmatch(r"[\w-]+", name):
         raise UsageError(f"--dataset {name!r}: expected letters, digits, - and _.")
     places = looked_in(data_dir)
-    if name == "synthetic":
-        folder = places[0] / "synthetic_jpeg"
+    if name in WRITTEN:
+        folder = places[0] / f"{name.removesuffix('_jpeg')}_jpeg"
         if not folder.exists():
-            write_synthetic(folder)
+            write(name, folder, data_dir)
     else:
         folder = _find(name, data_dir, places)
     train, test = (_split(folder, kind) for kind in ("train", "val"))
@@ -122,31 +123,54 @@ def named(name, train_size=None, data_seed=0, data_dir=None) -> Images:
     return datasets.subset(data, train_size, data_seed)
 
 
-def write_synthetic(folder):
-    """Writes the project's `synthetic` images as JPEG files in ImageNet's layout.
+def write(name, folder, data_dir=None):
+    """Writes 32x32 images as JPEG files in ImageNet's layout, enlarged to 96x96.
 
     They are there to try the script, and say nothing about ImageNet: 2,000 and 1,000
-    images of ten classes, 32x32 enlarged to 96x96. The folder appears in one step.
+    images of ten classes. The folder appears in one step.
+
+    Args:
+        name: `synthetic`, made by the project, or `cifar10_jpeg`: of CIFAR-10 the
+            first training images of a class-balanced order, and test images alike.
+        folder: Where to.
+        data_dir: Where CIFAR-10 is looked for; see `datasets.named`.
     """
     try:
         from PIL import Image
     except ImportError:
         raise MendableError(
-            "--dataset synthetic writes JPEG files with the package pillow, which is "
+            f"--dataset {name} writes JPEG files with the package pillow, which is "
             "not installed. Run: pip install pillow"
         ) from None
-    size = (SYNTHETIC_SIDE, SYNTHETIC_SIDE)
-    splits = {"train": synthetic.TRAIN, "val": synthetic.TEST}
+    splits = _photographs(data_dir) if name == "cifar10_jpeg" else _made()
+    size = (WRITTEN_SIDE, WRITTEN_SIDE)
     with alone(folder) as part:
         if folder.exists():  # another process was faster
             return
-        for split, indices in splits.items():
-            images, labels = synthetic.images(indices)
+        for split, (images, labels) in splits.items():
             for i, (image, label) in enumerate(zip(images, labels, strict=True)):
                 path = part / split / f"class{label}" / f"{i:05d}.JPEG"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(image).resize(size, Image.BILINEAR).save(path)
         part.rename(folder)
+
+
+def _made():
+    return {
+        "train": synthetic.images(synthetic.TRAIN),
+        "val": synthetic.images(synthetic.TEST),
+    }
+
+
+def _photographs(data_dir):
+    facts = datasets.FACTS["cifar10_jpeg"]
+    data = datasets.named("cifar10", data_dir=data_dir)
+    train = datasets.balanced_order(data.y_train, 0)[: facts.train]
+    test = datasets.balanced_order(data.y_test, 0)[: facts.test]
+    return {
+        "train": (data.x_train[train], data.y_train[train]),
+        "val": (data.x_test[test], data.y_test[test]),
+    }
 
 
 def _find(name, data_dir, places):

@@ -144,6 +144,26 @@ class ShiftedReLU(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="rethinking")
+class SummedEmbedding(keras.layers.Embedding):
+    """`keras.layers.Embedding` with one gradient for a word, however often it occurs.
+
+    On TensorFlow Keras hands the optimizer a slice for each occurrence instead. Adam,
+    RMSprop and Adagrad square the slices before they add them, and are then other
+    rules than they say. The outputs are the same numbers.
+
+    Input: `(batch, length)` integers below `input_dim`. Output: `(batch, length,
+    output_dim)`.
+    """
+
+    def call(self, inputs):
+        if tf is None:
+            return super().call(inputs)
+        inputs = keras.ops.cast(inputs, "int32")
+        outputs = tf.gather(_summed(tf.convert_to_tensor(self.embeddings)), inputs)
+        return keras.ops.cast(outputs, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="rethinking")
 class IsWord(keras.layers.Layer):
     """Tells words from padding: a mask to hand to the layers that take one.
 
@@ -192,6 +212,12 @@ class AddPositions(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+def _summed(table):
+    """The same table, whose gradient is one array: slices of one row are added."""
+    identity = tf.custom_gradient(lambda x: (tf.identity(x), tf.convert_to_tensor))
+    return identity(table)
 
 
 def l2(weight_decay):

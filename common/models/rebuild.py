@@ -22,6 +22,7 @@ OURS = {
         layers.LocalResponseNormalization,
         layers.FusedBatchNormalization,
         layers.ShiftedReLU,
+        layers.SummedEmbedding,
         layers.IsWord,
         layers.ClearPadding,
         layers.AddPositions,

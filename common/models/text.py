@@ -7,7 +7,14 @@ embeddings are none.
 
 import keras
 
-from common.models.layers import AddPositions, ClearPadding, IsWord, l2, logits
+from common.models.layers import (
+    AddPositions,
+    ClearPadding,
+    IsWord,
+    SummedEmbedding,
+    l2,
+    logits,
+)
 
 EMBEDDING = 32  # units of a word's vector, in every network
 
@@ -113,7 +120,7 @@ def transformer(
 def _read(input_shape, vocabulary_size):
     """Returns the input, the vectors of its words, and the mask of what is a word."""
     tokens = keras.Input(input_shape, dtype="int32")
-    x = keras.layers.Embedding(vocabulary_size, EMBEDDING)(tokens)
+    x = SummedEmbedding(vocabulary_size, EMBEDDING)(tokens)
     return tokens, x, IsWord()(tokens)
 
 

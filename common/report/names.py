@@ -39,6 +39,7 @@ DATA = {
     "fashion_mnist": "Fashion-MNIST",
     "mnist_5k": "MNIST (5,000 digits)",
     "synthetic": "synthetic images",
+    "cifar10_jpeg": "CIFAR-10 as image files (2,000)",
     "imagenet": "ImageNet",
     "imdb": "IMDB reviews",
     "synthetic_text": "synthetic reviews",

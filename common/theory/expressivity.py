@@ -164,7 +164,10 @@ class Signs:
 
 
 class Memorize:
-    """Lines (width,): the largest n of which random labels are reproduced."""
+    """Lines (width,): the largest n of which random labels are reproduced.
+
+    By training, a lower bound; of the linear classifier exactly too (`separable_n`).
+    """
 
     saved = {}
 
@@ -188,6 +191,11 @@ class Memorize:
         weights = memorization.parameters(width, self.x.shape[1])
         n = memorization.largest(holds, weights, len(self.x), tolerance=0.05)
         refused = [other for other in asked if other > n]
+        exact = ""
+        if not width:
+            exact = memorization.largest(
+                lambda n: self._separable(labels[:, :n]) >= 0.5, n, len(self.x)
+            )
         return {
             "class": class_name(width),
             "width": width,
@@ -196,10 +204,15 @@ class Memorize:
             "fitted": asked.get(n, ""),
             "refused_n": min(refused) if refused else "",  # none: all there are
             "n_per_weight": n / weights,
+            "separable_n": exact,
             "cover": 2 * weights if not width else "",
             "asked": len(asked),
             "seconds": round(time.perf_counter() - clock, 1),
         }
+
+    def _separable(self, labels):
+        x = self.x[: labels.shape[1]]
+        return np.mean([memorization.separates(x, drawn) for drawn in labels])
 
     def verdict(self, table):
         *_, row = table.rename(columns={"class": "name"}).itertuples()
@@ -210,8 +223,9 @@ class Memorize:
         if not table.width.iloc[0]:
             linear = table.iloc[0]
             text += (
-                f" The linear classifier, whose answer is known, reproduces "
-                f"those of {linear.largest_n:.0f} (Cover: {linear.cover:.0f})."
+                " The linear classifier, whose answer is known, reproduces those of "
+                f"{linear.largest_n:.0f} by training and of {linear.separable_n:.0f} "
+                f"by linear programming (Cover: {linear.cover:.0f})."
             )
         return text[0].upper() + text[1:] + " Training may miss some: lower bounds."
 

@@ -1,6 +1,7 @@
 """How many random labels a network can be trained to reproduce.
 
-Training stops somewhere: what it finds is a lower bound of what the weights could do.
+Training stops somewhere: what it finds is a lower bound of what the weights could do,
+of the linear classifier too, whose exact answer `separates` gives.
 Two choices bring it closer. First, inputs are principal components of unit variance.
 The scaling helps gradient descent, and a dense first layer can undo it, so that the
 class of functions is the same; which components are kept is part of the question.
@@ -10,6 +11,7 @@ Second, every labelling is tried from several initial weights.
 import logging
 
 import numpy as np
+import scipy.optimize
 
 from common.engine import replicas
 from common.models.mlp import mlp
@@ -43,6 +45,25 @@ def components(images, count):
         )
     kept = slice(-1, -count - 1, -1)
     return (x @ directions[:, kept] / np.sqrt(variances[kept])).astype(np.float32)
+
+
+def separates(x, labels):
+    """Whether some hyperplane with offset separates two classes, exactly.
+
+    A linear program without objective: `s_i (w x_i + b) >= 1` for all i. Training ends
+    before it has found a hyperplane that leaves little room; this does not.
+
+    Args:
+        x: `(n, d)`.
+        labels: `(n,)` integers 0 or 1.
+    """
+    rows = np.append(x, np.ones((len(x), 1)), axis=1) * (2 * labels[:, None] - 1)
+    found = scipy.optimize.linprog(
+        np.zeros(rows.shape[1]), -rows, -np.ones(len(rows)), bounds=(None, None)
+    )
+    if found.status not in (0, 2):  # feasible, infeasible
+        raise ArithmeticError(found.message)
+    return found.status == 0
 
 
 def parameters(width, d):

@@ -23,6 +23,7 @@ from common.theory import cholesky, features, kernels, least_squares
 
 FILTER_BLOCK = 128  # filters whose features are in memory at once: 1,024 columns
 FITTED = 1e-6  # relative misfit below which a solution interpolates
+SINGULAR = 1e8  # condition from which float32 products of features decide the norm
 _SWEEPS = 6  # float64 products with K that a solution usually takes
 
 
@@ -97,12 +98,20 @@ def verdict(rows, settings, size):
     if row["ridge"]:
         how = f"Solved with a ridge of {row['ridge']:g}, which need not interpolate"
     filters = f", {row['filters']} filters" if row["filters"] else ""
+    loose = [r["filters"] for r in rows if r["filters"] and r["condition"] > SINGULAR]
+    unsure = ""
+    if loose:
+        unsure = (
+            f" Hardly more features than images: the norm with "
+            f"{', '.join(map(str, loose))} filters may be off by 100 %, because their "
+            f"products are float32 and the condition is above {SINGULAR:.0e}."
+        )
     return (
         f"{how}: {size} images, {settings.features} features"
         f"{filters}, {100 * row['train_error']:.2f} % error on the training "
         f"labels and {100 * row['test_error']:.2f} % on {where}. Norm of the solution "
         f"{row['rkhs_norm']:.4g}, largest relative residual {row['residual']:.1e}, "
-        f"condition about {row['condition']:.1e}."
+        f"condition about {row['condition']:.1e}.{unsure}"
     )
 
 

@@ -47,6 +47,28 @@ def test_capacity_of_the_small_net(two):
     assert math.isnan(wrong["log10_spectral"])
 
 
+def test_noise_and_length_of_weights_are_in_one_unit():
+    inputs = keras.Input((3,))
+    x = keras.layers.Dense(4, use_bias=False)(inputs)
+    norm = keras.layers.BatchNormalization()
+    outputs = keras.layers.Dense(2)(keras.layers.ReLU()(norm(x)))
+    model = keras.Model(inputs, outputs)
+    initial = keras.models.clone_model(model)
+    rng = np.random.default_rng(0)
+    for network in (model, initial):
+        network.set_weights([rng.random(w.shape) for w in network.get_weights()])
+    norm.moving_variance.assign([100.0] * 4)
+    kernels = [[m.layers[i].get_weights()[0] for i in (1, 4)] for m in (model, initial)]
+    now, start = (np.concatenate([w.ravel() for w in ws]) for ws in kernels)
+    rows, sigma = norms.layer_norms(model, initial), 0.5
+    found = bounds.capacity(rows, 1.0, 1.0, 1.0, 100, sigma)
+    for name, length in {"origin": now, "init": now - start}.items():
+        inside = (length**2).sum() / (4 * sigma**2) + math.log(100 / sigma) + 10
+        expected = math.sqrt(inside / 100)
+        assert found[f"pacbayes_{name}"] == pytest.approx(expected, rel=1e-5), name
+    assert norms.total_norms(rows)["frobenius"] < 0.9 * np.linalg.norm(now)
+
+
 def test_pacbayes_sigma_of_independent_examples():
     # Example i reads weights of its own: it flips with probability
     # Phi(-1 / (sigma sqrt 2)), and 2,000 of them make the mean.

@@ -33,6 +33,14 @@ def test_box_sharpness_of_a_quadratic(misfit):
     np.testing.assert_array_equal(layer.kernel, weights)
 
 
+def test_box_sharpness_of_ten_iterations_is_a_lower_bound(operator):
+    ten, many = (
+        sensitivity.box_sharpness(operator, 0.1, iterations) for iterations in (10, 300)
+    )
+    assert ten == sensitivity.box_sharpness(operator, 0.1)
+    assert 0 < ten < 0.99 * many
+
+
 def linear_classifier(seed, features=6, classes=3):
     inputs = keras.Input((features,), dtype="float64")
     layer = keras.layers.Dense(classes, dtype="float64")

@@ -10,7 +10,7 @@ import pytest
 from jpegs import write_folder
 from PIL import Image
 
-from common import corruptions
+from common import corruptions, datasets
 from common.cli import MendableError, UsageError
 from common.image_files import imagenet
 from common.regime import Regime
@@ -174,20 +174,44 @@ def test_sizes_that_the_folder_does_not_have(size, folder):
 # The folder that the project makes.
 
 
-def test_synthetic_is_written_once_as_jpegs(tmp_path, monkeypatch):
-    (tmp_path / ".synthetic_jpeg.part/train/old").mkdir(parents=True)  # of one killed
+def made_images(monkeypatch):
     monkeypatch.setattr(synthetic, "TRAIN", range(20))
     monkeypatch.setattr(synthetic, "TEST", range(50, 60))
-    data = imagenet.named("synthetic", data_dir=tmp_path)
+    return synthetic.images(range(50, 60))
+
+
+def photographs(monkeypatch):
+    facts = datasets.FACTS["cifar10_jpeg"]._replace(train=20, test=10)
+    monkeypatch.setitem(datasets.FACTS, "cifar10_jpeg", facts)
+    images, labels = synthetic.images(range(80))  # in the place of CIFAR-10
+    known = datasets.Data(
+        "cifar10", images, labels, images[:40], labels[:40], 10, labels
+    )
+    monkeypatch.setattr(datasets, "named", lambda *args, **kwargs: known)
+    kept = datasets.balanced_order(labels[:40], 0)[:10]
+    kept = kept[np.argsort(labels[kept], kind="stable")]  # by class, as in the folder
+    return images[kept], labels[kept]
+
+
+@pytest.mark.parametrize(
+    "name, expected", [("synthetic", made_images), ("cifar10_jpeg", photographs)]
+)
+def test_what_the_project_writes_is_written_once_as_jpegs(
+    name, expected, tmp_path, monkeypatch
+):
+    folder = f"{name.removesuffix('_jpeg')}_jpeg"
+    (tmp_path / f".{folder}.part/train/old").mkdir(parents=True)  # of one killed
+    images, labels = expected(monkeypatch)
+    data = imagenet.named(name, data_dir=tmp_path)
     assert (len(data.x_train), len(data.x_test), data.num_classes) == (20, 10, 10)
-    images, labels = synthetic.images(range(50, 60))
+    assert np.bincount(data.y_train).tolist() == [2] * 10
     np.testing.assert_array_equal(data.y_test, labels)
     for file, image in zip(data.x_test, images, strict=True):
         with Image.open(io.BytesIO(data.read(file))) as jpeg:
             assert jpeg.format == "JPEG" and jpeg.size == (96, 96)
             small = np.asarray(jpeg.resize((32, 32), Image.BOX), float)
         assert np.corrcoef(small.ravel(), image.ravel())[0, 1] > 0.8
-    assert [path.name for path in tmp_path.iterdir()] == ["synthetic_jpeg"]
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    imagenet.named("synthetic", data_dir=tmp_path)
+    imagenet.named(name, data_dir=tmp_path)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import shutil
+import types
 import zipfile
 
 import h5py
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import models
+from common import models, training
 from common.analysis import hessian, sensitivity
 from common.cli import MendableError
 from common.models import text
@@ -22,9 +23,11 @@ from common.models.inception_v3 import inception_v3
 from common.models.layers import (
     FusedBatchNormalization,
     LocalResponseNormalization,
+    SummedEmbedding,
 )
 from common.models.mlp import mlp
 from common.models.wide_resnet import wide_resnet
+from common.regime import OPTIMIZERS, Regime
 
 SHAPE = (28, 28, 3)
 
@@ -370,10 +373,15 @@ def test_text_models_penalize_kernels_only_and_drop_when_asked(build):
 
 @TEXT
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
-def test_saved_text_models_are_loaded_with_equal_predictions(build, suffix, tmp_path):
+@pytest.mark.parametrize("embedding", [SummedEmbedding, keras.layers.Embedding])
+def test_saved_text_models_are_loaded_with_equal_predictions(
+    build, suffix, embedding, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(text, "SummedEmbedding", embedding)  # files of before have it
     model = build((20,), 2, WORDS, 0.01, 0.2)
     model.save(tmp_path / f"model{suffix}")
     again, x = models.load(tmp_path / f"model{suffix}"), some_reviews()
+    assert type(again.layers[1]) is embedding
     np.testing.assert_array_equal(again(x), model(x))
 
 
@@ -387,6 +395,53 @@ def test_text_models_in_half_precision_have_float32_logits(build, policy):
     full = build((20,), 2, WORDS)
     full.set_weights(model.get_weights())
     np.testing.assert_allclose(model(x), full(x), atol=0.05)
+
+
+def moved_by_hand(optimizer, rate, momentum, gradients):
+    """What a rule adds to a parameter of 0 over some gradients, by its formula."""
+    w = m = v = np.zeros_like(gradients[0])
+    accumulated = 0.1 + v
+    for t, g in enumerate(gradients, 1):
+        if optimizer == "sgd":
+            m = momentum * m - rate * g
+            w = w + m
+        elif optimizer == "adam":
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            unbiased = rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+            w = w - unbiased * m / (np.sqrt(v) + 1e-7)
+        elif optimizer == "rmsprop":
+            v = 0.9 * v + 0.1 * g**2
+            m = momentum * m + rate * g / np.sqrt(v + 1e-7)
+            w = w - m
+        elif optimizer == "adagrad":
+            accumulated = accumulated + g**2
+            w = w - rate * g / np.sqrt(accumulated + 1e-7)
+    return w
+
+
+@pytest.mark.parametrize("momentum", [0, 0.9])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_word_vectors_are_moved_as_the_optimizer_says(optimizer, momentum):
+    if momentum and optimizer in ("adam", "adagrad"):
+        momentum = 0.0  # which they do not have
+    tokens = keras.Input((6,), dtype="int32")
+    vectors = SummedEmbedding(5, 3, embeddings_initializer="zeros")
+    model = keras.Model(tokens, keras.ops.sum(vectors(tokens), axis=1))
+    feed = types.SimpleNamespace(accumulate=1, steps_per_epoch=3, steps_at_once=1)
+    rate, x = 0.1, np.array([[1, 1, 1, 2, 4, 1], [2, 1, 0, 0, 2, 2]])
+    regime = Regime(optimizer=optimizer, lr=rate, momentum=momentum)
+    training.compile_model(model, feed, regime)
+    gradients, table = [], np.zeros((5, 3))
+    for y in ([0, 2], [1, 2], [2, 0]):  # logits are counts of words times the table
+        counts = np.array([np.bincount(row, minlength=5) for row in x])
+        likelihood = np.exp(counts @ table)
+        likelihood /= likelihood.sum(1, keepdims=True)
+        gradients.append(counts.T @ (likelihood - np.eye(3)[y]) / 2)
+        table = moved_by_hand(optimizer, rate, momentum, gradients)
+        model.train_on_batch(x, np.array(y))
+        found = model.get_weights()[0]
+        np.testing.assert_allclose(found, table, rtol=1e-4, atol=1e-6)
+    assert not table[3].any() and table[[0, 1, 2, 4]].all()
 
 
 # Local response normalization

@@ -109,6 +109,34 @@ def test_a_small_class_fits_what_cover_says_and_no_more():
     assert (found > 0.5).all()  # but better than a coin, on its own training set
 
 
+@pytest.mark.parametrize(
+    ("x", "labels", "expected"),
+    [
+        ([[0, 0], [1, 1], [0, 1], [1, 0]], [0, 0, 1, 1], False),  # exclusive or
+        ([[0, 0], [1, 1], [0, 1], [1, 0]], [0, 1, 1, 1], True),
+        ([[5, 0], [6, 0], [7, 0]], [1, 0, 1], False),
+        ([[5, 0], [6, 0], [7, 1e-4]], [1, 0, 1], True),  # but with little room
+        ([[1, 1], [2, 2]], [1, 1], True),  # an offset alone
+    ],
+)
+def test_what_a_hyperplane_separates(x, labels, expected):
+    assert memorization.separates(np.array(x, float), np.array(labels)) == expected
+
+
+def test_as_many_are_separable_as_cover_says():
+    labels = (rademacher.signs(100, 9, 0) + 1) // 2
+    found = np.mean([memorization.separates(inputs(9, 3), drawn) for drawn in labels])
+    expected = rademacher.separable(9, 3)
+    assert abs(found - expected) < 3 * math.sqrt(expected * (1 - expected) / 100)
+
+
+def test_training_stops_before_what_is_separable():
+    x, labels = inputs(16, 7), (rademacher.signs(12, 16, 0) + 1) // 2
+    exact = np.array([memorization.separates(x, drawn) for drawn in labels])
+    trained = memorization.accuracies(x, labels, 0, 1, 100) == 1
+    assert not (trained & ~exact).any() and trained.sum() < exact.sum() < 12
+
+
 def test_accuracy_is_of_the_best_restart(monkeypatch):
     """Four made-up linear classifiers, for two labellings of two points."""
     right, wrong = np.array([[-1.0, 1.0]]), np.array([[1.0, -1.0]])
