@@ -59,7 +59,7 @@ def compare(old, old_rows, new, new_rows):
     words = ["never" if fit is None else f"at epoch {fit}" for fit in fits]
     within = "within" if verified else "not within"
     return verified, (
-        f"{within} {100 * ACCURACY:g} points and a fifth of the epochs, and not bit for "
+        f"{within} {100 * ACCURACY:g} points and a fifth of the epochs, not bit for "
         f"bit ({_listed(changed)} changed): {', '.join(found)}, fitted {words[1]} for "
         f"{words[0]}"
     )
