@@ -17,10 +17,11 @@ Results, accuracy after the last epoch (1 seed; AMD EPYC, 1 core, float32):
   --model transformer                   100.00   83.26                4       17
   --model transformer --random-labels    99.76   49.44                7       21
 
-The experiment of Zhang et al. (2017) on text, which is not in the paper. `--words
-shuffled` acts on the test set too, `shuffled_each` and `unigram` do not. Writes
-results/NAME.csv (a line an epoch), results/NAME.json (where `images_per_second` counts
-reviews) and saved_models/NAME.h5. Type it again to continue an interrupted run.
+The records are of before a word's gradient was summed: docs/text.md. The experiment of
+Zhang et al. (2017) on text, which is not in the paper. `--words shuffled` acts on the
+test set too, `shuffled_each` and `unigram` do not. Writes results/NAME.csv (a line an
+epoch), results/NAME.json (where `images_per_second` counts reviews) and
+saved_models/NAME.h5. Type it again to continue an interrupted run.
 """
 
 from common import cli, corruptions, datasets, reviews, verdicts

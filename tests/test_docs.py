@@ -671,7 +671,10 @@ NO_RESULT = {
     ]
     + ["reproduces 99.92 % of training labels that carry no information. Test acc"],
     "docs/choices.md": ["99.9 % of the training labels", "the centre of 87.5 % of"]
-    + ["means 99 % of the training labels"],
+    + ["means 99 % of the training labels"]
+    # Measured on a network that is not kept.
+    + ["true labels to 97 %", "by 0.05 % on average and the second by 0.15 %"]
+    + ["the largest by 2 and 5 %; in bfloat16, 99 % and 87 % of them"],
     "docs/curvature.md": ["100 % training accuracy", "at 100 % accuracy"],
     "docs/flags.md": ["at least 99 % training accuracy", "has not reached 99 % (or"]
     + ["with more than 1 % of all examples misfitted"],

@@ -59,9 +59,9 @@ def compare(old, old_rows, new, new_rows):
     words = ["never" if fit is None else f"at epoch {fit}" for fit in fits]
     within = "within" if verified else "not within"
     return verified, (
-        f"{within} {100 * ACCURACY:g} points and a fifth of the epochs, not bit for "
-        f"bit ({_listed(changed)} changed): {', '.join(found)}, fitted {words[1]} for "
-        f"{words[0]}"
+        f"{within} {100 * ACCURACY:g} points and {100 * EPOCHS:g} % of the epochs, and "
+        f"not bit for bit ({_listed(changed)} changed): {', '.join(found)}, fitted "
+        f"{words[1]} for {words[0]}"
     )
 
 
