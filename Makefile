@@ -9,7 +9,7 @@ demo: .venv/installed  ## real digits and synthetic images, true and random labe
 	$(BIN)/python reproduce.py demo $(DEMO)
 
 test: .venv/installed-dev  ## the whole suite, on a CPU, without network
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 faults: .venv/installed-dev  ## kills, signals, full disks, bad inputs; FAULTS="--seed 7 --only min_norm"
 	$(BIN)/python tests/faults.py $(FAULTS)

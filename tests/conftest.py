@@ -43,6 +43,14 @@ datasets._mnist_5k = functools.cache(datasets._mnist_5k)
 datasets._synthetic = functools.cache(datasets._synthetic)
 
 
+# The longest first, so that no process waits for another in the end.
+LONGEST = "test_devices test_imagenet_script test_cluster test_scripts test_jax"
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in LONGEST.split())
+
+
 @pytest.fixture
 def data():
     """50 noise images of 32x32x3 and 20 to test on, in ten classes."""
