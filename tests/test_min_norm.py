@@ -296,8 +296,8 @@ def test_table_beside_the_paper(tmp_path):
     _, lines = tables.kernels([done, waiting, unknown])
     assert lines == [
         [setting, "50000", "0.00", "20.00", "17", "+3.00", "outside ±1.10", "9", ""],
-        [f"{setting}, with l2", "50000", "1.00", "16.40", "15", "+1.40", "within"]
-        + ["5", ""],
+        [f"{setting}, with l2", "50000", "1.00", "16.40", "15", "+1.40"]
+        + ["outside ±1.03", "5", ""],
         ["MNIST, Gaussian kernel on pixels", "", "", "not yet run", "1.2"]
         + ["", "not yet run", "", "220"],
     ]
