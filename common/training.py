@@ -183,9 +183,10 @@ def _announced(history, checkpoint, feed, regime, options):
         "parameters": progress.parameters(history.built),
         "train_examples": len(feed.y_train),
     }
+    kept = records.of_script(options.script, options.results_dir)
     alike = [
         record["seconds"] / record["epochs"]
-        for record in records.of_script(options.script, options.results_dir)
+        for record in kept
         if all(record.get(key) == value for key, value in same.items())
         and "seconds" in record
     ]
@@ -195,7 +196,7 @@ def _announced(history, checkpoint, feed, regime, options):
         print(notice)
     if history.rows:
         print(f"Continuing after epoch {len(history.rows)}.")
-    elif notice := _shorter(regime, options):
+    elif notice := _shorter(regime, options, kept):
         print(notice)
     if checkpoint.inexact:
         print(
@@ -205,10 +206,10 @@ def _announced(history, checkpoint, feed, regime, options):
     return progress.Progress(history, feed.steps_per_epoch, pace)
 
 
-def _shorter(regime, options):
+def _shorter(regime, options, kept):
     """Says that a complete run is the beginning of this one."""
     ours, found = records.as_read(vars(regime)), []
-    for record in records.of_script(options.script, options.results_dir):
+    for record in kept:
         same = record["regime"] | {"epochs": regime.epochs} == ours
         if same and record["epochs"] < regime.epochs:
             if record["stopped_because"] == "epochs":
@@ -216,10 +217,10 @@ def _shorter(regime, options):
     if not found:
         return ""
     epochs, name = max(found)
-    kept = records.paths(name, options.results_dir, options.models_dir).state.exists()
+    paths = records.paths(name, options.results_dir, options.models_dir)
     how = (
         f"--continue-from {name} goes on from its end."
-        if kept
+        if paths.state.exists()
         else "its end was not kept, as --keep-checkpoint does for --continue-from."
     )
     return (

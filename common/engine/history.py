@@ -41,21 +41,21 @@ class History(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.train_seconds.append(time.perf_counter() - self.started)
 
-        def target(held_out_accuracy):
-            return self._target(epoch + 1, logs["loss"], held_out_accuracy)
-
-        row = {
-            "learning_rate": self.rate,
-            "loss": logs["loss"],
-            "accuracy": logs["accuracy"],
-            **self.measure(target),
-        }
-        row = {"epoch": epoch + 1} | {key: float(value) for key, value in row.items()}
-        row["measured"] = int(row["measured"])
+        row = {"epoch": epoch + 1, "learning_rate": float(self.rate)}
+        row |= {key: float(logs[key]) for key in ("loss", "accuracy")}
+        row |= self._measured(row)
         row["seconds"] = round(time.perf_counter() - self.started, 3)
         self.rows.append(row)
         self._decide(row)
         logs.update((key, row[key]) for key in ("train_accuracy", "val_accuracy"))
+
+    def _measured(self, row):
+        """The columns that are measured after the epoch of a row."""
+        found = self.measure(
+            lambda accuracy: self._target(row["epoch"], row["loss"], accuracy)
+        )
+        measured = int(found["measured"])
+        return {key: float(x) for key, x in found.items()} | {"measured": measured}
 
     def _target(self, epoch, loss, held_out_accuracy):
         """The training accuracy below which a sample is enough.
@@ -95,11 +95,7 @@ class History(keras.callbacks.Callback):
         """Measures the last row again, as a run does that has more epochs to go."""
         row = self.rows.pop()
         if row["epoch"] != self.best_epoch:  # which is measured wholly in any case
-            found = self.measure(
-                lambda accuracy: self._target(row["epoch"], row["loss"], accuracy)
-            )
-            row |= {key: float(value) for key, value in found.items()}
-            row["measured"] = int(row["measured"])
+            row |= self._measured(row)
         self.rows.append(row)
 
     @property

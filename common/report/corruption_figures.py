@@ -55,7 +55,7 @@ def losses(rows, papers):
         for kind, look in looks.items()
     ]
     if theirs:
-        handles.append(Line2D([], [], color="0.4", label="pale: paper", **drawing.PALE))
+        handles.append(drawing.pale())
     sketch.figure.legend(handles=handles, loc="outside right upper")
     return sketch
 

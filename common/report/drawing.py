@@ -1,6 +1,7 @@
 """What the figures of trainings share: a row's name, colour and curves (no Keras)."""
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from common.report import names
 
@@ -82,6 +83,11 @@ def chance(axis, rows, error=False, side="right"):
     where = {"left": 0.01, "right": 0.99}[side]
     axis.text(where, height + 1.5, "chance", ha=side, color="0.5", fontsize=7,
               transform=axis.get_yaxis_transform())  # fmt: skip
+
+
+def pale():
+    """What a legend says of the paper's curves."""
+    return Line2D([], [], color="0.4", label="pale: paper", **PALE)
 
 
 def papers(axis, points, scale=1, **line):

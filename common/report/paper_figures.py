@@ -133,7 +133,7 @@ def batch_norm(rows, papers):
         for word, dashes in styles.items()
     ]
     if theirs:
-        handles.append(Line2D([], [], color="0.4", label="pale: paper", **drawing.PALE))
+        handles.append(drawing.pale())
     axis.legend(handles=handles, loc="lower right")
     return sketch
 
@@ -172,7 +172,8 @@ def imagenet(rows, papers):
                 values = 100 * np.array(run.history[f"{column}_accuracy"])
                 axis.plot(epochs * steps, values, **look, linewidth=1.5)
     axis.set(xlabel="thousand steps", ylabel="top-1 accuracy (%)", ylim=(0, 101))
-    axis.legend(loc="lower right")
+    handles, _ = axis.get_legend_handles_labels()
+    axis.legend(handles=[*handles, drawing.pale()], loc="lower right")
     return sketch
 
 
