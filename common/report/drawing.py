@@ -1,7 +1,6 @@
 """What the figures of trainings share: a row's name, colour and curves (no Keras)."""
 
 import numpy as np
-from matplotlib.lines import Line2D
 
 from common.report import names
 
@@ -87,6 +86,8 @@ def chance(axis, rows, error=False, side="right"):
 
 def pale():
     """What a legend says of the paper's curves."""
+    from matplotlib.lines import Line2D  # not before something is drawn
+
     return Line2D([], [], color="0.4", label="pale: paper", **PALE)
 
 
