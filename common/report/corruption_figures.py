@@ -55,7 +55,7 @@ def losses(rows, papers):
         for kind, look in looks.items()
     ]
     if theirs:
-        handles.append(drawing.pale())
+        handles.append(Line2D([], [], **drawing.PAPER))
     sketch.figure.legend(handles=handles, loc="outside right upper")
     return sketch
 

@@ -5,6 +5,7 @@ import numpy as np
 from common.report import names
 
 PALE = {"linewidth": 0.9, "alpha": 0.55}  # the paper's curves, under ours
+PAPER = PALE | {"color": "0.4", "label": "pale: paper"}  # and in the legend
 
 
 def model(row):
@@ -82,13 +83,6 @@ def chance(axis, rows, error=False, side="right"):
     where = {"left": 0.01, "right": 0.99}[side]
     axis.text(where, height + 1.5, "chance", ha=side, color="0.5", fontsize=7,
               transform=axis.get_yaxis_transform())  # fmt: skip
-
-
-def pale():
-    """What a legend says of the paper's curves."""
-    from matplotlib.lines import Line2D  # not before something is drawn
-
-    return Line2D([], [], color="0.4", label="pale: paper", **PALE)
 
 
 def papers(axis, points, scale=1, **line):

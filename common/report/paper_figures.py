@@ -133,7 +133,7 @@ def batch_norm(rows, papers):
         for word, dashes in styles.items()
     ]
     if theirs:
-        handles.append(drawing.pale())
+        handles.append(Line2D([], [], **drawing.PAPER))
     axis.legend(handles=handles, loc="lower right")
     return sketch
 
@@ -173,7 +173,7 @@ def imagenet(rows, papers):
                 axis.plot(epochs * steps, values, **look, linewidth=1.5)
     axis.set(xlabel="thousand steps", ylabel="top-1 accuracy (%)", ylim=(0, 101))
     handles, _ = axis.get_legend_handles_labels()
-    axis.legend(handles=[*handles, drawing.pale()], loc="lower right")
+    axis.legend(handles=[*handles, Line2D([], [], **drawing.PAPER)], loc="lower right")
     return sketch
 
 
