@@ -38,7 +38,7 @@ import bad_inputs  # noqa: E402
 
 from common.engine import machine  # noqa: E402
 
-MLP = "cifar10_mlp.py --dataset mnist_5k --train-size 64 --hidden 8 --dropout 0.2 "
+MLP = "cifar10_mlp.py --dataset mnist_5k --train-size 100 --hidden 8 --dropout 0.2 "
 MLP += "--epochs 6 --random-labels --quiet"
 SMALL = "--dataset synthetic --train-size 32 --batch-size 16 --epochs 3 --quiet"
 MIN_NORM = "min_norm.py --dataset mnist_5k --quiet --train-size"

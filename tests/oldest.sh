@@ -8,7 +8,7 @@ if [ ! -e "$folder/installed" ] || [ requirements.txt -nt "$folder/installed" ];
   "${PYTHON:-python3.10}" -m venv "$folder"
   "$folder/bin/pip" install --quiet uv
   "$folder/bin/uv" pip install --quiet --python "$folder/bin/python" \
-    --resolution lowest-direct -r requirements.txt 'pytest>=8'
+    --resolution lowest-direct -r requirements.txt 'pytest>=8' 'hypothesis>=6.100'
   touch "$folder/installed"
 fi
 # Old packages warn of the new ones beside them: no errors here.
