@@ -13,7 +13,6 @@ NAME.h5 (--save-init) adds distances from initialization. Definitions, formulas 
 sources: common/analysis/norms.py and common/analysis/hessian.py.
 """
 
-import contextlib
 import math
 import sys
 from typing import NamedTuple
@@ -110,13 +109,8 @@ def trained_on(path, arguments):
     `inputs` is `whitened`, `unit` for pixels over 255 (see `pipelines.prepare`) or
     `raw` for pixels; None where neither says it.
     """
-    kept, folder = None, arguments.results_dir
-    for record in folder.glob("*.json"):
-        if path.stem == record.stem:
-            kept = records.read(record).get("regime")
-        elif path.stem.startswith(f"{record.stem}_"):  # one record, many models
-            with contextlib.suppress(cli.MendableError):  # or any other JSON
-                kept = records.read(record).get("models", {}).get(path.stem, kept)
+    folder = arguments.results_dir
+    kept, _ = records.of_model(path, folder)
     recorded = None if kept is None else kept.get("inputs", "whitened")
     inputs = arguments.inputs or recorded
     if arguments.dataset:
@@ -181,7 +175,7 @@ def analyze(path, arguments):
     from common.analysis import bounds, hessian, norms, sensitivity, spectrum
 
     try:
-        model, notes = models.logits_of(models.load(path))
+        model, notes = models.logits_of(models.load(path, arguments.results_dir))
     except ValueError as error:
         raise cli.MendableError(f"{path}: {error}") from None
     regime, inputs = trained_on(path, arguments)

@@ -78,8 +78,8 @@ def run(args, paths, done):
             saved = {}
             for ending, (weights, settings) in models.items():
                 path = paths.model.with_name(f"{paths.model.stem}_{ending}.h5")
-                save(build, weights, path)
-                saved[path.stem] = settings
+                digest = save(build, weights, path)
+                saved[path.stem] = settings | {"sha256": digest}
             done[str(size)] = {"rows": rows, "seconds": seconds, "models": saved}
     rows = [row for size in args.sizes for row in done[str(size)]["rows"]]
     return rows, {

@@ -271,6 +271,30 @@ def of_script(script, results_dir="results"):
     return [x for x in found if x["script"] == script and "regime" in x]
 
 
+def of_model(path, folder):
+    """Finds what a folder of records says of a saved model.
+
+    Args:
+        path: Of the model.
+        folder: Of the records.
+
+    Returns:
+        `(trained_on, sha256)`: the record's `regime`, or the model's own entry where
+        one record is of many models, and the digest of the file; None where no record
+        says it.
+    """
+    stem, found = Path(path).stem, (None, None)
+    for file in Path(folder).glob("*.json"):
+        if stem == file.stem:
+            record = read(file)
+            found = record.get("regime"), record.get("model_sha256")
+        elif stem.startswith(f"{file.stem}_"):  # one record, many models
+            with contextlib.suppress(MendableError):  # or any other JSON
+                entry = read(file).get("models", {}).get(stem)
+                found = (entry, entry.get("sha256")) if entry else found
+    return found
+
+
 def pictures(name, results_dir="results"):
     """Returns the paths of the pictures of one record, as a sorted list.
 

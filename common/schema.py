@@ -57,6 +57,7 @@ class Training(Struct):
     seconds: Amount = 0
     device: str = ""
     precision_in_force: str = ""
+    model_sha256: str = ""
 
     def __post_init__(self):
         if self.epochs_to_fit and self.epochs_to_fit > self.epochs:
@@ -76,6 +77,7 @@ class Model(Struct):
     label_corruption: Share = 0
     label_noise: Literal[regime.LABEL_NOISE] = "uniform"
     inputs: Literal["unit", "whitened"] = "whitened"
+    sha256: str = ""
 
 
 class Parts(Struct):

@@ -64,12 +64,13 @@ def run(build, feed, regime, options):
         started, git = records.now(), records.git_state()  # of the code that runs
         with _precision(regime, options, paths) as precision:
             history, checkpoint = _fit(build, feed, regime, options, paths)
-            save(build, history.final_weights(), paths.model)
+            digest = save(build, history.final_weights(), paths.model)
         if options.keep_checkpoint:
             with records.replacing(paths.state) as temporary:
                 shutil.copyfile(paths.checkpoint, temporary)
         record = _record(feed, regime, options, history, checkpoint)
         record["precision_in_force"] = precision
+        record["model_sha256"] = digest
         record["git"] = git
         record["started"], record["finished"] = started, records.now()
         records.write_csv(paths.csv, history.rows)

@@ -88,6 +88,21 @@ def test_record_models_and_figures(finished):
     assert figures == [f"{NAME}_curvature.png", f"{NAME}_norms.png"]
 
 
+def test_a_model_that_is_not_the_recorded_one_is_refused(finished, tmp_path):
+    path, _, _ = finished
+    name = f"{NAME}_32_true_accuracy_seed0.h5"
+    damaged = tmp_path / name
+    content = bytearray((path / "models" / name).read_bytes())
+    content[len(content) // 2] ^= 1  # a bit of a weight: HDF5 does not see it
+    damaged.write_bytes(content)
+    assert models.load(damaged).count_params() == 55050
+    with pytest.raises(cli.MendableError, match="is not the model of its record"):
+        models.load(damaged, results_dir=path)
+    (tmp_path / f"{NAME}.json").write_bytes((path / f"{NAME}.json").read_bytes())
+    with pytest.raises(cli.MendableError, match="is not the model of its record"):
+        models.load(damaged)
+
+
 def test_a_complete_run_is_not_run_again(finished, monkeypatch):
     path, record, _ = finished
     monkeypatch.setattr(mnist_l2norm, "one_size", None)

@@ -1,6 +1,7 @@
 """Training against arithmetic done by hand: NumPy, float64, no Keras."""
 
 import csv
+import hashlib
 import importlib.util
 import json
 import types
@@ -239,6 +240,8 @@ def test_json_is_the_whole_record(noisy_run, digits):
     assert set(record["git"]) == {"commit", "dirty"}
     assert record["seconds"] > 0 and record["images_per_second"] > 0
     assert record["device"]
+    content = noisy_run.paths.model.read_bytes()
+    assert record["model_sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_nothing_else_is_left_behind(noisy_run):

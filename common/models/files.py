@@ -1,6 +1,7 @@
 """Networks as files: `save` ours, `load` whatever a .h5 file holds, `logits_of` it."""
 
 import concurrent.futures
+import hashlib
 import itertools
 import json
 import os
@@ -29,6 +30,9 @@ def save(build, weights, path):
         build: Function without arguments that returns the untrained model.
         weights: List of arrays, as `model.get_weights()` gives them.
         path: The file, replaced in one step.
+
+    Returns:
+        The sha256 of the file, as hex digits, for its record.
     """
     # A new thread has Keras's state as it is at the start: float32, no distribution,
     # and layers counted from the first, so that the same run leaves the same bytes
@@ -41,11 +45,12 @@ def save(build, weights, path):
     try:
         with records.replacing(path) as temporary:
             model.save(temporary, include_optimizer=False)
+            return _sha256(temporary)
     finally:
         absl.logging.set_verbosity(level)
 
 
-def load(path):
+def load(path, results_dir=None):
     """Opens a saved classifier, ours or from elsewhere, without running its code.
 
     Keras is given nothing but the weights: `rebuild.network` makes the layers. So it
@@ -54,13 +59,16 @@ def load(path):
 
     Args:
         path: A `.h5` or `.keras` file of Keras 2.2 to 3.
+        results_dir: Where its record lies, if it has one (default: beside it, or in
+            `results` beside its folder).
 
     Returns:
         `keras.Model`, not compiled.
 
     Raises:
         MendableError: If the file is missing, damaged, holds no model, holds a layer
-            that is not known to be safe, or takes its weights from elsewhere.
+            that is not known to be safe, takes its weights from elsewhere, or is not
+            the file whose sha256 its record gives.
     """
     path = Path(path)
     try:
@@ -68,6 +76,7 @@ def load(path):
             raise MendableError(f"{path} does not exist: train a model first.")
         if not path.is_file():
             raise ValueError("it is a folder or a device; expected a file.")
+        _require_recorded(path, results_dir)
         return (_from_zip if path.suffix == ".keras" else _from_hdf5)(path)
     except MendableError:
         raise
@@ -79,6 +88,25 @@ def load(path):
         line = f"{path} cannot be opened as a saved Keras model: {reason}"
         line = line.encode("utf-8", "backslashreplace").decode()  # lone surrogates
         raise MendableError("".join(c for c in line if c.isprintable())) from None
+
+
+def _require_recorded(path, results_dir):
+    beside = (path.parent, path.absolute().parent.parent / "results")
+    for folder in [results_dir] if results_dir else beside:
+        try:
+            _, recorded = records.of_model(path, folder)
+        except MendableError:  # a JSON of that name which is no record of ours
+            continue
+        if recorded and recorded != _sha256(path):
+            raise MendableError(
+                f"{path} is not the model of its record in {folder}: its sha256 is "
+                "another, so that it is damaged, or of another run. Fetch or train it "
+                "again, or name the folder of its own record."
+            )
+
+
+def _sha256(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def leaves(model):
