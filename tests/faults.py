@@ -11,6 +11,7 @@ Moments: while a file is `written`, just `between` two files, `any`, and the `st
 
 import argparse
 import concurrent.futures
+import contextlib
 import csv
 import functools
 import itertools
@@ -145,8 +146,10 @@ class Run:
         return self._process.exitcode if self.forked else self._process.poll()
 
     def send(self, kind):
-        if self.code() is None:
-            os.kill(self.pid, kind)
+        # A forked one is not our child, and may be gone since it was asked.
+        with contextlib.suppress(ProcessLookupError):
+            if self.code() is None:
+                os.kill(self.pid, kind)
 
     def wait(self, seconds=300):
         deadline = time.monotonic() + seconds
