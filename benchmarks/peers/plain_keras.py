@@ -94,6 +94,16 @@ def words(masked=True):
     return tokens, layers.Embedding(10_000, 32, mask_zero=masked)(tokens)
 
 
+class Positions(layers.Layer):
+    supports_masking = True
+
+    def build(self, shape):
+        self.places = self.add_weight(shape[1:], "uniform")
+
+    def call(self, x):
+        return x + self.places
+
+
 def text_cnn():
     tokens, x = words(masked=False)
     x = layers.Conv1D(128, 5, padding="same", activation="relu")(x)
@@ -110,8 +120,7 @@ def text_lstm():
 
 def text_transformer():
     tokens, x = words()
-    places = layers.Embedding(128, 32)(tf.range(128))
-    x = layers.Add()([x, tf.broadcast_to(places, (1, 128, 32))])
+    x = Positions()(x)
     y = layers.LayerNormalization()(x)
     x = layers.Add()([x, layers.MultiHeadAttention(2, 16)(y, y)])
     y = layers.LayerNormalization()(x)
