@@ -3,10 +3,10 @@
 A module of the benchmark; `bench.py` is what is started.
 """
 
+import contextlib
 import csv
 import datetime
 import fnmatch
-import importlib.util
 import statistics
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +17,7 @@ from common.engine import machine
 ROOT = Path(__file__).parents[1]
 IMAGES, REVIEWS = (50_000, 10_000), (25_000, 25_000)  # training and test examples
 QUIET = 0.1  # cores that others may have used
-PACKAGES = "tensorflow", "keras", "numpy", "torch"
+PACKAGES = "tensorflow", "tensorflow-cpu", "keras", "numpy", "torch"
 ORDER = "train", "measure", "epoch"
 
 
@@ -42,11 +42,7 @@ class Table:
         self.same = {
             "date": datetime.date.today().isoformat(),
             "machine": f"{machine.processor()}, {len(machine.cores())} cores",
-            "versions": ", ".join(
-                f"{name} {metadata.version(name)}"
-                for name in PACKAGES
-                if importlib.util.find_spec(name)
-            ),
+            "versions": _versions(),
         }
 
     def add(self, line, unit, turns, missing, facts):
@@ -190,6 +186,14 @@ class Table:
             axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
             figure.savefig(self.svg, metadata={"Date": None})
             pyplot.close(figure)
+
+
+def _versions():
+    found = []
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return ", ".join(found)
 
 
 def _rates(taken):
