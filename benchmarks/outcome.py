@@ -286,7 +286,9 @@ def _verdict(aim, rows):
         shown = f"{value:.2f}x"
     loaded = ", loaded" if float(worst["others"]) > QUIET else ""
     end = "met" if met else f"MISSED. {aim['bound']}".strip()
-    return f"{what:28} {shown:>9} {whom}{loaded} ({sign} {aim['aim']}): {end}"
+    aimed = f"{sign} {aim['aim']} against {aim['against'].replace(';', ', ')}"
+    aimed = aimed.removesuffix(" against ")
+    return f"{what:28} {shown:>9} {whom}{loaded} ({aimed}): {end}"
 
 
 def _short(text):
