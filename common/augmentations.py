@@ -152,19 +152,28 @@ def centre_crop(images, size=SIZE):
     return images[:, top : top + size, left : left + size]
 
 
-def _offsets(images, parameters, size):
-    """`(batch, 2)` row and column of each crop's top left pixel, from 0 to h - size."""
-    room = np.array(images.shape[1:3]) - size
+def offsets(shape, parameters, size=SIZE):
+    """Row and column of each crop's top left pixel.
+
+    Args:
+        shape: `(batch, height, width, channels)` of the images.
+        parameters: Dict as from `draw`; without `crop` it is the centre.
+        size: Side of the crop, in pixels.
+
+    Returns:
+        `(batch, 2)` integers from 0 to `height - size` and `width - size`.
+    """
+    room = np.array(shape[1:3]) - size
     if "crop" in parameters:
         # A share of 1, were it rounded up to that, would read the next image.
         return np.minimum((parameters["crop"] * (room + 1)).astype(int), room)
-    return np.tile(room // 2, (len(images), 1))
+    return np.tile(room // 2, (shape[0], 1))
 
 
 def _crop_and_flip(images, parameters, size):
     """Crops and flips as one flat gather of pixels: 4x as fast as fancy indexing."""
     n, height, width, channels = images.shape
-    top, left = _offsets(images, parameters, size).T[..., None]
+    top, left = offsets(images.shape, parameters, size).T[..., None]
     columns = np.arange(size)
     if "flip" in parameters:
         flipped = parameters["flip"].astype(bool)[:, None]
@@ -185,7 +194,7 @@ def _warp(images, parameters, size):
     x, y = np.meshgrid(unit, unit)
     grid = np.stack([x, y, np.ones_like(x)]).reshape(3, -1)
     x, y, w = (_homographies(parameters, n) @ grid).transpose(1, 0, 2)
-    top, left = _offsets(images, parameters, size).T[..., None] + (size - 1) / 2
+    top, left = offsets(images.shape, parameters, size).T[..., None] + (size - 1) / 2
     y = _mirror(y / w * size + top, height)
     x = _mirror(x / w * size + left, width)
 

@@ -208,8 +208,11 @@ def permute_pixels(images, order):
         images: `(num_images, height, width, channels)`.
         order: `(height * width,)` permutation.
     """
-    flat = images.reshape(len(images), -1, images.shape[-1])
-    return flat[:, order].reshape(images.shape)
+    channels = images.shape[-1]
+    places = (order[:, None] * channels + np.arange(channels)).ravel()
+    # One value at a time: NumPy moves pixels of three bytes eight times as slowly.
+    flat = images.reshape(len(images), -1)
+    return flat.take(places, axis=1).reshape(images.shape)
 
 
 def random_pixels(images, seed):
@@ -220,33 +223,60 @@ def random_pixels(images, seed):
             the same permutations however many follow.
         seed: Integer.
     """
-    rng = _rng(seed, _PIXELS)
-    flat = images.reshape(len(images), -1, images.shape[-1])
-    result = np.empty_like(flat)
+    rng, channels = _rng(seed, _PIXELS), images.shape[-1]
+    flat, result = images.reshape(len(images), -1), np.empty(images.shape, images.dtype)
+    num_pixels = flat.shape[1] // channels
+    places, bits = np.arange(num_pixels), num_pixels.bit_length()
     for start in range(0, len(flat), 1000):  # bounds the memory of the sort keys
-        block = flat[start : start + 1000]
-        keys = rng.random(block.shape[:2], dtype=np.float32)
-        # Some keys are equal, and other sorts order those as the processor likes.
-        order = keys.argsort(axis=1, kind="stable")
-        result[start : start + 1000] = np.take_along_axis(block, order[..., None], 1)
-    return result.reshape(images.shape)
+        block, moved = (array[start : start + 1000] for array in (flat, result))
+        keys = rng.random((len(block), num_pixels), dtype=np.float32)
+        # The keys are multiples of 2^-24, and some are equal: those stay in order by
+        # the place in the lower bits. Integers sort five times as fast as `argsort`.
+        keys = (keys * np.float32(2**24)).astype(np.int64) << bits | places
+        keys.sort(axis=1)
+        source = (keys & (1 << bits) - 1) * channels
+        source += np.arange(len(block))[:, None] * flat.shape[1]
+        moved = moved.reshape(len(block), num_pixels, channels)
+        for channel in range(channels):
+            moved[..., channel] = block.ravel()[channel:].take(source)
+    return result
 
 
 def gaussian_pixels(images, seed):
     """Draws images from a Gaussian with the data set's mean and variance.
 
     Args:
-        images: `(num_images, height, width, channels)`; mean and variance are
+        images: `(num_images, height, width, channels)` uint8; mean and variance are
             taken per channel, over all images and positions.
         seed: Integer.
 
     Returns:
         float32 array of the same shape, in the units of `images`, not clipped.
     """
-    mean = images.mean((0, 1, 2), dtype=np.float64).astype(np.float32)
-    std = images.std((0, 1, 2), dtype=np.float64).astype(np.float32)
-    noise = _rng(seed, _PIXELS).standard_normal(images.shape, dtype=np.float32)
-    return noise * std + mean
+    shape, channels = images.shape, images.shape[-1]
+    noise = _rng(seed, _PIXELS).standard_normal(shape, dtype=np.float32)
+    flat = noise.reshape(len(images), -1)
+    mean, std = (np.tile(x, flat.shape[1] // channels) for x in _moments(images))
+    for start in range(0, len(flat), 500):  # what the cache holds
+        flat[start : start + 500] *= std
+        flat[start : start + 500] += mean
+    return noise
+
+
+def _moments(images):
+    """Mean and standard deviation of each channel, float32, of exact sums of bytes."""
+    flat, channels = images.reshape(len(images), -1), images.shape[-1]
+    sums = np.zeros((2, flat.shape[1]), np.uint64)
+    for start in range(0, len(flat), 500):
+        values = flat[start : start + 500].astype(np.uint32)
+        sums += [values.sum(0), (values * values).sum(0)]
+    count = flat.size // channels
+    total, squares = sums.reshape(2, -1, channels).sum(1).tolist()  # Python integers
+    mean = [t / count for t in total]
+    variance = [
+        (count * q - t * t) / count**2 for t, q in zip(total, squares, strict=True)
+    ]
+    return np.float32(mean), np.sqrt(variance).astype(np.float32)
 
 
 def corrupt_image(image, index, pixels, seed, mean=0.0, std=1.0):

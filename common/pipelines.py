@@ -138,6 +138,16 @@ class _Feed:
         x = self.x_train
         return float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64))
 
+    def drawn(self, epoch, part=slice(None)):
+        """Returns a part of an epoch's plan, in the order in which it is visited.
+
+        Returns:
+            Dict of arrays: `order`, places in `x_train`, and what changes them there.
+        """
+        plan = self._plan(epoch)
+        index = plan["order"][part]
+        return {k: index if k == "order" else v[index] for k, v in plan.items()}
+
     def batch(self, step):
         """Returns batch number `step`, counted through all epochs.
 
@@ -146,9 +156,9 @@ class _Feed:
             `(batch,)`.
         """
         epoch, step = divmod(int(step), self.steps_per_epoch)
-        drawn = self._plan(epoch)
-        index = drawn["order"][step * self.batch_size : (step + 1) * self.batch_size]
-        parameters = {k: v[index] for k, v in drawn.items() if k != "order"}
+        part = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        parameters = self.drawn(epoch, part)
+        index = parameters.pop("order")
         if not parameters:
             return self.x_train[index], self.y_train[index]
         return self._changed(index, parameters), self.y_train[index]
@@ -209,6 +219,11 @@ class Feed(_Feed):
 
     def _drawn(self, epoch):
         return plan(len(self.y_train), self.regime.augment, self.regime.seed, epoch)
+
+    @property
+    def raw_train(self):
+        """The examples trained on, before crop and whitening."""
+        return self.data.x_train[self._kept]
 
     def _changed(self, index, parameters):
         images = self.data.x_train[self._kept[index]]

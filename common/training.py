@@ -1,6 +1,7 @@
 """Compile, fit, measure, save: one run from a built model to its record."""
 
 import contextlib
+import functools
 import importlib.util
 import shutil
 import statistics
@@ -10,7 +11,14 @@ import numpy as np
 
 from common import cli, keras_defaults, records, verdicts
 from common.cli import MendableError
-from common.engine import backend, devices, evaluation, progress
+from common.engine import (
+    backend,
+    device_epochs,
+    devices,
+    evaluation,
+    progress,
+    updates,
+)
 from common.engine.checkpoint import Checkpoint, precision_of
 from common.engine.history import History
 from common.models import save
@@ -113,12 +121,15 @@ def _kept(options):
 
 def compile_model(model, feed, regime):
     """Compiles as every run does: cross-entropy on logits, the regime's optimizer."""
+    # A divisor, so that an epoch ends where the progress bar says.
+    at_once = _largest_divisor(feed.steps_per_epoch, feed.steps_at_once)
+    if device_epochs.possible(feed):
+        at_once = 1  # an epoch
     model.compile(
         optimizer=_optimizer(regime, feed.accumulate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        # A divisor, so that an epoch ends where the progress bar says.
-        steps_per_execution=_largest_divisor(feed.steps_per_epoch, feed.steps_at_once),
+        steps_per_execution=at_once,
     )
     model.optimizer.build(model.trainable_variables)  # before any restore
 
@@ -158,14 +169,17 @@ def _fit(build, feed, regime, options, paths):
             f"To continue, type: {options.command}"
         )
 
+    batches, steps = feed.batches, feed.steps_per_epoch
+    if device_epochs.possible(feed):
+        batches, steps = functools.partial(device_epochs.prepare, model, feed), 1
     try:
         if not history.ended:
             with cli.interruptible(saved):
                 model.fit(
-                    feed.batches(first),
+                    batches(first),
                     epochs=regime.epochs,
                     initial_epoch=first,
-                    steps_per_epoch=feed.steps_per_epoch,
+                    steps_per_epoch=steps,
                     callbacks=callbacks,
                     shuffle=False,  # the feed's plan is the order
                     verbose=0,  # `Progress` says more
@@ -275,7 +289,7 @@ def _optimizer(regime, accumulate):
         config["momentum"] = regime.momentum
     if accumulate > 1:
         config["gradient_accumulation_steps"] = accumulate
-    return keras.optimizers.get({"class_name": regime.optimizer, "config": config})
+    return updates.optimizer(regime.optimizer, config)
 
 
 def _require_tensorboard(options):

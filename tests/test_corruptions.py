@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from scipy import stats
 
-from common import cli
+from common import cli, corruptions
 from common.corruptions import (
     _PIXELS,
     corrupt,
@@ -460,6 +460,28 @@ def test_shuffled_pixels_are_the_same_pixels(images, seed):
     found = permute_pixels(images, order)
     assert sorted_pixels(found) == sorted_pixels(images)
     np.testing.assert_array_equal(permute_pixels(found, np.argsort(order)), images)
+
+
+def test_the_bytes_are_those_of_the_plain_formulas():
+    """The same as of records made before, sorted and summed in faster ways."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (1200, 28, 28, 3), np.uint8)
+    keys = np.random.default_rng([7, corruptions._PIXELS]).random(
+        (1200, 784), dtype=np.float32
+    )
+    assert any(len(set(row)) < 784 for row in keys.tolist())  # some are equal
+    order = keys.argsort(axis=1, kind="stable")
+    flat = images.reshape(1200, 784, 3)
+    expected = np.take_along_axis(flat, order[..., None], 1).reshape(images.shape)
+    np.testing.assert_array_equal(random_pixels(images, 7), expected)
+    noise = np.random.default_rng([7, corruptions._PIXELS]).standard_normal(
+        images.shape, dtype=np.float32
+    )
+    mean, std = (
+        getattr(images, name)((0, 1, 2), dtype=np.float64).astype(np.float32)
+        for name in ("mean", "std")
+    )
+    np.testing.assert_array_equal(gaussian_pixels(images, 7), noise * std + mean)
 
 
 @given(pictures(), SEEDS)

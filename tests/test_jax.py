@@ -38,11 +38,16 @@ class Hidden:
 sys.meta_path.insert(0, Hidden())
 """
 CODE = """
+import functools
 import sys
+import jax
 import keras
+import numpy as np
 import cifar10_mlp
 import imdb_text
-from common import cli
+from common import cli, datasets, pipelines
+from common.engine import device_epochs
+from common.regime import Regime
 from common.engine.history import History
 
 def run(folder, *flags):
@@ -64,6 +69,33 @@ try:
 except cli.Interrupted:
     History.on_epoch_begin = begin
     run("cut", *noisy)
+
+# The epochs of an accelerator, on the CPU.
+device_epochs.possible = functools.partial(device_epochs.possible, accelerator=True)
+run("device_plain", *plain)
+run("device", *noisy)
+History.on_epoch_begin = interrupt
+try:
+    run("device_cut", *noisy)
+except cli.Interrupted:
+    History.on_epoch_begin = begin
+    run("device_cut", *noisy)
+
+data = datasets.named("synthetic", 100)
+for augment in ((), ("crop",), ("flip",), ("crop", "flip")):
+    feed = pipelines.Feed(data, Regime(augment=augment, batch_size=32, seed=3))
+    whole, rest = device_epochs._Plans(feed, 2)[0]
+    parts = [{k: v[i] for k, v in whole.items()} for i in range(3)] + [rest]
+    for step, part in enumerate(parts, 2 * 4):
+        x, y = feed.batch(step)
+        index = part["order"]
+        received = feed.x_train[index]
+        if augment:
+            images = jax.numpy.array(feed.raw_train)[index]
+            received = device_epochs.augmented(images, part)
+        np.testing.assert_array_equal(feed.y_train[index], y)
+        np.testing.assert_allclose(received, x, rtol=1e-5, atol=1e-6)
+
 for model in ("cnn", "transformer"):
     flags = f"{sys.argv[3]} --model {model} --results-dir text --models-dir text "
     flags += "--save-init"
@@ -102,7 +134,8 @@ def runs(tmp_path_factory):
     )
     assert finished.returncode == 0, finished.stderr
     runs = {"text": path / "text"}
-    for folder in ("plain", "whole", "cut"):
+    folders = "plain", "whole", "cut", "device_plain", "device", "device_cut"
+    for folder in folders:
         (json_path,) = (path / folder).glob("*.json")
         paths = records.paths(json_path.stem, path / folder, path / folder)
         runs[folder] = json.loads(json_path.read_text()), paths
@@ -118,8 +151,9 @@ def test_record_is_complete_and_says_jax(runs):
     assert record["device"]
 
 
-def test_jax_trains_as_by_hand_with_a_new_order_each_epoch(runs):
-    _, paths = runs["plain"]
+@pytest.mark.parametrize("folder", ["plain", "device_plain"])
+def test_jax_trains_as_by_hand_with_a_new_order_each_epoch(runs, folder):
+    _, paths = runs[folder]
 
     class Run:
         rows = read_csv(paths.csv)
@@ -134,14 +168,24 @@ def test_jax_trains_as_by_hand_with_a_new_order_each_epoch(runs):
     assert_trained_as_by_hand(Run, x, data.y_train, batches, rates, wd=0.02)
 
 
-def test_jax_resumes_bit_for_bit(runs):
-    (whole, reference), (record, paths) = runs["whole"], runs["cut"]
+@pytest.mark.parametrize("names", [("whole", "cut"), ("device", "device_cut")])
+def test_jax_resumes_bit_for_bit(runs, names):
+    (whole, reference), (record, paths) = (runs[name] for name in names)
     assert whole["resumed_at"] == [] and record["resumed_at"] == [2]
     for one, other in zip(read_csv(paths.csv), read_csv(reference.csv), strict=True):
         assert one | {"seconds": 0} == other | {"seconds": 0}
     weights = [models.load(p.model).get_weights() for p in (paths, reference)]
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_epochs_on_the_device_are_those_of_steps(runs):
+    (_, steps), (_, epochs) = runs["whole"], runs["device"]
+    for one, other in zip(read_csv(steps.csv), read_csv(epochs.csv), strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+    weights = [models.load(p.model).get_weights() for p in (steps, epochs)]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
 def test_a_model_trained_with_jax_says_the_same_here(runs):

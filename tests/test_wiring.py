@@ -133,6 +133,6 @@ def test_a_seed_has_weights_of_its_own(tmp_path):
 )
 def test_the_optimizer_is_the_one_named(settings, kind, momentum):
     optimizer = training._optimizer(Regime(lr=0.25, **settings), 1)
-    assert type(optimizer) is getattr(keras.optimizers, kind)
+    assert isinstance(optimizer, getattr(keras.optimizers, kind))
     assert float(optimizer.learning_rate) == 0.25
     assert getattr(optimizer, "momentum", None) == momentum

@@ -1,0 +1,98 @@
+"""What the benchmark makes of its turns, and when it refuses to take them."""
+
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.cli import MendableError
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(FOLDER))
+import bench  # noqa: E402
+import outcome  # noqa: E402
+
+sys.path.remove(str(FOLDER))
+
+# (count, wall, CPU seconds, cores that others used) of two rounds: the machine is
+# half as fast in the second.
+TURNS = {
+    ("train", "ours"): [(600, 1.0, 1.0, 0.0), (600, 2.0, 2.0, 0.0)],
+    ("measure", "ours"): [(600, 0.5, 0.5, 0.0), (600, 1.0, 1.0, 0.0)],
+    ("train", "Keras"): [(600, 2.0, 4.0, 0.0), (600, 4.0, 8.0, 0.0)],
+    ("measure", "Keras"): [(600, 0.5, 1.0, 0.0), (600, 1.0, 2.0, 0.9)],
+}
+
+
+@pytest.fixture
+def table(tmp_path):
+    result = outcome.Table(tmp_path, quick=False)
+    facts = {"ours": {"precision": "float32", "multiply_adds": 10, "measured": 2_500}}
+    missing = {"PyTorch bfloat16": "this machine has no bfloat16"}
+    result.add("mlp_1x512", "images", TURNS, missing, facts | {"Keras": {}})
+    return result
+
+
+def row(table, kind, name):
+    (found,) = [
+        r for r in table.rows if (r.get("kind"), r["contender"]) == (kind, name)
+    ]
+    return found
+
+
+def test_the_ratio_is_taken_within_a_round(table):
+    found = row(table, "train", "Keras")
+    assert (found["ratio"], found["ratio_min"], found["ratio_max"]) == ("4.00",) * 3
+    assert found["ratio_wall"] == "2.00"
+    assert float(found["per_cpu_second_max"]) == 150
+
+
+def test_an_epoch_is_what_is_trained_and_what_each_has_to_measure(table):
+    ours = 50_000 / 600 + 12_500 / 1200  # CPU seconds, first round
+    keras = 50_000 / 150 + 60_000 / 600
+    found = row(table, "epoch", "Keras")
+    assert float(found["ratio"]) == pytest.approx(keras / ours, abs=0.005)
+
+
+def test_the_csv_names_what_is_missing_and_the_figure_is_drawn(table, tmp_path):
+    table.write()
+    with open(tmp_path / "results.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    (missing,) = [r for r in rows if r["note"]]
+    assert missing["contender"] == "PyTorch bfloat16" and "no bfloat16" in str(missing)
+    assert "Keras" in (tmp_path / "results.svg").read_text("utf-8")
+    again = outcome.Table(tmp_path, quick=False)  # a line measured again is replaced
+    again.add("mlp_1x512", "images", TURNS, {}, {"ours": {}, "Keras": {}})
+    assert len(again.rows) == len(rows) - 1
+
+
+def test_verdicts_say_met_missed_loaded_or_not_measured(table, capsys):
+    said = "\n".join(table.verdicts())
+    assert "mlp_1x512 train" in said and "4.00x against Keras" in said
+    assert ": met" in said and "MISSED" not in said
+    table.rows = [r for r in table.rows if r["contender"] != "Keras"]
+    assert "not measured" in "\n".join(table.verdicts())
+    table.show()
+    assert "no bfloat16" in capsys.readouterr().out
+
+
+def test_every_aim_is_about_a_line_that_is_measured():
+    with open(FOLDER / "aims.csv", encoding="utf-8") as file:
+        aims = list(csv.DictReader(file))
+    assert {aim["line"] for aim in aims} <= set(bench.LINES)
+    assert {aim["by"] for aim in aims} == {"cpu", "wall", "seconds"}
+    for line in ("mlp_1x512", "alexnet", "inception", "wide_resnet", "text_lstm"):
+        assert [aim for aim in aims if aim["line"] == line and aim["against"] == "all"]
+
+
+def test_a_loaded_machine_is_refused_but_for_loaded(monkeypatch):
+    clock = iter([0.0, 3.0, 3.0, 6.0])
+    monkeypatch.setattr(bench, "busy_seconds", lambda: next(clock))
+    monkeypatch.setattr(bench, "cpu_seconds", lambda: 0.0)
+    monkeypatch.setattr(bench.time, "sleep", lambda seconds: None)
+    seconds = iter([0.0, 3.0, 0.0, 3.0])
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(seconds))
+    with pytest.raises(MendableError, match="other processes use 1.0 of"):
+        bench.require_quiet(allowed=False)
+    assert bench.require_quiet(allowed=True) == 1.0
