@@ -81,6 +81,37 @@ def load(path):
         raise MendableError("".join(c for c in line if c.isprintable())) from None
 
 
+def start_from(model, path):
+    """Gives a network the weights of a saved one.
+
+    Args:
+        model: `keras.Model`, as it is built; changed in place.
+        path: See `load`.
+
+    Raises:
+        MendableError: As `load`; if its weights have other shapes, or are not finite.
+    """
+    weights = load(path).get_weights()
+    ours, theirs = (
+        [tuple(map(int, w.shape)) for w in x] for x in (model.weights, weights)
+    )
+    if ours != theirs:
+        pairs = itertools.zip_longest(ours, theirs)
+        number, (wanted, found) = next(
+            (i, pair) for i, pair in enumerate(pairs, 1) if pair[0] != pair[1]
+        )
+        raise MendableError(
+            f"--init-from {path}: its {len(theirs)} arrays of weights do not fit this "
+            f"network's {len(ours)}: number {number} is {found}, expected {wanted}."
+        )
+    if not all(np.isfinite(np.asarray(w, float)).all() for w in weights):
+        raise MendableError(
+            f"--init-from {path}: it holds weights that are not finite, as a run that "
+            "diverged leaves them."
+        )
+    model.set_weights(weights)
+
+
 def leaves(model):
     """Yields a model's layers; in place of a model among them, that model's layers."""
     for layer in model.layers:

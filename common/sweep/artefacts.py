@@ -132,6 +132,18 @@ KERNELS = {  # what report/paper.csv has, under its names, then smaller
 }
 
 
+_RECORDED = "--precision float32 --record-examples"  # names apart from the tables'
+NOISE = {
+    "true labels": "",
+    "20 % corrupted": "--label-corruption 0.2",
+    "40 % corrupted": "--label-corruption 0.4",
+    "random labels": "--random-labels",
+    "human labels (worst)": "--label-noise human",
+    "their twin by class": "--label-noise transition",
+}
+_RANDOM_WEIGHTS = "saved_models/cifar10_alexnet_labels1_float32_seed0.h5"
+
+
 class Artefact(NamedTuple):
     """A table or a figure: what it shows, and the runs behind it."""
 
@@ -357,6 +369,27 @@ ARTEFACTS = {
             ("Theorem 1, constructed",): "expressivity.py theorem",
             ("Rademacher complexity",): "expressivity.py rademacher",
             ("Memorization capacity",): "expressivity.py memorize",
+        },
+    ),
+    "examples": Artefact(
+        "Example by example: which are memorized, and when",
+        "How early wrong labels can be told from right ones, by what, and whether "
+        "people's mistakes are harder to find than the same number drawn at random "
+        "within each class. Last: what a start from weights that fit random labels "
+        "costs.",
+        ("model", "labels"),
+        {
+            (model, labels): _join(f"{command} {_RECORDED}", flags)
+            for model, command in (
+                ("MLP 1x512", f"{MLP} --epochs 40"),
+                ("AlexNet", ALEXNET),
+            )
+            for labels, flags in NOISE.items()
+        }
+        | {
+            ("AlexNet", "true labels, from random-label weights"): (
+                f"{ALEXNET} {_RECORDED} --init-from {_RANDOM_WEIGHTS}"
+            )
         },
     ),
     "demo": Artefact(
