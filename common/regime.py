@@ -272,7 +272,9 @@ def _in_few_digits(word):
 
 def _reads_as_a_part(word, regime):
     """Whether part of a data set's name may be taken for another setting's."""
-    if word == "noaugment" or {*word.split("-")} <= {*AUGMENTATIONS, "from"}:
+    if word == "noaugment" or {*word.split("-")} <= {*AUGMENTATIONS}:
+        return True
+    if word.endswith("-weights"):  # of --init-from
         return True
     for each in settings.offered(Regime, regime):
         flag = each.metadata["flag"]
@@ -435,7 +437,7 @@ class Regime(Settings):
         None,
         "start from the weights of a saved network of the same shape, with a fresh "
         "optimizer",
-        lambda path: f"from-{Path(path).stem}",
+        lambda path: f"from-{Path(path).stem}-weights",  # where the stem ends
         _saved_model,
         shown="random weights",
         metavar="MODEL.h5",
