@@ -32,7 +32,7 @@ def finished(options):
             "train your own and keep that record."
         )
     if options.record_examples and "examples" not in record:
-        print("It was run without --record-examples: there is no NAME_examples.h5.")
+        print(f"It has no {paths.examples.name}: it was run without --record-examples.")
     show(record, paths)
     return record
 
