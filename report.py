@@ -103,7 +103,7 @@ def collect(results, runs, dataset=None, flags=None):
         `(sections, absent)`: list of `page.Section` of the experiments with a record
         (and, in the project's own folder, of Table 2), and names of the others.
     """
-    from common.report import page, paper_figures, tables
+    from common.report import example_figures, page, paper_figures, tables
 
     more = artefacts.variation(dataset, flags)
     papers = {} if more else tables.paper_by_run()
@@ -124,7 +124,10 @@ def collect(results, runs, dataset=None, flags=None):
         command = shlex.join(["python", "reproduce.py", name, *more])
         prefix = f"{label(dataset, flags)}_" if more else ""
         known = {} if more else theirs.get(name, {})
-        drawn = paper_figures.draw(name, rows, known, results / "figures", prefix)
+        figures = results / "figures"
+        drawn = paper_figures.draw(name, rows, known, figures, prefix)
+        if name == "examples":
+            drawn += example_figures.compare(rows, figures, f"{prefix}examples")
         name, title = f"{prefix}{name}", artefact.title
         command = f"{command} {here}".strip()
         sections.append(page.Section(name, title, artefact.says, rows, drawn, command))

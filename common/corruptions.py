@@ -11,7 +11,7 @@ from common import augmentations
 from common.cli import UsageError
 
 # One independent RNG stream for each purpose.
-_WHICH, _CLASS, _PERMUTATION, _PIXELS, _WORDS = range(201, 206)
+_WHICH, _CLASS, _PERMUTATION, _PIXELS, _WORDS, _HUMAN = range(201, 207)
 
 
 def corrupt(data, regime):
@@ -34,9 +34,14 @@ def corrupt(data, regime):
         ValueError: On an unknown kind, or a probability outside `[0, 1]`.
     """
     seed, noise = regime.data_seed, regime.label_noise
-    y_train = corrupt_labels(
-        data.y_train, regime.label_corruption, data.num_classes, seed, noise
-    )
+    if noise in ("human", "transition"):
+        y_train = human_labels(
+            data.y_train, data.human, regime.label_corruption, seed, noise
+        )
+    else:
+        y_train = corrupt_labels(
+            data.y_train, regime.label_corruption, data.num_classes, seed, noise
+        )
     data = data._replace(y_train=y_train)
     if data.x_train.ndim == 4:
         return corrupt_pixels(data, regime.pixels, seed)
@@ -106,6 +111,34 @@ def corrupt_labels(labels, probability, num_classes, seed, kind="uniform"):
     else:
         replaced = threshold < probability
     return np.where(replaced, drawn % num_classes, labels).astype(labels.dtype)
+
+
+def human_labels(labels, human, probability, seed, kind="human"):
+    """Replaces labels by those that people gave, with the given probability.
+
+    Args:
+        labels: `(num_examples,)` integers, the true ones. Not modified.
+        human: `(num_examples,)` integers, those of people. Not modified.
+        probability: Float in `[0, 1]`; levels nest, as in `corrupt_labels`.
+        seed: Integer.
+        kind: `human`: each its own label. `transition`: the same labels, exchanged at
+            random among the examples of a true class. So the matrix of transitions
+            from true to given labels is the same in every entry, and what people found
+            hard about an image is gone.
+
+    Returns:
+        `(num_examples,)` array of the same dtype.
+    """
+    labels = np.asarray(labels)
+    if kind == "transition":
+        # The sort of raw uniforms, unlike `permutation`, cannot change with NumPy.
+        keys = _rng(seed, _HUMAN).random(len(labels))
+        places, shuffled = np.argsort(labels, kind="stable"), np.lexsort((keys, labels))
+        exchanged = np.empty_like(human)
+        exchanged[places] = human[shuffled]
+        human = exchanged
+    replaced = _rng(seed, _WHICH).random(len(labels)) < probability
+    return np.where(replaced, human, labels).astype(labels.dtype)
 
 
 def corrupt_pixels(data, pixels="true", seed=0):

@@ -25,6 +25,8 @@ class Data(NamedTuple):
     y_test: np.ndarray  # (m,) int32, never corrupted
     num_classes: int
     y_train_true: np.ndarray  # (n,) int32; y_train until corruptions replaces that
+    index: np.ndarray | None = None  # (n,) places in the whole set; None: all, in order
+    human: np.ndarray | None = None  # (n,) int32 labels that people gave (CIFAR-10N)
 
 
 class Facts(NamedTuple):
@@ -59,6 +61,7 @@ FACTS = {
 }
 NAMES = tuple(name for name, facts in FACTS.items() if facts.kind == "images")
 FILES = "imagenet", "cifar10_jpeg", "synthetic"  # of images in files
+HUMAN_LABELS = tuple(archives.HUMAN_LABELS)
 
 
 def load(regime, data_dir=None) -> Data:
@@ -66,10 +69,39 @@ def load(regime, data_dir=None) -> Data:
 
     Args:
         regime: `regime.Regime`, whose `dataset`, `train_size` and `data_seed` say
-            what `named` is to load.
+            what `named` is to load; with `human_labels` the data have these too.
         data_dir: See `named`.
     """
-    return named(regime.dataset, regime.train_size, regime.data_seed, data_dir)
+    data = named(regime.dataset, regime.train_size, regime.data_seed, data_dir)
+    if not regime.human_labels:
+        return data
+    clean, human = human_labels(regime.human_labels, data_dir)
+    index = np.arange(len(clean)) if data.index is None else data.index
+    if not np.array_equal(clean[index], data.y_train):  # of CIFAR-10N they are
+        raise ValueError("The clean labels of CIFAR-10N are not those of the data.")
+    return data._replace(human=human[index])
+
+
+def human_labels(which, data_dir=None):
+    """Loads the labels that people gave to CIFAR-10's training images: CIFAR-10N.
+
+    Wei et al. (2022), "Learning with noisy labels revisited: a study using real-world
+    human annotations". The file is under CC BY-NC 4.0: not for commercial use.
+
+    Args:
+        which: One of `HUMAN_LABELS`: `worst` (of three labels a wrong one, where there
+            is one), `aggregate` (their majority), `random1` to `random3` (one each).
+        data_dir: See `named`.
+
+    Returns:
+        `(clean, human)`: `(50000,)` int32 each, in the order of the archive.
+
+    Raises:
+        MendableError: The file cannot be had, or is not the official one.
+    """
+    source = archives.CIFAR10N
+    labels = official("CIFAR-10N", source, data_dir, archives.read_human_labels)
+    return labels["clean"], labels[which]
 
 
 def named(name, train_size=None, data_seed=0, data_dir=None) -> Data:
@@ -114,6 +146,7 @@ def subset(data, train_size, seed):
     if train_size is not None and train_size < len(y_train):
         kept = balanced_order(y_train, seed)[:train_size]
         x_train, y_train = x_train[kept], y_train[kept]
+        data = data._replace(index=kept)
     return data._replace(x_train=x_train, y_train=y_train, y_train_true=y_train)
 
 

@@ -133,6 +133,12 @@ class _Feed:
     def num_classes(self):
         return self.data.num_classes
 
+    @property
+    def index(self):
+        """Places of the examples trained on in the whole training set, `(n,)`."""
+        whole = self.data.index
+        return self._kept if whole is None else whole[self._kept]
+
     def input_statistics(self):
         """Returns mean and standard deviation of the training inputs."""
         x = self.x_train

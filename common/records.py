@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,8 @@ class Paths(NamedTuple):
     checkpoint: Path
     lock: Path
     state: Path
+    examples: Path
+    recorded: Path  # folder: what `examples` is made of, epoch by epoch
 
 
 def paths(name, results_dir="results", models_dir="saved_models"):
@@ -54,6 +57,8 @@ def paths(name, results_dir="results", models_dir="saved_models"):
         checkpoint=models / ".checkpoints" / f"{name}.npz",
         lock=models / ".checkpoints" / f"{name}.lock",
         state=models / f"{name}_state.npz",
+        examples=results / f"{name}_examples.h5",
+        recorded=models / ".checkpoints" / f"{name}_examples",
     )
 
 
@@ -376,6 +381,7 @@ def forget_checkpoint(run_paths, record):
             epochs = len(meta["rows"])
             if (meta["data"], epochs) == (record["train_sha256"], record["epochs"]):
                 run_paths.checkpoint.unlink(missing_ok=True)
+                shutil.rmtree(run_paths.recorded, ignore_errors=True)
 
 
 def sha256(*arrays):
@@ -384,6 +390,11 @@ def sha256(*arrays):
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def sha256_of(path):
+    """Returns the hex digest of a file; None of None."""
+    return path and hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def git_state():

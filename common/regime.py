@@ -32,6 +32,7 @@ from common.settings import (
 )
 
 LABEL_NOISE = ("uniform", "exclusive", "pair", "exact")
+HUMAN_NOISE = ("human", "transition")  # of CIFAR-10 alone
 PIXELS = ("true", "shuffled", "random", "gaussian")
 TEXT_MODELS = ("bag", "cnn", "lstm", "transformer")
 WORDS = ("true", "shuffled", "shuffled_each", "unigram")
@@ -136,6 +137,14 @@ def _reads_files(defaults, _):
 choice = functools.partial(setting, None, offered=_has_choice)  # None: it has none
 
 
+def _trains_on_arrays(defaults, name):
+    return _trains(defaults, name) and not _reads_files(defaults, name)
+
+
+def _reads_image_arrays(defaults, name):
+    return _reads_images(defaults, name) and not _reads_files(defaults, name)
+
+
 # What several scripts share.
 
 
@@ -181,7 +190,9 @@ def _refuse_what_draws_nothing(settings, drawn):
             f"--label-noise {settings.label_noise} has no meaning without "
             "--label-corruption P or --random-labels: no label is replaced."
         )
-    if settings.data_seed and not (drawn or settings.label_corruption):
+    p, kind = settings.label_corruption, settings.label_noise
+    replaced_at_random = p and (kind, p) != ("human", 1)
+    if settings.data_seed and not (drawn or replaced_at_random):
         raise UsageError(
             f"--data-seed {settings.data_seed} has no meaning where nothing of the "
             "data is drawn, no subset and no corruption: leave it out."
@@ -200,6 +211,27 @@ def _resolve_random_labels(given):
                 "--random-labels means --label-corruption 1, but "
                 f"--label-corruption {p} was given too: leave one out."
             )
+
+
+def _resolve_labels(given):
+    """As `_resolve_random_labels`; people's labels are all of them, the worst."""
+    _resolve_random_labels(given)
+    if "human_labels" in given:
+        given.setdefault("label_noise", "human")
+    if given.get("label_noise") in HUMAN_NOISE:
+        given.setdefault("label_corruption", 1.0)
+        given.setdefault("human_labels", datasets.HUMAN_LABELS[0])
+
+
+def _saved_model(text):
+    """An argparse type: the path of a .h5 file, whose name is a part of a run's."""
+    path = folder_name(text)
+    if not re.fullmatch(r"[\w.,-]+\.h5", Path(path).name, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f"received {text!r}, expected a file of letters, digits, - and _ that ends "
+            "in .h5, as in saved_models/cifar10_mlp_seed0.h5"
+        )
+    return path
 
 
 _SIZE = {"type": several, "metavar": "N"}
@@ -241,6 +273,8 @@ def _in_few_digits(word):
 def _reads_as_a_part(word, regime):
     """Whether part of a data set's name may be taken for another setting's."""
     if word == "noaugment" or {*word.split("-")} <= {*AUGMENTATIONS}:
+        return True
+    if word.endswith("-weights"):  # of --init-from
         return True
     for each in settings.offered(Regime, regime):
         flag = each.metadata["flag"]
@@ -285,8 +319,17 @@ class Regime(Settings):
     label_noise: str = setting(
         "uniform",
         "uniform: any class, maybe the true one (the paper's); exclusive: never "
-        "the true one; pair: the next class; exact: exactly P*n labels, uniform",
-        choices=LABEL_NOISE,
+        "the true one; pair: the next class; exact: exactly P*n labels, uniform; "
+        "human: what people said (CIFAR-10N, P = 1 unless given); transition: the same "
+        "labels, exchanged within each true class",
+        choices=LABEL_NOISE + HUMAN_NOISE,
+    )
+    human_labels: str | None = setting(
+        None,
+        "of CIFAR-10N: worst of three labels, their majority, or one of them",
+        choices=datasets.HUMAN_LABELS,
+        offered=_reads_image_arrays,
+        shown="worst",
     )
     pixels: str = setting(
         "true",
@@ -390,6 +433,15 @@ class Regime(Settings):
         integer,
         shown="off",
     )
+    init_from: str | None = setting(
+        None,
+        "start from the weights of a saved network of the same shape, with a fresh "
+        "optimizer",
+        lambda path: f"from-{Path(path).stem}-weights",  # where the stem ends
+        _saved_model,
+        shown="random weights",
+        metavar="MODEL.h5",
+    )
     precision: str = setting(
         "auto",
         "auto: bfloat16 where the hardware computes it natively, else float32",
@@ -400,7 +452,7 @@ class Regime(Settings):
         0, "weights, order, augmentation, dropout", "seed{}", seed, always=True
     )
 
-    resolve = staticmethod(_resolve_random_labels)
+    resolve = staticmethod(_resolve_labels)
 
     def follow(self, given):
         """Another optimizer than the script's own has another rate and momentum."""
@@ -420,6 +472,7 @@ class Regime(Settings):
             )
         changed = {self.pixels, self.words} - {None, "true"}
         _refuse_what_draws_nothing(self, self.train_size or changed)
+        self.check_human_labels()
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             raise UsageError(
                 f"--momentum {self.momentum} has no meaning for --optimizer "
@@ -443,6 +496,24 @@ class Regime(Settings):
             left -= left // 10 if self.early_stopping else 0
             if self.batch_size not in ("full", Regime.batch_size):
                 _refuse_more("--batch-size", self.batch_size, left, "the run")
+
+    def check_human_labels(self):
+        """Refuses people's labels where there are none.
+
+        Raises:
+            UsageError: For such settings.
+        """
+        human = self.label_noise in HUMAN_NOISE
+        if self.human_labels and not human:
+            raise UsageError(
+                f"--human-labels {self.human_labels} has no meaning with --label-noise "
+                f"{self.label_noise}; it belongs to human and transition."
+            )
+        if human and self.dataset != "cifar10":
+            raise UsageError(
+                f"--label-noise {self.label_noise}: people labelled CIFAR-10 "
+                f"(CIFAR-10N). Received: --dataset {self.dataset}."
+            )
 
     def check_files(self):
         """Refuses what images in files do not have.
@@ -798,6 +869,13 @@ class Options:
         choices=("sample", "all"),
         offered=_trains,
     )
+    record_examples: bool = setting(
+        False,
+        "also write what the network does with each training example after each "
+        "epoch, as NAME_examples.h5 for examples.py; measures all of them",
+        offered=_trains_on_arrays,
+        **SWITCH,
+    )
     tensorboard: str | None = setting(
         None,
         "write TensorBoard logs (pip install tensorboard)",
@@ -831,7 +909,12 @@ class Options:
 
     @staticmethod
     def check(given):
-        """Refuses half of what several hosts need."""
+        """Refuses half of what several hosts need, and half a file of examples."""
+        if given.get("record_examples") and given.get("continue_from"):
+            raise UsageError(
+                "--record-examples writes every epoch, and --continue-from begins "
+                "after some: leave one of the two out."
+            )
         hosts = given.get("distribute") not in (None, "local")
         if hosts != (given.get("process") not in (None, (0, 1))):
             raise UsageError(

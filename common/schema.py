@@ -132,6 +132,30 @@ class Analysis(Struct):
     schema: Several = 1
 
 
+class Score(Struct):
+    """How well a score finds wrong labels."""
+
+    best_epoch: Several
+    best_auc: Share
+    precision: Share
+    auc: list[Share]
+
+
+class Examples(Struct):
+    """What examples.py found in a run's file of examples."""
+
+    script: Literal["examples"]
+    of: str
+    argv: list[str]
+    says: str
+    examples: Several
+    wrong: Count
+    epochs: Several
+    scores: dict[str, Score]
+    courses: dict[str, list[Share]]
+    schema: Several = 1
+
+
 def check(record, name):
     """Refuses what is no record of a run.
 
@@ -151,6 +175,11 @@ def check(record, name):
         msgspec.convert(record, Analysis)
         return
     script = record.get("script")
+    if script == "examples":
+        msgspec.convert(record, Examples)
+        if f"{record['of']}_examples" != name:
+            raise ValueError(f"it is of {record['of']!r}")
+        return
     key = script if isinstance(script, str) else ""
     if script == "expressivity":
         key = f"{script} {record.get('part')}"

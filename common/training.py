@@ -21,7 +21,8 @@ from common.engine import (
 )
 from common.engine.checkpoint import Checkpoint, precision_of
 from common.engine.history import History
-from common.models import save
+from common.engine.recorder import Recorder, forget
+from common.models import save, start_from
 
 
 def run(build, feed, regime, options):
@@ -68,6 +69,7 @@ def run(build, feed, regime, options):
         if paths.json.exists():  # else a checkpoint is that of an unfinished run
             paths.checkpoint.unlink(missing_ok=True)
             paths.state.unlink(missing_ok=True)
+            paths.examples.unlink(missing_ok=True)
             paths.json.unlink()
         started, git = records.now(), records.git_state()  # of the code that runs
         with _precision(regime, options, paths) as precision:
@@ -77,6 +79,8 @@ def run(build, feed, regime, options):
             with records.replacing(paths.state) as temporary:
                 shutil.copyfile(paths.checkpoint, temporary)
         record = _record(feed, regime, options, history, checkpoint)
+        if checkpoint.recorder:
+            record["examples"] = checkpoint.recorder.finish()
         record["precision_in_force"] = precision
         record["model_sha256"] = digest
         record["git"] = git
@@ -85,6 +89,7 @@ def run(build, feed, regime, options):
         records.write_json(paths.json, record)  # last: its presence means complete
         record = records.read(paths.json)  # as any later reader gets it
         paths.checkpoint.unlink(missing_ok=True)
+        forget(paths)
     verdicts.show(record, paths)
     return record
 
@@ -138,14 +143,21 @@ def _fit(build, feed, regime, options, paths):
     """Builds, compiles, restores what a checkpoint holds, and trains on."""
     keras.utils.set_random_seed(regime.seed)
     model = build()
+    if regime.init_from:
+        start_from(model, regime.init_from)
     if options.save_init and options.chief:
         save(build, [np.array(w) for w in model.get_weights()], paths.init)
     compile_model(model, feed, regime)
-    measure = evaluation.measurer(model, feed, bool(regime.label_corruption))
-    history = History(model, regime, measure, options.measure == "all")
+    corrupted, recorder = bool(regime.label_corruption), None
+    if options.record_examples:
+        recorder = Recorder(feed, paths, options.name)
+    observe = recorder and recorder.observe
+    measure = evaluation.measurer(model, feed, corrupted, observe)
+    measure_all = options.measure == "all" or options.record_examples
+    history = History(model, regime, measure, measure_all)
     data_hash = records.sha256(feed.data.x_train, feed.data.y_train)
     every = options.checkpoint_every
-    checkpoint = Checkpoint(history, regime, data_hash, paths, every)
+    checkpoint = Checkpoint(history, regime, data_hash, paths, every, recorder)
     if not options.resume and options.chief:
         paths.checkpoint.unlink(missing_ok=True)
     if not (options.resume and checkpoint.restore()) and options.continue_from:
@@ -154,7 +166,7 @@ def _fit(build, feed, regime, options, paths):
         row.setdefault("measured", len(feed.y_train))
     first = len(history.rows)
     devices.check_agreement(first, options)
-    callbacks = [history]
+    callbacks = [history] + ([recorder] if recorder else [])
     if options.tensorboard:
         folder = f"{options.tensorboard}/{options.name}"
         callbacks.append(keras.callbacks.TensorBoard(log_dir=folder))
@@ -274,6 +286,7 @@ def _record(feed, regime, options, history, checkpoint):
         "input_mean": mean,
         "input_std": std,
         "train_sha256": checkpoint.data_hash,
+        "init_sha256": records.sha256_of(regime.init_from),
         "seconds": round(sum(row["seconds"] for row in history.rows), 1),
         "images_per_second": round(len(feed.y_train) * len(seconds) / sum(seconds), 1),
         **checkpoint.environment,

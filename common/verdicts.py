@@ -31,6 +31,8 @@ def finished(options):
             "Its record is here without its model: add --results-dir mine to "
             "train your own and keep that record."
         )
+    if options.record_examples and "examples" not in record:
+        print(f"It has no {paths.examples.name}: it was run without --record-examples.")
     show(record, paths)
     return record
 
@@ -38,7 +40,8 @@ def finished(options):
 def show(record, paths):
     """Prints the verdict of a run, and which of its files are there."""
     print(f"\n{verdict(record)}")
-    files = [path for path in (paths.model, paths.csv, paths.json) if path.exists()]
+    files = paths.model, paths.csv, paths.json, paths.examples
+    files = [path for path in files if path.exists()]
     print(f"Files: {'  '.join(map(str, files))}", flush=True)
 
 
@@ -115,7 +118,8 @@ def _cause_of_divergence(regime):
 
 def _likely_cause(record):
     regime, final = record["regime"], record["final"]
-    noisy = "random labels" if regime["label_corruption"] == 1 else "corrupted labels"
+    all_random = regime["label_corruption"] == 1 and not regime.get("human_labels")
+    noisy = "random labels" if all_random else "corrupted labels"
     if record["stopped_because"] == "early_stopping":
         return "early stopping ended the run, and the best epoch is reported"
     if record["stopped_because"] == "stop_at":

@@ -143,6 +143,14 @@ for name in ("cifar10_mlp", "cifar10_alexnet", "cifar10_wide_resnet"):
         --augment crop --pixels random -> no window is left
         --batch-size full --precision float16 -> choose another precision
         --dataset imdb -> unknown data set 'imdb'
+        --label-noise human --dataset cifar100 -> people labelled CIFAR-10
+        --label-noise transition --label-corruption 0 -> no meaning without
+        --human-labels worst --label-noise pair --random-labels -> belongs to human
+        --human-labels best -> invalid choice: 'best'
+        --label-noise human --data-seed 1 -> nothing of the data is drawn
+        --init-from model.keras -> that ends in .h5
+        --init-from "a b.h5" -> unexpected word|that ends in .h5
+        --record-examples --continue-from x -> leave one of the two out
         """,
     )
 BAD += rows(
@@ -287,6 +295,28 @@ BAD += rows(
     --quiet -> the following arguments are required: MODEL.h5
     --nosuch model.h5 -> unknown flag
     model.h5 --data-dir /nowhere -> there is no such folder
+    """,
+)
+BAD += _own(
+    "examples.py",
+    [],
+    {"--el2n-epoch": COUNTS, "--results-dir": PATHS, "--data-dir": PATHS},
+)
+BAD += rows(
+    "examples.py",
+    2,
+    """
+    --nosuch -> unknown flag
+    --data-dir /nowhere -> there is no such folder
+    --results mine -> unknown flag --results. Did you mean --results-dir
+    """,
+)
+BAD += rows(
+    "examples.py",
+    1,
+    """
+    --results-dir /nowhere/at/all -> holds no NAME_examples.h5
+    nosuch --results-dir /nowhere/at/all -> does not exist: of a file of examples
     """,
 )
 BAD += _own(

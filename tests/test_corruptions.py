@@ -14,6 +14,7 @@ from common.corruptions import (
     corrupt_labels,
     corrupt_words,
     gaussian_pixels,
+    human_labels,
     permute_pixels,
     random_pixels,
 )
@@ -48,6 +49,48 @@ def assert_uniform(values, num_bins):
     counts = np.bincount(values, minlength=num_bins)
     assert len(counts) == num_bins
     assert stats.chisquare(counts).pvalue > 1e-6
+
+
+# Labels of people
+
+
+def transitions(true, given):
+    counts = np.zeros((CLASSES, CLASSES), int)
+    np.add.at(counts, (true, given), 1)
+    return counts
+
+
+@pytest.fixture(scope="module")
+def human():
+    """(true labels in no order, those of people, who confuse neighbours at its end)."""
+    rng = np.random.default_rng(3)
+    true = rng.integers(CLASSES, size=N, dtype=np.int32)
+    hard = np.arange(N) >= N // 2
+    return true, np.where(hard & (rng.random(N) < 0.6), (true + 1) % CLASSES, true)
+
+
+def test_the_twin_has_every_transition_and_none_of_the_images(human):
+    true, people = human
+    assert (human_labels(true, people, 1.0, 0) == people).all()
+    twin = human_labels(true, people, 1.0, 0, "transition")
+    assert (transitions(true, twin) == transitions(true, people)).all()
+    wrong, first = twin != true, np.arange(N) < N // 2
+    assert not (people != true)[first].any()
+    assert_rate(wrong[first].sum(), N // 2, wrong.mean())
+    again = human_labels(true, people, 1.0, 0, "transition")
+    other = human_labels(true, people, 1.0, 1, "transition")
+    assert (again == twin).all() and (other != twin).any()
+    assert twin.dtype == true.dtype
+
+
+@pytest.mark.parametrize("kind", ["human", "transition"])
+def test_levels_of_human_labels_nest(human, kind):
+    true, people = human
+    low, high, all_ = (human_labels(true, people, p, 0, kind) for p in (0.3, 0.6, 1))
+    assert (human_labels(true, people, 0, 0, kind) == true).all()
+    assert (low[low != true] == high[low != true]).all()
+    assert (high[high != true] == all_[high != true]).all()
+    assert_rate((low != true).sum(), (all_ != true).sum(), 0.3)
 
 
 # Labels

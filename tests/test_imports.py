@@ -31,19 +31,20 @@ MAY_IMPORT = {
     "regime": "cli settings augmentations datasets reviews corruptions memory",
     "pipelines": DATA,
     "image_files": f"{DATA} sources pipelines",
+    "examples": "cli records",
     "models": "cli records",
-    "engine": f"{DATA} pipelines records verdicts models",
+    "engine": f"{DATA} pipelines records verdicts models examples",
     "training": f"keras_defaults {DATA} pipelines records verdicts models engine",
     "resumable": "cli records verdicts models engine",
     "analysis": "cli models engine",
     "theory": f"{HALL} models engine analysis",
     "sweep": f"{HALL} engine",
-    "report": f"{HALL} sweep",
+    "report": f"{HALL} examples sweep",
 }
 # What answers a command line: it loads neither Keras nor Matplotlib.
 ANSWERS = "cli settings regime memory schema records verdicts sweep".split()
 # No Keras either, so that a report is drawn and data are looked at without it.
-LIGHT = "datasets reviews corruptions augmentations sources report".split()
+LIGHT = "datasets reviews corruptions augmentations sources examples report".split()
 LIGHT += ["image_files.imagenet", "engine.machine"]  # a reader; memory, processes
 HEAVY_PLACES = {"common.report.gallery"}  # shows batches as the pipeline makes them
 KERAS = {"keras", "tensorflow", "jax", "torch"}

@@ -1,5 +1,6 @@
 """Corruption and feed on real CIFAR-10; skipped where it is not in Keras's cache."""
 
+import dataclasses
 import os
 import pickle
 import tarfile
@@ -12,7 +13,7 @@ from scipy import stats
 from common import datasets, pipelines
 from common.corruptions import corrupt, corrupt_pixels
 from common.regime import LABEL_NOISE, Regime
-from common.sources import download
+from common.sources import archives, download
 
 HOME = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets"
 FOUND = next(download.found(datasets.FACTS["cifar10"].source, [HOME]), None)
@@ -116,3 +117,22 @@ def test_gaussian_pixels_have_the_photographs_moments(cifar10):
     np.testing.assert_allclose(noise.mean((0, 1, 2)), crop.mean((0, 1, 2)), atol=0.3)
     np.testing.assert_allclose(noise.std((0, 1, 2)), crop.std((0, 1, 2)), atol=0.3)
     np.testing.assert_allclose(stats.kurtosis(noise, axis=None), 0, atol=0.1)
+
+
+# CIFAR-10N, Wei et al. (2022): the rates that the paper prints, in %.
+RATES = {"worst": 40.21, "aggregate": 9.01, "random1": 17.23}
+RATES |= {"random2": 18.12, "random3": 17.64}
+PEOPLE = next(download.found(archives.CIFAR10N, [HOME]), None)
+
+
+@pytest.mark.skipif(PEOPLE is None, reason=f"CIFAR-10_human.pt is not in {HOME}")
+@pytest.mark.parametrize("which", datasets.HUMAN_LABELS)
+def test_people_are_wrong_as_often_as_was_published(cifar10, which):
+    people = Regime(label_corruption=1.0, label_noise="human", human_labels=which)
+    noisy = corrupt(datasets.load(people), people)
+    wrong = noisy.y_train != cifar10.y_train
+    assert round(100 * wrong.mean(), 2) == RATES[which]
+    few = dataclasses.replace(people, train_size=1000)
+    part = corrupt(datasets.load(few), few)
+    assert (part.y_train == noisy.y_train[part.index]).all()
+    assert (part.y_train_true == cifar10.y_train[part.index]).all()

@@ -123,12 +123,14 @@ def test_options_are_never_in_the_name(tmp_path):
     same = [
         k for (k, one), (_, other) in zip(before, after, strict=True) if one == other
     ]
-    assert same == ["script"]
+    assert same == ["script", "record_examples"]  # which it has not
     assert list(vars(options).values())[3:] == [
-        *("r", "m", str(tmp_path), False, True, True, 5, True, "x", "all", "t", True),
-        *("A:6380", (1, 2)),
+        *("r", "m", str(tmp_path), False, True, True, 5, True, "x", "all", False),
+        *("t", True, "A:6380", (1, 2)),
     ]
     assert not options.chief and without.chief
+    _, recording = read("--record-examples")
+    assert recording.record_examples and recording.name == read()[1].name
 
 
 def test_the_command_starts_the_run_again(monkeypatch):
@@ -161,6 +163,8 @@ def values(each, usual):
         return chosen.map(lambda names: [name, ",".join(names)])
     if each.name == "depth":
         word = st.integers(1, 40).map(lambda n: str(6 * n + 4))
+    elif each.name == "init_from":
+        word = st.sampled_from(["a.h5", "b/a_float32.h5", "a-weights_seed0.h5"])
     elif each.name == "batch_size":
         word = st.integers(1, 300).map(str) | st.just("full")
     elif choices:

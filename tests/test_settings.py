@@ -85,6 +85,9 @@ OWNERS = {  # flag: the scripts that have it; every other script refuses it
     "--width": ["cifar10_wide_resnet"],
     "--batch-norm": ["cifar10_inception", *FILES],
     "--no-batch-norm": ["cifar10_inception", *FILES],
+    "--human-labels": CIFAR,
+    "--record-examples": [*CIFAR, *TEXT],
+    "--init-from": TRAIN,
     "--image-size": FILES,
     "--distribute": FILES,
     "--process": FILES,
@@ -108,7 +111,13 @@ def test_help_lists_a_flag_if_and_only_if_the_script_has_it(script):
 VALUES = {"dataset": "mnist", "augment": "flip", "dropout": "0.5", "depth": "16"}
 VALUES |= {"word_dropout": "0.5", "image_size": "75", "momentum": "0", "draws": "2"}
 VALUES |= {"sizes": "128", "max_size": "128", "step": "128", "depths": "2"}
-VALUES |= {"distribute": "local", "process": "0/1", "filters": "", "data_seed": "0"}
+VALUES |= {
+    "init_from": "a.h5",
+    "distribute": "local",
+    "process": "0/1",
+    "filters": "",
+    "data_seed": "0",
+}
 
 
 @pytest.mark.parametrize("script", [*TRAIN, *PARTS])

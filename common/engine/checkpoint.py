@@ -40,6 +40,7 @@ class Checkpoint(keras.callbacks.Callback):
         data_hash: sha256 of the training arrays; a checkpoint of others is refused.
         paths: `records.Paths`.
         every: Epochs between checkpoints; the last one is always kept.
+        recorder: `recorder.Recorder`, or None.
 
     Attributes:
         saved_epochs: Epochs that the file holds.
@@ -49,12 +50,12 @@ class Checkpoint(keras.callbacks.Callback):
         continued_from: Name of the shorter run that this one extends, or None.
     """
 
-    def __init__(self, history, regime, data_hash, paths, every=1):
+    def __init__(self, history, regime, data_hash, paths, every=1, recorder=None):
         super().__init__()
         built = history.built
         self.variables = [*built.variables, *built.optimizer.variables]
         self.history, self.regime, self.data_hash = history, regime, data_hash
-        self.paths, self.every = paths, every
+        self.paths, self.every, self.recorder = paths, every, recorder
         self.saved_epochs, self.resumed_at, self.inexact = 0, [], False
         self.continued_from = None
         self.environment = backend.environment()
@@ -73,6 +74,7 @@ class Checkpoint(keras.callbacks.Callback):
             "resumed_at": self.resumed_at,
             "inexact": self.inexact,
             "continued_from": self.continued_from,
+            "examples": self.recorder and self.recorder.digest,
             **self.history.state(),
         }
         arrays = {
@@ -160,6 +162,8 @@ class Checkpoint(keras.callbacks.Callback):
             variable.assign(value)
         self.history.restore(meta, best)
         self.saved_epochs = len(self.history.rows)
+        if self.recorder:
+            self.recorder.restore(meta.get("examples"), self.saved_epochs)
         self.resumed_at = [*meta["resumed_at"], self.saved_epochs]
         self.inexact = meta["inexact"] or backend.changed(
             meta["environment"], self.environment

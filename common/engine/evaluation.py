@@ -22,13 +22,15 @@ def sample_size(num_examples):
     return min(num_examples, max(2_500, num_examples // 20))
 
 
-def measurer(model, feed, corrupted):
+def measurer(model, feed, corrupted, observe=None):
     """Returns a function that measures a model as it is then.
 
     Args:
         model: `keras.Model` from examples to logits.
         feed: `pipelines.Feed`, `pipelines.TextFeed` or `streaming.Feed`.
         corrupted: Whether examples with kept and flipped labels are distinguished.
+        observe: Function that is given the logits of the training examples that were
+            measured, in their order, or None; of a feed in memory alone.
 
     Returns:
         A function `measure(target)`. `target(held_out_accuracy)` gives the training
@@ -38,17 +40,19 @@ def measurer(model, feed, corrupted):
         NaN of no examples; `measured` is the number of training examples.
     """
     if feed.in_memory:
-        return lambda target: _measure(model, feed, corrupted, target)
+        return lambda target: _measure(model, feed, corrupted, target, observe)
     evaluator = _evaluator(model, corrupted)
     return lambda target: _measure_stream(evaluator, feed, corrupted, target)
 
 
-def _measure(model, feed, corrupted, target):
+def _measure(model, feed, corrupted, target, observe):
     test = _scores(_logits(model, feed.x_test), feed.y_test)
     held_out = {}
     if feed.x_held_out is not None:
         held_out = _scores(_logits(model, feed.x_held_out), feed.y_held_out)
     seen, logits = _training_set(model, feed, target(held_out.get("accuracy")))
+    if observe:
+        observe(logits)
     given, true = feed.y_train[seen], feed.y_train_true[seen]
     row = {f"train_{key}": value for key, value in _scores(logits, given).items()}
     row |= {f"val_{key}": value for key, value in test.items()}

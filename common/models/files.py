@@ -1,7 +1,6 @@
 """Networks as files: `save` ours, `load` whatever a .h5 file holds, `logits_of` it."""
 
 import concurrent.futures
-import hashlib
 import itertools
 import json
 import os
@@ -45,7 +44,7 @@ def save(build, weights, path):
     try:
         with records.replacing(path) as temporary:
             model.save(temporary, include_optimizer=False)
-            return _sha256(temporary)
+            return records.sha256_of(temporary)
     finally:
         absl.logging.set_verbosity(level)
 
@@ -97,7 +96,7 @@ def _require_recorded(path, results_dir):
             _, recorded = records.of_model(path, folder)
         except MendableError:  # a JSON of that name which is no record of ours
             continue
-        if recorded and recorded != _sha256(path):
+        if recorded and recorded != records.sha256_of(path):
             raise MendableError(
                 f"{path} is not the model of its record in {folder}: its sha256 is "
                 "another, so that it is damaged, or of another run. Fetch or train it "
@@ -105,8 +104,35 @@ def _require_recorded(path, results_dir):
             )
 
 
-def _sha256(path):
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def start_from(model, path):
+    """Gives a network the weights of a saved one.
+
+    Args:
+        model: `keras.Model`, as it is built; changed in place.
+        path: See `load`.
+
+    Raises:
+        MendableError: As `load`; if its weights have other shapes, or are not finite.
+    """
+    weights = load(path).get_weights()
+    ours, theirs = (
+        [tuple(map(int, w.shape)) for w in x] for x in (model.weights, weights)
+    )
+    if ours != theirs:
+        pairs = itertools.zip_longest(ours, theirs)
+        number, (wanted, found) = next(
+            (i, pair) for i, pair in enumerate(pairs, 1) if pair[0] != pair[1]
+        )
+        raise MendableError(
+            f"--init-from {path}: its {len(theirs)} arrays of weights do not fit this "
+            f"network's {len(ours)}: number {number} is {found}, expected {wanted}."
+        )
+    if not all(np.isfinite(np.asarray(w, float)).all() for w in weights):
+        raise MendableError(
+            f"--init-from {path}: it holds weights that are not finite, as a run that "
+            "diverged leaves them."
+        )
+    model.set_weights(weights)
 
 
 def leaves(model):

@@ -18,7 +18,6 @@ CAPTION = (
     "the image's mean, and black and white are two standard deviations below and above."
 )
 COUNT = 8
-CIFAR10 = "plane car bird cat deer dog frog horse ship truck".split()
 
 
 def rows_of(data, index, augment=augmentations.NAMES):
@@ -71,7 +70,7 @@ def draw(dataset, data_dir, path):
     data = datasets.named(dataset, data_dir=data_dir)
     # The first image of each class, so that the eight differ.
     index = np.unique(data.y_train, return_index=True)[1][:COUNT]
-    classes = CIFAR10 if dataset == "cifar10" else list(range(data.num_classes))
+    classes = names.CLASSES.get(dataset) or list(range(data.num_classes))
     random = corruptions.corrupt_labels(data.y_train, 1.0, data.num_classes, 0)
     # A random crop needs more than the 28 pixels of MNIST.
     large = data.x_train.shape[1] > pipelines.SIZE

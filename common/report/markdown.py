@@ -52,6 +52,13 @@ def readme(sections, absent, runs, where=""):
             for row in section.rows
             if row.runs and not row.trains
         ]
+        parts += [
+            f"**{', '.join(map(str, row.fields.values()))}**: {plain(said['says'])}"
+            for row in section.rows
+            if section.name.endswith("examples")
+            for run in row.runs[:1]
+            if (said := examined(runs, run.name))
+        ]
         waiting = sum(not row.runs for row in section.rows)
         if waiting and section.name != "table_1":
             parts.append(f"Not yet run: {waiting} of {len(section.rows)} runs.")
@@ -60,6 +67,12 @@ def readme(sections, absent, runs, where=""):
         names = ", ".join(f"`{name}`" for name in absent)
         parts += ["## Not yet run", f"No record here yet: {names}."]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def examined(runs, name):
+    """Returns the record of examples.py of a run, or None where there is none."""
+    known = runs.get(f"{name}_examples")
+    return known and known.record
 
 
 def all_runs(runs):

@@ -44,6 +44,12 @@ DATA = {
     "imdb": "IMDB reviews",
     "synthetic_text": "synthetic reviews",
 }
+# In the order of their numbers; others go by these.
+CLASSES = {
+    "cifar10": "plane car bird cat deer dog frog horse ship truck".split(),
+    "fashion_mnist": "T-shirt trouser pullover dress coat sandal shirt sneaker bag "
+    "boot".split(),
+}
 
 
 def model(record):
@@ -76,3 +82,15 @@ def data(settings):
     name = DATA.get(settings["dataset"], settings["dataset"])
     size = settings.get("train_size")
     return f"{name}, {size:,} examples" if size else name
+
+
+def labels(regime):
+    """Says what a training run's labels are: `20 % uniform label noise`."""
+    p, kind = regime["label_corruption"], regime["label_noise"]
+    if not p:
+        return "true labels"
+    if people := regime.get("human_labels"):
+        kind = "human" if kind == "human" else "human, by class,"
+        share = "" if p == 1 else f"{100 * p:g} % "
+        return f"{share}{kind} label noise ({people})"
+    return f"{100 * p:g} % {kind} label noise"

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from common import records, verdicts
 from common.cli import MendableError
 from common.report import (
+    example_figures,
     gallery,
     kernel_figures,
     model_figures,
@@ -38,6 +39,11 @@ _INKS = 8  # `--ink0` … of page.css: the colours of the curves of all runs
 # The end of the name of a picture that a script drew itself: what it shows.
 _DRAWN_BY_SCRIPTS = (
     norm_figures.CAPTIONS | kernel_figures.CAPTIONS | theory_figures.CAPTIONS
+)
+_OF_EXAMPLES = (  # on the page; all are in figures/
+    "examples_course",
+    "examples_roc",
+    "examples_gallery",
 )
 _COMPARE_CAPTION = (
     "Loss and accuracy on the training set (solid) and on the test set (dotted) of the "
@@ -204,7 +210,14 @@ def _section(section, results):
     return section._asdict() | {
         "figures": [inline(figure) for figure in section.drawn],
         "tables": found,
-        "own": [_own_result(row, run, results) for row in own for run in row.runs],
+        "own": [_own_result(row, run, results) for row in own for run in row.runs]
+        + [
+            _examined(row, run, said, results)
+            for row in section.rows
+            if section.name.endswith("examples")
+            for run in row.runs[:1]
+            if (said := example_figures.read(results, run.name))
+        ],
         "waiting": [row.command for row in section.rows if not row.runs],
     }
 
@@ -301,6 +314,33 @@ def _own_result(row, run, results):
         "open": 1 < len(lines) <= _MOST_LINES,
         "command": row.command,
         "files": _files(run.name, results),
+    }
+
+
+def _examined(row, run, said, results):
+    """What examples.py found in the file of examples of a run."""
+    pictures = [
+        _picture(results, f"{run.name}_{part}", example_figures.CAPTIONS[part])
+        for part in _OF_EXAMPLES
+    ]
+    head = ["score", "best AUC", "after epoch", "wrong among the most suspected %"]
+    lines = [
+        [
+            Cell(score),
+            _number(f"{x['best_auc']:.3f}", x["best_auc"]),
+            _number(str(x["best_epoch"]), x["best_epoch"]),
+            _number(tables.percent(100 * x["precision"]), x["precision"]),
+        ]
+        for score, x in said["scores"].items()
+    ]
+    return {
+        "title": ", ".join(row.fields.values()),
+        "said": said["says"],
+        "figures": list(filter(None, pictures)),
+        "table": Table(head, lines, f"{run.name}_examples"),
+        "open": False,
+        "command": f"python examples.py {run.name}",
+        "files": _files(f"{run.name}_examples", results),
     }
 
 

@@ -1,4 +1,4 @@
-"""The official archives of CIFAR, MNIST and IMDB, read without running their code.
+"""The official files of CIFAR, MNIST and IMDB, read without running their code.
 
 Pickles are read by an unpickler that builds nothing but arrays, lists, dicts, numbers
 and bytes. Nothing is unpacked to disk.
@@ -12,6 +12,7 @@ import operator
 import pickle
 import pickletools
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,26 @@ IMDB = Source(
     },
     instead="synthetic_text",
 )
+# Of github.com/UCSC-REAL/cifar-10-100n, under CC BY-NC 4.0; sha256 of its only version.
+CIFAR10N = Source(
+    url="https://github.com/UCSC-REAL/cifar-10-100n/raw/main/data/",
+    checksum="",
+    archives=(),
+    folders=("cifar-10-100n",),
+    files={
+        "CIFAR-10_human.pt": (
+            "873e69c39cb9b5e97fb6bae2d60bb59b38a5cbc31d2b868f7903dcb2b9dd2310"
+        )
+    },
+    instead="cifar10 --label-corruption 0.4, whose noise is uniform",
+)
+HUMAN_LABELS = {  # what we call them -> the key in the file
+    "worst": "worse_label",
+    "aggregate": "aggre_label",
+    "random1": "random_label1",
+    "random2": "random_label2",
+    "random3": "random_label3",
+}
 
 
 def read(path, name, source, remedy):
@@ -184,20 +205,24 @@ def _contents(path, source, remedy):
 class _Array:
     """Stands in for a NumPy array of bytes until its shape is seen to be right."""
 
+    dtype = np.dtype("u1")
+
     def __init__(self, *empty):
         pass
 
     def __setstate__(self, state):
         _, shape, _, by_column, content = state
         order = "F" if by_column else "C"
-        self.array = np.frombuffer(content, np.uint8).reshape(shape, order=order)
+        self.array = np.frombuffer(content, self.dtype).reshape(shape, order=order)
 
 
 class _Type:
     """Stands in for NumPy's type of bytes, the only one."""
 
+    name = "u1"
+
     def __init__(self, name, *how):
-        if name not in (b"u1", "u1"):
+        if name not in (self.name, self.name.encode()):
             raise pickle.UnpicklingError(f"refused: numbers of type {name!r:.20}")
 
     def __setstate__(self, state):
@@ -223,6 +248,36 @@ class _CifarUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("refused: a persistent id")
 
 
+class _Labels(_Array):
+    """An array of int64."""
+
+    dtype = np.dtype("<i8")
+
+
+class _LabelType(_Type):
+    """NumPy's type of int64, the only one."""
+
+    name = "i8"
+
+
+def _as_bytes(text, encoding):
+    """Stands in for `_codecs.encode`: Python 2's pickles hold bytes as text."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"refused: text as {encoding!r:.20}")
+    return text.encode("latin1")
+
+
+class _LabelUnpickler(_CifarUnpickler):
+    """The same for CIFAR-10N's labels."""
+
+    ALLOWED = {
+        ("numpy.core.multiarray", "_reconstruct"): _Labels,
+        ("numpy", "ndarray"): _Labels,
+        ("numpy", "dtype"): _LabelType,
+        ("_codecs", "encode"): _as_bytes,
+    }
+
+
 def _check_pickle(data):
     """Refuses a pickle that would take memory without end, or the stack."""
     tuples = 0
@@ -230,6 +285,34 @@ def _check_pickle(data):
         tuples += opcode.name.startswith("TUPLE")
         if tuples > 1000 or opcode.name.endswith("PUT") and value > len(data):
             raise pickle.UnpicklingError(f"refused: {opcode.name} {value}, {tuples}")
+
+
+def read_human_labels(path, name, source, remedy):
+    """Reads the labels of CIFAR-10N without PyTorch, which wrote them.
+
+    The file is a zip with a pickle of NumPy's arrays.
+
+    Args:
+        path, name, source, remedy: See `download.official`.
+
+    Returns:
+        Dict of `clean` and the names of `HUMAN_LABELS` -> `(50000,)` int32.
+    """
+    ((_, content),) = _contents(path, source, remedy)
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        entry = next(x for x in file.infolist() if x.filename.endswith("/data.pkl"))
+        if entry.file_size > 2 * len(content):
+            raise ValueError(f"its labels unpack to {entry.file_size:,} bytes")
+        data = file.read(entry)
+    _check_pickle(data)
+    found = _LabelUnpickler(io.BytesIO(data)).load()
+    labels = {}
+    for ours, theirs in {"clean": "clean_label", **HUMAN_LABELS}.items():
+        array = found[theirs].array
+        if array.shape != (50_000,) or array.min() < 0 or array.max() > 9:
+            raise ValueError(f"{theirs}: expected 50,000 labels from 0 to 9")
+        labels[ours] = array.astype(np.int32)
+    return labels
 
 
 def _batch(data, key):

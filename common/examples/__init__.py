@@ -1,0 +1,1 @@
+"""What a network does with each single training example (no Keras)."""
