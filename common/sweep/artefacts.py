@@ -130,6 +130,19 @@ KERNELS = {  # what report/paper.csv has, under its names, then smaller
     "--filters 4096 8192 --ridge 0 0.1",
     "SGD on a linear model": "--sgd",
 }
+_FOURIER, _RELU = "--features fourier", "--features relu"
+FEATURES = {  # double descent; report/paper.csv has the first under its name
+    "MNIST, random Fourier features": _FOURIER,
+    "MNIST, random ReLU features": _RELU,
+    "CIFAR-10, random Fourier features": f"{_FOURIER} --dataset cifar10",
+    "CIFAR-10, random ReLU features": f"{_RELU} --dataset cifar10",
+    "MNIST, the Gaussian kernel itself": "--train-size 10000",
+}
+LEFT_OUT = {
+    "MNIST, pixels, 5,000 images": "--leave-one-out",
+    "MNIST, Gabor wavelets, 5,000 images": "--leave-one-out --features gabor",
+    "CIFAR-10, pixels, 5,000 images": "--leave-one-out --dataset cifar10",
+}
 
 
 class Artefact(NamedTuple):
@@ -346,6 +359,28 @@ ARTEFACTS = {
         "the solution tells how well.",
         ("setting",),
         {(setting,): _join("min_norm.py", flags) for setting, flags in KERNELS.items()},
+    ),
+    "double_descent_features": Artefact(
+        "Double descent on random features",
+        "The test error falls, peaks where there are as many features as images, and "
+        "falls again below its first minimum, towards the kernel's; so does the norm "
+        "rise and fall. Published: Belkin et al. (2019).",
+        ("setting",),
+        {
+            (setting,): _join("min_norm.py", flags)
+            for setting, flags in FEATURES.items()
+        },
+    ),
+    "leave_one_out": Artefact(
+        "Leave-one-out: which labels are memorized",
+        "What a kernel interpolator predicts for each training image without it, in "
+        "closed form. Where it is wrong the label was memorized (Feldman, 2020): few "
+        "true labels, nearly all wrong ones, and 90 % of random ones.",
+        ("setting",),
+        {
+            (setting,): _join("min_norm.py", flags)
+            for setting, flags in LEFT_OUT.items()
+        },
     ),
     "theory": Artefact(
         "Theory: what a network could fit at all",
