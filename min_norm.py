@@ -32,7 +32,7 @@ the condition number of K + L I.
 
 Writes results/NAME.csv (a line a setting), results/NAME.json, pictures in
 results/figures/, with --kernel linear on pixels saved_models/NAME.h5. Memory and time
-are estimated first. Finished settings (or draws) are saved; the one in progress is lost.
+are estimated first. Finished settings (draws) are saved; the one in progress is lost.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def draw(record, csv):
 def run(args, paths, done):
     """Solves what is not `done`; returns the CSV's rows and the record's fields."""
     from common.engine import backend
-    from common.theory import leave_one_out, least_squares, min_norm, random_features
+    from common.theory import least_squares, leave_one_out, min_norm, random_features
 
     if args.sgd:
         backend.require_tensorflow()

@@ -45,7 +45,7 @@ DEFAULT_RATES = {"sgd": 0.01, "adam": 0.001, "rmsprop": 0.001, "adagrad": 0.01}
 BANDWIDTHS = {"raw": 0.01, "gabor": 4.0}
 FILTERS = (8192, 16384, 32000)  # the paper's, and what leads there
 RANDOM_FEATURES = ("fourier", "relu")  # of min_norm.py, as many as one asks for
-# Their numbers, in shares of the examples: where Belkin et al. (2019) were read, and two.
+# Their numbers over that of the images: those of Belkin et al. (2019), and two more.
 NUM_FEATURES = (0.02, 0.1, 0.3, 0.6, 0.9, 1, 1.1, 1.4, 2, 4, 6)
 RANDOM_FEATURES_SIZE, LEFT_OUT_SIZE = 10_000, 5_000  # images, where not told
 LEVELS = (0.0, 0.2, 1.0)  # of label corruption, that one factor solves
