@@ -17,8 +17,8 @@ CAPTIONS = {  # end of a file's name -> what it shows
     "as many features as images. Hollow: Belkin et al. (2019), as read from a figure.",
     "left_out": "Left: how far the prediction for a training image without it is below "
     "1, for its label. Right: the training images whose true labels are memorized, "
-    "with the label and what is predicted without it; and test images that are classified "
-    "rightly only because of one training image, each above that image.",
+    "with the label and what is predicted without it; and test images that are "
+    "classified rightly only because of one training image, each above that image.",
 }
 PUBLISHED = "MNIST, random Fourier features"  # its setting in paper.csv
 

@@ -117,8 +117,9 @@ def test_what_was_left_out_is_said():
     ]
     said = leave_one_out.verdict(rows, {"helped_test_images": 7}, 10, 5000, 10_000)
     assert said == (
-        "Memorized, that is predicted wrongly without themselves, of 5,000 interpolated "
-        "images: with true labels 5.00 %, with label corruption 0.2 30.00 %, with "
-        "random labels 90.00 % (standard error 0.40; 90 % are expected). 7 of 10,000 "
-        "test images are classified rightly only because of one training image."
+        "Memorized, that is predicted wrongly without themselves, of 5,000 "
+        "interpolated images: with true labels 5.00 %, with label corruption 0.2 "
+        "30.00 %, with random labels 90.00 % (standard error 0.40; 90 % are "
+        "expected). 7 of 10,000 test images are classified rightly only because of "
+        "one training image."
     )
