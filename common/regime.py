@@ -640,7 +640,8 @@ class MinNorm(Settings):
     )
     draws: int | None = setting(
         None,
-        "of fourier and relu: draws of the features",
+        "of fourier and relu: draws of the features; the first alone goes beyond "
+        "twice as many as images",
         "draws{}",
         integer,
         shown="3",

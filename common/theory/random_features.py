@@ -24,6 +24,7 @@ from common.theory import features
 KINDS = ("fourier", "relu")
 BLOCK = 1000  # features that are drawn, and in memory, at once
 NEAR = 1.2  # times n: up to here Gram matrices would be too singular for float64
+MANY = 2  # times n: more features than that, which is slow, are of the first draw only
 _DRAWS = 504  # an RNG stream that nothing else uses
 
 
@@ -95,6 +96,8 @@ def fits(draw, train, test, y, numbers, tick=lambda: None):
     Raises:
         MendableError: If features, or examples, are dependent in float64.
     """
+    if not numbers:
+        return {}
     n = len(train)
     weights, duals, conditions = {}, {}, {}
     if below := [count for count in numbers if count <= n]:
@@ -244,7 +247,8 @@ def _measured(draw, x, test, y, numbers, weights, duals, conditions, tick):
 def curve(data, settings, waiting, quiet=False):
     """Fits all numbers of features and all levels of corruption, a draw at a time.
 
-    Labels of every level have the same features, and cost next to nothing more.
+    Labels of every level have the same features, and cost next to nothing more. Draws
+    differ little where features are many: all but the first end at `MANY` times n.
 
     Args:
         data: `datasets.Data`; its training labels are true.
@@ -264,12 +268,17 @@ def curve(data, settings, waiting, quiet=False):
     y = np.concatenate([np.eye(data.num_classes)[k] for k in labels.values()], 1)
     for number in waiting:
         rows, clock = [], time.perf_counter()
+        numbers = [
+            count
+            for count in settings.num_features
+            if number == 0 or count <= MANY * len(train)
+        ]
         for bandwidth in settings.bandwidth:
             draw = Draw(kind, train.shape[1], bandwidth, settings.seed, number)
             with tqdm(
                 desc=f"draw {number}", unit="block", disable=quiet or None
             ) as bar:
-                found = fits(draw, train, test, y, settings.num_features, bar.update)
+                found = fits(draw, train, test, y, numbers, bar.update)
             for count, fit in found.items():
                 for i, (p, given) in enumerate(labels.items()):
                     part = slice(i * data.num_classes, (i + 1) * data.num_classes)
