@@ -75,8 +75,7 @@ def run(args, paths, done):
         rows, more = least_squares.sgd_path(data, args.seed, args.quiet, paths.model)
     elif args.leave_one_out:
         rows, more = leave_one_out.measure(data, args)
-        sizes = data.num_classes, len(data.y_train), len(data.y_test)
-        said = leave_one_out.verdict(rows, more, *sizes)
+        said = leave_one_out.verdict(rows, more, data, args.label_noise)
     elif args.features in regime.RANDOM_FEATURES:
         waiting = [draw for draw in range(args.draws) if str(draw) not in done]
         for draw_, *found in random_features.curve(data, args, waiting, args.quiet):

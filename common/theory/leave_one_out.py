@@ -130,13 +130,7 @@ def measure(data, settings):
     given = labels[settings.levels[0]]
     worst = _most_memorized(found.predictions[:, first], given, data)
     helped, count = _helped(
-        found.factor,
-        found.residuals[:, first],
-        y[:, first],
-        train,
-        test,
-        data,
-        settings,
+        found, y[:, first], train, test, settings.bandwidth[0], data
     )
     return rows, {
         "examples": examples,
@@ -182,7 +176,7 @@ def _most_memorized(predictions, given, data):
     ]
 
 
-def _helped(factor, residuals, y, train, test, data, settings):
+def _helped(found, y, train, test, bandwidth, data):
     """Test images that are classified rightly only because of one training image.
 
     Without example i the prediction at x changes by -(k(x)^T K^-1)_i times its
@@ -192,22 +186,20 @@ def _helped(factor, residuals, y, train, test, data, settings):
         `(pairs, count)`: dicts of those with the largest influence, and the number of
         such test images.
     """
-    pairs, count = [], 0
-    for start in range(0, len(test), 500):
-        block = test[start : start + 500]
-        cross = gaussian(train, settings.bandwidth[0], block)
-        weights = lapack.dpotrs(factor, np.asfortranarray(cross.T), lower=1)[0].T
+    pairs, residuals = [], found.residuals[:, : y.shape[1]]
+    for start in range(0, len(test), 500):  # bounds the memory of k(x)^T K^-1
+        labels = data.y_test[start : start + 500]
+        cross = gaussian(train, bandwidth, test[start : start + 500])
+        weights = lapack.dpotrs(found.factor, np.asfortranarray(cross.T), lower=1)[0].T
         scores = weights @ y
-        for j in np.flatnonzero(scores.argmax(1) == data.y_test[start : start + 500]):
+        for j in np.flatnonzero(scores.argmax(1) == labels):
             change = weights[j][:, None] * residuals
             without = (scores[j] - change).argmax(1)
-            decisive = np.flatnonzero(without != data.y_test[start + j])
-            if not len(decisive):
-                continue
-            count += 1
-            label = int(data.y_test[start + j])
-            i = decisive[change[decisive, label].argmax()]
-            pairs.append((float(change[i, label]), start + int(j), int(i), without[i]))
+            decisive = np.flatnonzero(without != labels[j])
+            if len(decisive):
+                i = decisive[change[decisive, labels[j]].argmax()]
+                influence = float(change[i, labels[j]])
+                pairs.append((influence, start + int(j), int(i), int(without[i])))
     pairs.sort(reverse=True)
     return [
         {
@@ -215,12 +207,12 @@ def _helped(factor, residuals, y, train, test, data, settings):
             "example": i,
             "influence": round(influence, 4),
             "label": int(data.y_test[j]),
-            "without": int(without),
+            "without": without,
             "test_pixels": packed(data.x_test[j]),
             "pixels": packed(data.x_train[i]),
         }
         for influence, j, i, without in pairs[:SHOWN]
-    ], count
+    ], len(pairs)
 
 
 def packed(image):
@@ -228,15 +220,15 @@ def packed(image):
     return base64.b64encode(zlib.compress(np.ascontiguousarray(image), 9)).decode()
 
 
-def verdict(rows, more, classes, size, tests):
+def verdict(rows, more, data, label_noise="uniform"):
     """Returns in a sentence or two what leaving out showed.
 
     Args:
         rows, more: From `measure`.
-        classes: Number of classes.
-        size: Number of training images.
-        tests: Number of test images.
+        data: `datasets.Data`.
+        label_noise: Its kind.
     """
+    size, tests = len(data.y_train), len(data.y_test)
     said = []
     for row in rows:
         if row["labels"] != "all":
@@ -247,10 +239,11 @@ def verdict(rows, more, classes, size, tests):
         else:
             text = f"label corruption {p:g} {share:.2f} %"
         if p == 1:
-            text += (
-                f" (standard error {100 * row['standard_error']:.2f}; "
-                f"{100 - 100 / classes:g} % are expected)"
-            )
+            text += f" (standard error {100 * row['standard_error']:.2f}"
+            if label_noise in ("uniform", "exact"):
+                # What the others predict for an example knows nothing of its label.
+                text += f"; {100 - 100 / data.num_classes:g} % are expected"
+            text += ")"
         said.append(text)
     return (
         f"Memorized, that is predicted wrongly without themselves, of {size:,} "

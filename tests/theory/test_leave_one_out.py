@@ -115,11 +115,15 @@ def test_what_was_left_out_is_said():
         }
         for p, m in ((0.0, 0.05), (0.2, 0.3), (1.0, 0.9))
     ]
-    said = leave_one_out.verdict(rows, {"helped_test_images": 7}, 10, 5000, 10_000)
+    data = datasets.named("mnist_5k")
+    more = {"helped_test_images": 7}
+    said = leave_one_out.verdict(rows, more, data)
     assert said == (
-        "Memorized, that is predicted wrongly without themselves, of 5,000 "
+        "Memorized, that is predicted wrongly without themselves, of 4,000 "
         "interpolated images: with true labels 5.00 %, with label corruption 0.2 "
         "30.00 %, with random labels 90.00 % (standard error 0.40; 90 % are "
-        "expected). 7 of 10,000 test images are classified rightly only because of "
+        "expected). 7 of 1,000 test images are classified rightly only because of "
         "one training image."
     )
+    said = leave_one_out.verdict(rows, more, data, "exclusive")
+    assert "90.00 % (standard error 0.40). 7 of" in said
