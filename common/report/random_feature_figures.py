@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from common.report import tables
 from common.report.style import BLUE, GREY, HOLLOW, INKS, log_scale
@@ -48,6 +49,7 @@ def curves(table, record):
         axis = axes[column]
         axis.set(xlabel="random features N", ylabel=label)
         log_scale(axis, "xy" if column == "rkhs_norm" else "x")
+        axis.xaxis.set_major_locator(LogLocator())
         axis.axvline(record["train_size"], color=GREY, lw=0.8, ls="--", zorder=0)
         if column != "rkhs_norm":
             axis.set_ylim(bottom=-2)
@@ -87,7 +89,7 @@ def left_out(table, record):
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.75))
     axis = left.subplots()
     levels = list(record["examples"].items())
-    bins = np.linspace(-0.5, 1.5, 41)
+    bins = np.linspace(-0.5, 1.5, 31)
     for (p, kept), ink in zip(levels, INKS, strict=False):
         residuals = np.array(kept["residuals"].split(), float)
         row = table[
@@ -103,28 +105,23 @@ def left_out(table, record):
     axis.set_yscale("log")
     axis.yaxis.set_major_formatter("{x:g}")
     axis.legend(title="memorized", loc="upper center", bbox_to_anchor=(0.5, -0.2))
-    shape = tuple(record["image_shape"])
-    rows = right.subplots(5, 8, gridspec_kw={"hspace": 0.1, "height_ratios": _HEIGHTS})
-    for cell in rows.flat:
-        cell.set_axis_off()
-    for cell, kept in zip(rows[:2].flat, record["most_memorized"], strict=False):
-        _image(cell, kept["pixels"], shape, f"{kept['label']}, not {kept['left_out']}")
-    for above, below, pair in zip(rows[3], rows[4], record["helped"], strict=False):
-        text = f"{pair['label']}, not {pair['without']}"
-        _image(above, pair["test_pixels"], shape, text)
-        _image(below, pair["pixels"], shape, "")
+    shape, above, below = tuple(record["image_shape"]), *right.subfigures(2, 1)
     texts = {
-        0: "memorized training images: label, not what is predicted without it",
-        3: "test images that are right only with the training image below",
+        above: "memorized: label, and in brackets what is predicted without it",
+        below: "test images that are right only with the training image below",
     }
-    for row, text in texts.items():
-        rows[row, 0].text(
-            0, 1.35, text, transform=rows[row, 0].transAxes, fontsize=7, weight="bold"
-        )
+    for part, text in texts.items():
+        part.suptitle(text, fontsize=7, weight="bold")
+    cells = above.subplots(2, 8), below.subplots(2, 8)
+    for cell in np.ravel(cells):
+        cell.set_axis_off()
+    for cell, kept in zip(cells[0].flat, record["most_memorized"], strict=False):
+        _image(cell, kept["pixels"], shape, f"{kept['label']} ({kept['left_out']})")
+    for test, train, pair in zip(*cells[1], record["helped"], strict=False):
+        text = f"{pair['label']} ({pair['without']})"
+        _image(test, pair["test_pixels"], shape, text)
+        _image(train, pair["pixels"], shape, "")
     return figure
-
-
-_HEIGHTS = (1, 1, 0.25, 1, 1)
 
 
 def _image(axis, packed, shape, text):
