@@ -375,15 +375,22 @@ def test_table_of_random_features_beside_the_published(tmp_path):
     setting = "MNIST, random Fourier features"
     run = tables.Run("x", {"rows": rows}, {})
     row = tables.Row({"setting": setting}, "", (run,), {})
-    _, lines = tables.random_features([row, row._replace(runs=())])
+    kernel = {"rows": [{"train_error": 0, "test_error": 0.024, "rkhs_norm": 61.6}]}
+    itself = "MNIST, the Gaussian kernel itself"
+    runs = (tables.Run("y", kernel, {}),)
+    other = tables.Row({"setting": itself}, "", runs, {})
+    _, lines = tables.random_features([row, row._replace(runs=()), other])
     assert lines == [
         [setting, "0", "200", "2", "10.00", "16.00 (15.00–17.00)", "15.3", "+0.70"]
         + ["8 (8–8)", "7.5"],
         [setting, "1", "200", "1", "10.00", "90.00", "", "", "8", ""],
+        [itself, "0", "the kernel", "", "0.00", "2.40", "2.29", "+0.11", "61.6", "62"],
     ]
-    said = tables.published_features()[setting]
-    assert said[10_000]["norm"].value == 445 and said[0]["test_error"].value == 2.29
-    assert {x.certainty for each in said.values() for x in each.values()} == {"related"}
+    said = tables.published_features()
+    assert said[setting][10_000]["norm"].value == 445
+    assert {value.certainty for _, value in tables.paper_of(tables.FEATURES)} == (
+        {"related"}
+    )
 
 
 def test_table_beside_the_paper(tmp_path):

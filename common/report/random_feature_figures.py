@@ -21,7 +21,8 @@ CAPTIONS = {  # end of a file's name -> what it shows
     "with the label and what is predicted without it; and test images that are "
     "classified rightly only because of one training image, each above that image.",
 }
-PUBLISHED = "MNIST, random Fourier features"  # its setting in paper.csv
+# Their settings in paper.csv.
+PUBLISHED = "MNIST, random Fourier features", "MNIST, the Gaussian kernel itself"
 
 
 def curves(table, record):
@@ -72,14 +73,13 @@ def _as_published(record):
 
 def _published(axes):
     """Draws the published points; returns what stands in the legend."""
-    said, look = tables.published_features()[PUBLISHED], {"color": BLUE} | HOLLOW
-    look |= {"marker": "D", "markersize": 5}
+    said, kernel = map(tables.published_features().get, PUBLISHED)
+    look = {"color": BLUE} | HOLLOW | {"marker": "D"}
     for metric, column in (("test_error", "test_error"), ("norm", "rkhs_norm")):
-        points = [(n, x[metric].value) for n, x in said.items() if n and metric in x]
+        points = [(n, x[metric].value) for n, x in said.items() if metric in x]
         axes[column].plot(*zip(*points, strict=True), **look)
-        if metric in said.get(0, {}):
-            kernel = said[0][metric].value
-            axes[column].axhline(kernel, color=BLUE, lw=0.7, ls=":", zorder=0)
+        height = kernel[0][metric].value
+        axes[column].axhline(height, color=BLUE, lw=0.7, ls=":", zorder=0)
     return Line2D([], [], label="Belkin et al., true labels (dotted: kernel)", **look)
 
 

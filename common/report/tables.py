@@ -369,8 +369,8 @@ def published_features():
     """Returns what Belkin et al. (2019) report of random features.
 
     Returns:
-        Dict of setting -> dict of N -> dict of metric -> `Paper`. Under N = 0 stands
-        the kernel itself.
+        Dict of setting -> dict of N (0: the kernel itself) -> dict of metric ->
+        `Paper`.
     """
     said = {}
     for line, value in paper_of(FEATURES):
@@ -395,9 +395,8 @@ def random_features(rows):
     for row in rows:
         groups = {}
         for line in row.runs[0].record["rows"] if row.runs else ():
-            if "num_features" in line:  # not of the kernel itself
-                key = line["label_corruption"], line["num_features"]
-                groups.setdefault(key, []).append(line)
+            key = line.get("label_corruption", 0.0), line.get("num_features", 0)
+            groups.setdefault(key, []).append(line)
         for (p, count), members in sorted(groups.items()):
             train, test, norm = (
                 stat([scale * line[name] for line in members])
@@ -414,7 +413,8 @@ def random_features(rows):
                 for x in ("test_error", "norm")
             ]
             gap = f"{test.mean - said['test_error'].value:+.2f}" if texts[0] else ""
-            cells = [row.fields["setting"], f"{p:g}", str(count), str(len(members))]
+            drawn = [str(count), str(len(members))] if count else ["the kernel", ""]
+            cells = [row.fields["setting"], f"{p:g}", *drawn]
             cells += [spread(train), spread(test), texts[0], gap]
             lines.append([*cells, _short_spread(norm), texts[1]])
     return head, lines
