@@ -641,7 +641,7 @@ class MinNorm(Settings):
     draws: int | None = setting(
         None,
         "of fourier and relu: draws of the features; the first alone goes beyond "
-        "twice as many as images",
+        "one and a half times as many as images",
         "draws{}",
         integer,
         shown="3",

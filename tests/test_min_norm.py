@@ -197,7 +197,7 @@ def test_random_features_in_draws_that_go_on(tmp_path, monkeypatch):
     assert record["resumed_at"] == ["0"] and len(record["seconds"]) == 2
     numbers = [1, 5, 15, 30, 45, 50, 55, 70, 100, 200, 300]
     assert list(table.num_features.unique()) == numbers
-    assert len(table) == (len(numbers) + numbers.index(100) + 1) * 3
+    assert len(table) == (len(numbers) + numbers.index(70) + 1) * 3
     assert (table.train_error[table.num_features >= 50] == 0).all()
     assert (table.misfit[table.num_features >= 50] < 1e-6).all()
     ends = (

@@ -23,8 +23,10 @@ from common.theory import features
 
 KINDS = ("fourier", "relu")
 BLOCK = 1000  # features that are drawn, and in memory, at once
-NEAR = 1.2  # times n: up to here Gram matrices would be too singular for float64
-MANY = 2  # times n: more features than that, which is slow, are of the first draw only
+NEAR = 1.05  # times n: up to here Gram matrices may be too singular for float64
+MANY = (
+    1.5  # times n: more features than that, which is slow, are of the first draw only
+)
 _DRAWS = 504  # an RNG stream that nothing else uses
 
 

@@ -27,7 +27,7 @@ def whole(draw, x, count):
 
 
 # Fewer than the images, as many, few more (a QR each), many more (Gram matrices).
-NUMBERS = (1, 33, 69, 70, 71, 84, 85, 96, 300)
+NUMBERS = (1, 33, 69, 70, 71, 73, 74, 96, 300)
 
 
 @pytest.mark.parametrize("kind", random_features.KINDS)
@@ -65,7 +65,7 @@ def test_a_feature_that_no_image_activates_has_no_weight(images):
         np.testing.assert_allclose(fit.fitted, exact, atol=1e-9)
 
 
-@pytest.mark.parametrize("number", [40, 75, 90])
+@pytest.mark.parametrize("number", [40, 72, 90])
 def test_features_that_are_not_independent_are_refused(number, images):
     train, test, y = images
     twice = np.repeat(train[:35], 2, axis=0)
