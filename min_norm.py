@@ -78,11 +78,11 @@ def run(args, paths, done):
         said = leave_one_out.verdict(rows, more, data, args.label_noise)
     elif args.features in regime.RANDOM_FEATURES:
         waiting = [draw for draw in range(args.draws) if str(draw) not in done]
-        for draw_, *found in random_features.curve(data, args, waiting, args.quiet):
-            done[str(draw_)] = found
-        found = [done[str(draw_)] for draw_ in range(args.draws)]
-        rows = [row for lines, _ in found for row in lines]
-        more = {"seconds": [seconds for _, seconds in found]}
+        for number, part in random_features.curve(data, args, waiting, args.quiet):
+            done[str(number)] = part
+        parts = [done[str(number)] for number in range(args.draws)]
+        rows = [row for part in parts for row in part["rows"]]
+        more = {"seconds": [part["seconds"] for part in parts]}
         said = random_features.verdict(rows, len(data.y_train))
     else:
         grid = min_norm.grid(args)

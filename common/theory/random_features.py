@@ -260,7 +260,8 @@ def curve(data, settings, waiting, quiet=False):
         quiet: Whether to show no progress.
 
     Yields:
-        `(number, rows, seconds)` of each draw: rows are lines of the CSV, as dicts.
+        `(number, part)` of each draw: a dict of `rows`, lines of the CSV as dicts, and
+        of the `seconds` that it took.
     """
     train, test = (
         features.unit(x).astype(np.float64) for x in (data.x_train, data.x_test)
@@ -300,7 +301,8 @@ def curve(data, settings, waiting, quiet=False):
                             "condition": fit.condition,
                         }
                     )
-        yield number, rows, round(time.perf_counter() - clock, 1)
+        seconds = round(time.perf_counter() - clock, 1)
+        yield number, {"rows": rows, "seconds": seconds}
 
 
 def verdict(rows, size):
