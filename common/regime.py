@@ -636,7 +636,7 @@ class MinNorm(Settings):
         _in_few_digits("features"),
         number(int, 1, 10**7),
         **ASCENDING,
-        shown="2 % of the images to 6 times as many",
+        shown="a fiftieth of the images, and more, to six times as many",
     )
     draws: int | None = setting(
         None,

@@ -109,6 +109,10 @@ VALUES = {"dataset": "mnist", "augment": "flip", "dropout": "0.5", "depth": "16"
 VALUES |= {"word_dropout": "0.5", "image_size": "75", "momentum": "0", "draws": "2"}
 VALUES |= {"sizes": "128", "max_size": "128", "step": "128", "depths": "2"}
 VALUES |= {"distribute": "local", "process": "0/1", "filters": "", "data_seed": "0"}
+BESIDE = dict.fromkeys(
+    [("min_norm", name) for name in ("num_features", "draws", "levels")],
+    ["--features", "relu"],
+)
 
 
 @pytest.mark.parametrize("script", [*TRAIN, *PARTS])
@@ -117,8 +121,10 @@ def test_no_listed_flag_is_refused(script):
         value = VALUES.get(action.dest, next(iter(action.choices or ["1"])))
         if (script, action.dest) == ("imdb_text", "dataset"):
             value = "synthetic_text"
+        beside = BESIDE.get((script, action.dest), [])
         for flag in action.option_strings if value else ():
-            regime.read(script, [flag] if action.nargs == 0 else [flag, value])
+            words = [flag] if action.nargs == 0 else [flag, value]
+            regime.read(script, [*words, *beside])
 
 
 @pytest.mark.parametrize(
