@@ -362,9 +362,9 @@ ARTEFACTS = {
     ),
     "double_descent_features": Artefact(
         "Double descent on random features",
-        "The test error falls, peaks where there are as many features as images, and "
-        "falls again below its first minimum, towards the kernel's; so does the norm "
-        "rise and fall. Published: Belkin et al. (2019).",
+        "Whether the test error peaks where there are as many features as images, and "
+        "falls below its first minimum beyond, towards the kernel's; and whether the "
+        "norm of the solution does so too. Published: Belkin et al. (2019).",
         ("setting",),
         {
             (setting,): _join("min_norm.py", flags)
@@ -374,8 +374,8 @@ ARTEFACTS = {
     "leave_one_out": Artefact(
         "Leave-one-out: which labels are memorized",
         "What a kernel interpolator predicts for each training image without it, in "
-        "closed form. Where it is wrong the label was memorized (Feldman, 2020): few "
-        "true labels, nearly all wrong ones, and 90 % of random ones.",
+        "closed form: where it is wrong, the label was memorized (Feldman, 2020). Of "
+        "random labels of ten classes 90 % have to be.",
         ("setting",),
         {
             (setting,): _join("min_norm.py", flags)
