@@ -28,6 +28,8 @@ def check(script, settings, usual, processes=1):
         UsageError: With the setting that takes the most, and the largest that fits.
     """
     free = machine.available_memory() + machine.free_swap()
+    if script == "min_norm":
+        usual = replace(settings, train_size=2)  # nothing else makes its matrices large
 
     def fits(settings):
         return least(script, settings, processes) <= free
@@ -78,7 +80,9 @@ def least(script, settings, processes=1):
       images or components, the labels, and its weights twice, as they are drawn and as
       they are stacked.
 
-    min_norm.py estimates its kernel matrix itself, from the data.
+    - of least squares on random features, and of leaving one out (min_norm.py): two
+      matrices of examples by examples, in float64. Its other kernel matrices it
+      estimates itself, from the data.
 
     Args:
         script: The script's name without .py.
@@ -101,7 +105,7 @@ def least(script, settings, processes=1):
         weights = (inputs + 1) * width + (width + 1) * 2
         return s.draws * (8 * n + s.restarts * (4 * n * inputs + 8 * weights))
     if script == "min_norm":
-        return 0
+        return 16 * s.train_size**2 if s.levels else 0
     classes, weights, outputs = 10, 0, _OUTPUTS.get(script, 0)
     if s.hidden:
         sizes = (inputs, *s.hidden, classes)

@@ -45,6 +45,11 @@ DEFAULT_RATES = {"sgd": 0.01, "adam": 0.001, "rmsprop": 0.001, "adagrad": 0.01}
 # of a path on training images held out.
 BANDWIDTHS = {"raw": 0.01, "gabor": 4.0}
 FILTERS = (8192, 16384, 32000)  # the paper's, and what leads there
+RANDOM_FEATURES = ("fourier", "relu")  # of min_norm.py, as many as one asks for
+# Their numbers over that of the images: those of Belkin et al. (2019), and two more.
+NUM_FEATURES = (0.02, 0.1, 0.3, 0.6, 0.9, 1, 1.1, 1.4, 2, 4, 6)
+RANDOM_FEATURES_SIZE, LEFT_OUT_SIZE = 10_000, 5_000  # images, where not told
+LEVELS = (0.0, 0.2, 1.0)  # of label corruption, that one factor solves
 POOL = 10_000  # images whose principal components expressivity.py takes
 
 # One word for one thing in every script; the others go on working.
@@ -654,18 +659,20 @@ class MinNorm(Settings):
         "n{}",
         integer,
         **SIZE,
-        shown="all; 100 with --sgd",
+        shown="all; 100 with --sgd, 10000 with fourier and relu, 5000 with "
+        "--leave-one-out",
     )
     features: str = setting(
         "raw",
-        "pixels / 255, Gabor wavelets, or a layer of random convolutions",
-        choices=("raw", "gabor", "random_conv"),
+        "pixels / 255, Gabor wavelets, a layer of random convolutions, or random "
+        "features: pairs cos(v x), sin(v x), or max(0, v x)",
+        choices=("raw", "gabor", "random_conv", *RANDOM_FEATURES),
     )
     kernel: str = setting(
         "gaussian",
         "kernel on the features",
         choices=("gaussian", "linear"),
-        shown="gaussian; linear with random_conv",
+        shown="gaussian; linear with random features",
     )
     label_corruption: float = setting(
         0.0,
@@ -694,6 +701,39 @@ class MinNorm(Settings):
         **ASCENDING,
         shown=" ".join(map(str, FILTERS)),
     )
+    num_features: tuple[int, ...] | None = setting(
+        None,
+        "of fourier and relu: numbers of features",
+        _in_few_digits("features"),
+        number(int, 1, 10**7),
+        **ASCENDING,
+        shown="a fiftieth of the images, and more, to six times as many",
+    )
+    draws: int | None = setting(
+        None,
+        "of fourier and relu: draws of the features; the first alone goes beyond "
+        "one and a half times as many as images",
+        "draws{}",
+        integer,
+        shown="3",
+    )
+    levels: tuple[float, ...] | None = setting(
+        None,
+        "of fourier, relu and --leave-one-out: levels of label corruption, all solved "
+        "at once",
+        _in_few_digits("labels"),
+        probability,
+        **ASCENDING,
+        shown=" ".join(f"{p:g}" for p in LEVELS),
+    )
+    leave_one_out: bool | None = setting(
+        None,
+        "what is predicted for each training image without it: its memorization "
+        "score, in closed form",
+        "leave_one_out",
+        shown="",
+        action="store_true",
+    )
     ridge: tuple[float, ...] = setting(
         (0.0,),
         "solve (K + L I) alpha = Y; several make a path",
@@ -717,38 +757,89 @@ class MinNorm(Settings):
 
     def follow(self, given):
         now = vars(self) | given
-        random = now["features"] == "random_conv"
-        kernel = "linear" if random or now["sgd"] else "gaussian"
-        bandwidth = BANDWIDTHS.get(now["features"])
-        if now["features"] == "raw" and "mnist" in now["dataset"]:
+        convolutions = now["features"] == "random_conv"
+        drawn, alone = now["features"] in RANDOM_FEATURES, now["leave_one_out"]
+        linear = convolutions or drawn or now["sgd"]
+        kernel = "linear" if linear else "gaussian"
+        bandwidth = BANDWIDTHS.get(now["features"], BANDWIDTHS["raw"])
+        if now["features"] in ("raw", "fourier") and "mnist" in now["dataset"]:
             bandwidth = MinNorm.bandwidth[0]
-        gaussian = given.get("kernel", kernel) == "gaussian"
+        gaussian = given.get("kernel", kernel) == "gaussian" and not convolutions
+        gaussian |= now["features"] == "fourier"
+        size = 100 if now["sgd"] else None
+        if drawn or alone:
+            facts = datasets.FACTS.get(now["dataset"])
+            size = RANDOM_FEATURES_SIZE if drawn else LEFT_OUT_SIZE
+            size = min(size, facts.train if facts else size)
+        n = given.get("train_size", size)
+        numbers = {max(1, round(share * n)) for share in NUM_FEATURES} if drawn else ()
         return {
-            "train_size": 100 if now["sgd"] else None,
+            "train_size": size,
             "kernel": kernel,
             "bandwidth": (bandwidth if gaussian else None,),
-            "filters": FILTERS if random else (None,),
+            "filters": FILTERS if convolutions else (None,),
+            "num_features": tuple(sorted(numbers)) or None,
+            "draws": 3 if drawn else None,
+            "levels": LEVELS if drawn or alone else None,
         }
 
     def check(self, given):
         _refuse_unknown_data(self)
-        _refuse_what_draws_nothing(self, self.train_size or self.held_out)
+        drawn, alone = self.features in RANDOM_FEATURES, self.leave_one_out
+        noisy = any(self.levels or ())
+        if not noisy:
+            _refuse_what_draws_nothing(self, self.train_size or self.held_out)
+        if self.levels and self.label_corruption:
+            raise UsageError(
+                "label corruption is a path here, solved at once: in place of "
+                f"--label-corruption say --levels {self.label_corruption:g}."
+            )
         random = self.features == "random_conv"
-        if random and self.kernel == "gaussian":
-            raise UsageError("--features random_conv has the linear kernel only.")
+        if (random or drawn) and self.kernel == "gaussian":
+            raise UsageError(f"--features {self.features} has the linear kernel only.")
         if "filters" in given and not random:
             raise UsageError("--filters belongs to --features random_conv.")
+        for flag in ("num_features", "draws"):
+            if flag in given and not drawn:
+                raise UsageError(
+                    f"--{flag.replace('_', '-')} belongs to --features fourier or relu."
+                )
+        if "levels" in given and not (drawn or alone):
+            raise UsageError(
+                "--levels belongs to --features fourier or relu, and --leave-one-out."
+            )
+        if drawn and any(self.ridge):
+            raise UsageError(
+                f"--ridge is not for --features {self.features}: the norm itself is "
+                "what is measured."
+            )
+        if alone and (self.kernel == "linear" or len(self.bandwidth) > 1):
+            raise UsageError(
+                "--leave-one-out is about the Gaussian kernel of one bandwidth, on "
+                "pixels or Gabor wavelets."
+            )
+        if alone and (any(self.ridge) or self.sgd or self.held_out):
+            raise UsageError(
+                "--leave-one-out takes no --ridge, --sgd or --held-out: it is about "
+                "the interpolator."
+            )
         path = {"bandwidth", "kernel", "held_out"} & given.keys() or any(self.ridge)
         if self.sgd and (self.features != "raw" or path):
             raise UsageError(
                 "--sgd is about the linear model of pixels, without a path."
             )
-        if "bandwidth" in given and self.kernel == "linear":
+        fourier = self.features == "fourier"
+        if "bandwidth" in given and self.kernel == "linear" and not fourier:
             raise UsageError("--bandwidth belongs to the Gaussian kernel.")
 
     def check_data(self):
-        there_are = _facts(self).train
+        there_are, classes = _facts(self).train, _facts(self).num_classes
         _refuse_more("--train-size", self.train_size, there_are, self.dataset)
+        if self.levels and self.train_size < classes:
+            raise UsageError(
+                f"--train-size {self.train_size}: fewer examples than {self.dataset} "
+                f"has classes. Expected at least {classes}."
+            )
         if self.held_out and (self.train_size or 1) + self.held_out > there_are:
             raise UsageError(
                 f"{self.dataset} has {there_are} training images, fewer than "

@@ -102,6 +102,18 @@ class Solved(Struct):
     rkhs_norm: Amount
 
 
+class Fitted(Struct):
+    """A line of min_norm.py's CSV: least squares on random features."""
+
+    label_corruption: Share
+    draw: Count
+    bandwidth: Number
+    num_features: Several
+    train_error: Share
+    test_error: Share
+    rkhs_norm: Amount
+
+
 class MinNorm(Parts, kw_only=True):
     """The record of min_norm.py."""
 
@@ -110,7 +122,9 @@ class MinNorm(Parts, kw_only=True):
 
     def __post_init__(self):
         for row in self.rows:
-            if row.keys() & {"ridge", "test_error"}:  # else of --sgd
+            if "num_features" in row:
+                msgspec.convert(row, Fitted)
+            elif row.keys() & {"ridge", "test_error"}:  # else of --sgd
                 msgspec.convert(row, Solved)
 
 
@@ -286,6 +300,17 @@ class Step(Struct):
     distance: Number
 
 
+class Memorized(Struct):
+    """A line of min_norm.py --leave-one-out's CSV."""
+
+    label_corruption: Share
+    labels: Literal["all", "true", "wrong"]
+    examples: Several
+    memorized: Share
+    standard_error: Amount
+    residual: Number
+
+
 class Theorem(Struct):
     """A line of expressivity.py theorem's CSV."""
 
@@ -343,8 +368,8 @@ def check_rows(record, rows):
     """
     kind = _LINES.get(record.get("part") or record["script"])
     kind = Epoch if "regime" in record else kind
-    if kind is System and record["settings"]["sgd"]:
-        kind = Step
+    if kind is System:
+        kind = _solved(record["settings"])
     if not kind:
         return
     if not rows:
@@ -360,6 +385,15 @@ def check_rows(record, rows):
             raise ValueError(f"line {number}: {error}") from None
     if kind is Epoch:
         _check_epochs(record, read)
+
+
+def _solved(settings):
+    """Which of its lines a record of min_norm.py has."""
+    if settings["sgd"]:
+        return Step
+    if settings.get("leave_one_out"):
+        return Memorized
+    return Fitted if settings["features"] in regime.RANDOM_FEATURES else System
 
 
 def _check_epochs(record, rows):

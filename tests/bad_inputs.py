@@ -234,6 +234,12 @@ BAD += rows(
     --features random_conv --kernel gaussian -> linear kernel only
     --kernel linear --bandwidth 1 -> belongs to the Gaussian kernel
     --sgd --ridge 1 -> without a path
+    --features fourier --num-features 0 -> at least 1
+    --features relu --train-size 5 -> fewer examples than mnist has classes
+    --features relu --draws 1000000000000 -> at most 2147483647
+    --num-features 10 -> belongs to --features fourier or relu
+    --leave-one-out --sgd -> the Gaussian kernel
+    --leave-one-out --levels 2 -> at most 1
     --sgd --features gabor -> without a path
     --ridge 1e10 -> at most
     """,

@@ -643,6 +643,23 @@ def of_theory():
     yield f"only {two['largest_n']} with {two['weights']} weights"
 
 
+def of_double_descent():
+    run = "min_norm_mnist_leave_one_out_seed0"
+    rows = {(float(x["label_corruption"]), x["labels"]): x for x in lines(run)}
+    shares = {key: 100 * float(row["memorized"]) for key, row in rows.items()}
+    for text, key in (
+        ("true labels", (0, "all")),
+        ("a fifth of the labels replaced: those that stayed true", (0.2, "true")),
+        ("those that became wrong", (0.2, "wrong")),
+        ("random labels", (1, "all")),
+    ):
+        yield f"| {text} | {shares[key]:.2f} % |"
+    error = 100 * float(rows[1, "all"]["standard_error"])
+    assert abs(shares[1, "all"] - 90) < 2 * error
+    yield f"standard error of {error:.2f} points, and 90 % are expected"
+    yield f"{record(run)['helped_test_images']} of the 10,000 test digits"
+
+
 FACTS = {
     "docs/figures.md": of_figures,
     "results/LOG.md": of_log,
@@ -653,6 +670,7 @@ FACTS = {
     "docs/data.md": of_data,
     "docs/curvature.md": of_curvature,
     "docs/theory.md": of_theory,
+    "docs/double_descent.md": of_double_descent,
 }
 
 

@@ -11,7 +11,7 @@ import min_norm
 from common import cli, corruptions, datasets, models, records
 from common.engine import machine
 from common.report import tables
-from common.theory import features, least_squares
+from common.theory import features, least_squares, random_features
 from common.theory import min_norm as theory
 
 
@@ -177,6 +177,55 @@ def test_sgd_run(tmp_path, monkeypatch):
     assert (tmp_path / "figures" / f"{record['name']}_step.png").exists()
 
 
+def test_random_features_in_draws_that_go_on(tmp_path, monkeypatch):
+    flags = "--dataset mnist_5k --train-size 50 --features fourier --draws 2"
+    block, calls = random_features.Draw.block, []
+
+    def interrupted(draw, x, first):
+        if draw.stream[-1] == 1 and not calls:
+            calls.append(first)
+            raise KeyboardInterrupt
+        return block(draw, x, first)
+
+    monkeypatch.setattr(random_features, "BLOCK", 100)
+    monkeypatch.setattr(random_features.Draw, "block", interrupted)
+    with pytest.raises(cli.Interrupted, match="1 finished part is saved"):
+        solve(tmp_path, flags)
+    assert not list(tmp_path.glob("*.json"))
+    record, table = solve(tmp_path, flags)
+    assert record["name"] == "min_norm_mnist_5k_n50_fourier_draws2_seed0"
+    assert record["resumed_at"] == ["0"] and len(record["seconds"]) == 2
+    numbers = [1, 5, 15, 30, 45, 50, 55, 70, 100, 200, 300]
+    assert list(table.num_features.unique()) == numbers
+    assert len(table) == (len(numbers) + numbers.index(70) + 1) * 3
+    assert (table.train_error[table.num_features >= 50] == 0).all()
+    assert (table.misfit[table.num_features >= 50] < 1e-6).all()
+    ends = (
+        table[table.num_features == 300].groupby("label_corruption").test_error.mean()
+    )
+    assert ends[0] < 0.45 < 0.8 < ends[1]
+    assert (tmp_path / "figures" / f"{record['name']}_descent.png").exists()
+    solve(tmp_path, f"{flags} --overwrite")
+    after = pd.read_csv(tmp_path / f"{record['name']}.csv")
+    pd.testing.assert_frame_equal(table, after)
+    record, table = solve(tmp_path, f"{flags} --draws 1 --num-features 20 --levels 1")
+    assert record["name"].endswith("_fourier_features20_draws1_labels1_seed0")
+    both = after[(after.draw == 0) & (after.label_corruption == 1)]
+    assert len(table) == 1 and both.num_features.eq(30).sum() == 1
+    assert record["verdict"].startswith("50 images, label corruption 1, 1 draw of")
+
+
+def test_leave_one_out_run(tmp_path):
+    record, table = solve(
+        tmp_path, "--leave-one-out --dataset mnist_5k --train-size 60"
+    )
+    assert record["name"] == "min_norm_mnist_5k_n60_leave_one_out_seed0"
+    assert list(table.labels) == ["all", "all", "true", "wrong", "all", "true", "wrong"]
+    assert table.examples[0] == 60 and len(record["helped"]) == 16
+    assert record["verdict"].startswith("Memorized, that is predicted wrongly without")
+    assert (tmp_path / "figures" / f"{record['name']}_left_out.png").exists()
+
+
 def test_an_interrupted_path_goes_on(tmp_path, monkeypatch):
     flags = "--dataset mnist_5k --train-size 60 --ridge 0 1 2"
     solved, calls = theory._solved, []
@@ -235,6 +284,18 @@ def test_too_large_is_refused_with_what_fits(tmp_path, monkeypatch, capsys):
     assert fits <= free < larger
 
 
+@pytest.mark.parametrize("flags", ["--features relu", "--leave-one-out"])
+def test_square_matrices_that_do_not_fit_are_refused(
+    flags, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(machine, "available_memory", lambda: 1.6e9)
+    monkeypatch.setattr(machine, "free_swap", lambda: 0)
+    flags = f"{flags} --train-size 60000"
+    code, said = ends_with(flags, tmp_path, monkeypatch, capsys)
+    assert code == 2 and "--train-size 60000 needs 57.6 GB" in said
+    assert "at most 10000 may fit" in said
+
+
 def test_sixty_thousand_digits_need_less_than_24_gb():
     data = datasets.named("mnist_5k")
     data = data._replace(y_test=np.zeros(10_000))
@@ -252,6 +313,13 @@ def test_names_tell_settings_apart():
         ("--features random_conv", "mnist_random_conv"),
         ("--features random_conv --filters 9 3", "mnist_random_conv_filters3-9"),
         ("--sgd", "sgd_mnist"),
+        ("--features fourier", "mnist_fourier"),
+        ("--features fourier --train-size 10000 --draws 3", "mnist_fourier"),
+        ("--features fourier --bandwidth 0.02 --levels 1 0 0.2", "mnist_fourier"),
+        ("--features relu --dataset cifar10 --train-size 99", "cifar10_n99_relu"),
+        ("--features relu --num-features 9 3", "mnist_relu_features3-9"),
+        ("--leave-one-out", "mnist_leave_one_out"),
+        ("--leave-one-out --train-size 5000", "mnist_leave_one_out"),
     ):
         assert min_norm.parse(flags.split())[1] == f"min_norm_{name}_seed0"
     assert min_norm.parse(["--seed", "2"])[1] == "min_norm_mnist_seed2"
@@ -273,6 +341,22 @@ def test_names_tell_settings_apart():
         ("--bandwidth 0", "more than 0"),
         ("--ridge -1", "expected"),
         ("--features wavelet", "invalid choice"),
+        ("--features fourier --num-features 0", "at least 1"),
+        ("--features relu --draws 0", "at least 1"),
+        ("--features fourier --kernel gaussian", "linear kernel only"),
+        ("--features relu --bandwidth 1", "belongs to the Gaussian"),
+        ("--features fourier --ridge 1", "the norm itself is"),
+        ("--features fourier --random-labels", "say --levels 1"),
+        ("--features fourier --train-size 60001", "60000 training examples"),
+        ("--features fourier --train-size 9", "fewer examples than mnist has classes"),
+        ("--leave-one-out --train-size 9", "fewer examples than mnist has classes"),
+        ("--leave-one-out --kernel linear", "about the Gaussian kernel of one"),
+        ("--leave-one-out --features fourier", "about the Gaussian kernel of one"),
+        ("--leave-one-out --bandwidth 1 2", "about the Gaussian kernel of one"),
+        ("--leave-one-out --ridge 1", "the interpolator"),
+        ("--num-features 9", "belongs to --features fourier or relu"),
+        ("--draws 9", "belongs to --features fourier or relu"),
+        ("--levels 0", "belongs to --features fourier or relu, and --leave"),
         ("--dataset mnist_5k --features random_conv --filters 9", "too few to inter"),
         ("--rand", "unknown flag"),
     ],
@@ -280,6 +364,33 @@ def test_names_tell_settings_apart():
 def test_wrong_usage(flags, reason, tmp_path, monkeypatch, capsys):
     code, said = ends_with(flags, tmp_path, monkeypatch, capsys)
     assert code == 2 and reason in " ".join(said.split())
+
+
+def test_table_of_random_features_beside_the_published(tmp_path):
+    line = {"train_error": 0.1, "rkhs_norm": 8.0, "num_features": 200}
+    rows = [
+        line | {"label_corruption": p, "test_error": e, "draw": d}
+        for p, e, d in ((0.0, 0.15, 0), (0.0, 0.17, 1), (1.0, 0.9, 0))
+    ]
+    setting = "MNIST, random Fourier features"
+    run = tables.Run("x", {"rows": rows}, {})
+    row = tables.Row({"setting": setting}, "", (run,), {})
+    kernel = {"rows": [{"train_error": 0, "test_error": 0.024, "rkhs_norm": 61.6}]}
+    itself = "MNIST, the Gaussian kernel itself"
+    runs = (tables.Run("y", kernel, {}),)
+    other = tables.Row({"setting": itself}, "", runs, {})
+    _, lines = tables.random_features([row, row._replace(runs=()), other])
+    assert lines == [
+        [setting, "0", "200", "2", "10.00", "16.00 (15.00–17.00)", "15.3", "+0.70"]
+        + ["8 (8–8)", "7.5"],
+        [setting, "1", "200", "1", "10.00", "90.00", "", "", "8", ""],
+        [itself, "0", "the kernel", "", "0.00", "2.40", "2.29", "+0.11", "61.6", "62"],
+    ]
+    said = tables.published_features()
+    assert said[setting][10_000]["norm"].value == 445
+    assert {value.certainty for _, value in tables.paper_of(tables.FEATURES)} == (
+        {"related"}
+    )
 
 
 def test_table_beside_the_paper(tmp_path):

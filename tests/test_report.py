@@ -144,7 +144,7 @@ def test_what_is_read_from_the_figures_is_what_their_curves_say():
 
 def test_nothing_is_recalled():
     assert list(tables.CERTAINTY) == (
-        ["printed", "companion", "figure", "arithmetic", "inferred", "replication"]
+        "printed companion figure arithmetic inferred replication related".split()
     )
     for panel, count in {"1b": 3, "1c": 3}.items():
         points = tables.paper_curves()[panel]

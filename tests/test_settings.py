@@ -111,13 +111,12 @@ def test_help_lists_a_flag_if_and_only_if_the_script_has_it(script):
 VALUES = {"dataset": "mnist", "augment": "flip", "dropout": "0.5", "depth": "16"}
 VALUES |= {"word_dropout": "0.5", "image_size": "75", "momentum": "0", "draws": "2"}
 VALUES |= {"sizes": "128", "max_size": "128", "step": "128", "depths": "2"}
-VALUES |= {
-    "init_from": "a.h5",
-    "distribute": "local",
-    "process": "0/1",
-    "filters": "",
-    "data_seed": "0",
-}
+VALUES |= {"init_from": "a.h5"}
+VALUES |= {"distribute": "local", "process": "0/1", "filters": "", "data_seed": "0"}
+BESIDE = dict.fromkeys(
+    [("min_norm", name) for name in ("num_features", "draws", "levels")],
+    ["--features", "relu"],
+)
 
 
 @pytest.mark.parametrize("script", [*TRAIN, *PARTS])
@@ -126,8 +125,10 @@ def test_no_listed_flag_is_refused(script):
         value = VALUES.get(action.dest, next(iter(action.choices or ["1"])))
         if (script, action.dest) == ("imdb_text", "dataset"):
             value = "synthetic_text"
+        beside = BESIDE.get((script, action.dest), [])
         for flag in action.option_strings if value else ():
-            regime.read(script, [flag] if action.nargs == 0 else [flag, value])
+            words = [flag] if action.nargs == 0 else [flag, value]
+            regime.read(script, [*words, *beside])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from common.report import names
+from common.report import names, random_feature_figures
 from common.report.style import (
     GREY,
     HOLLOW,
@@ -30,7 +30,7 @@ CAPTIONS = {  # end of a file's name -> what it shows
     "varies.",
     "step": "Distance from SGD's weights to the minimum-norm solution, relative to its "
     "norm, against the steps, from two starts.",
-}
+} | random_feature_figures.CAPTIONS
 AXES = {
     "filters": "filters",
     "bandwidth": "bandwidth",
@@ -42,6 +42,8 @@ FEATURES = {  # of min_norm.py: marker and words
     "raw": ("o", "pixels"),
     "gabor": ("s", "Gabor wavelets"),
     "random_conv": ("D", "random filters"),
+    "fourier": ("^", "random Fourier features"),
+    "relu": ("v", "random ReLU features"),
 }
 
 
@@ -118,7 +120,7 @@ def draw(record, csv):
     """
     table, settings = pd.read_csv(csv), record["settings"]
     with matplotlib.rc_context(STYLE):
-        figures = _figures(table, settings)
+        figures = _figures(table, record, settings)
         data = settings | {"train_size": record["train_size"]}
         for figure in figures.values():
             head(figure, _said(data))
@@ -129,8 +131,12 @@ def draw(record, csv):
     return list(paths.values())
 
 
-def _figures(table, settings):
+def _figures(table, record, settings):
     """Returns dict of end of the file's name -> figure."""
+    if settings.get("leave_one_out"):
+        return {"left_out": random_feature_figures.left_out(table, record)}
+    if settings.get("num_features"):
+        return {"descent": random_feature_figures.curves(table, record)}
     if settings["sgd"]:
         return {"step": _sgd(table)}
     varied = [c for c in ("filters", "bandwidth", "ridge") if table[c].nunique() > 1]
@@ -147,9 +153,11 @@ def _figures(table, settings):
 def _said(settings):
     """What was solved, in two lines: the data and labels; the features and kernel."""
     data, words = names.data(settings), FEATURES[settings["features"]][1]
+    if settings["features"] == "fourier":
+        words += f", bandwidth {settings['bandwidth'][0]:g}"
     if p := settings["label_corruption"]:
         data += ", random labels" if p == 1 else f", label corruption {p:g}"
-    if settings["features"] != "random_conv":
+    if settings["features"] in ("raw", "gabor"):
         kernel = {"gaussian": "Gaussian kernel", "linear": "linear kernel"}
         words += f", {kernel[settings['kernel']]}"
     return f"{data}\n{words}"

@@ -23,6 +23,7 @@ CERTAINTY = {  # how sure a value of common/report/paper.csv is
     "arithmetic": "follows by arithmetic from what is printed or drawn",
     "inferred": "inferred, not stated in the paper",
     "replication": "not the paper's: one seed of a careful public replication",
+    "related": "of a later paper, named beside it; read from its figure, not checked",
 }
 
 
@@ -363,8 +364,66 @@ def table_2(rows):
     return head, lines
 
 
+FEATURES = "double_descent_features"
+
+
+def published_features():
+    """Returns what Belkin et al. (2019) report of random features.
+
+    Returns:
+        Dict of setting -> dict of N (0: the kernel itself) -> dict of metric ->
+        `Paper`.
+    """
+    said = {}
+    for line, value in paper_of(FEATURES):
+        of_setting = said.setdefault(line["setting"], {})
+        of_setting.setdefault(int(line["row"]), {})[line["metric"]] = value
+    return said
+
+
+def random_features(rows):
+    """Returns the errors and norms of every number of features, over the draws.
+
+    Args:
+        rows: `Row`s of the artefact `double_descent_features`.
+
+    Returns:
+        `(head, lines)`: names of columns, and lists of texts. Without label corruption
+        the published values stand beside.
+    """
+    head = ["setting", "label corruption", "features", "draws", "train error %"]
+    head += ["test error %", "published", "Δ", "norm", "published norm"]
+    lines, published = [], published_features()
+    for row in rows:
+        groups = {}
+        for line in row.runs[0].record["rows"] if row.runs else ():
+            key = line.get("label_corruption", 0.0), line.get("num_features", 0)
+            groups.setdefault(key, []).append(line)
+        for (p, count), members in sorted(groups.items()):
+            train, test, norm = (
+                stat([scale * line[name] for line in members])
+                for name, scale in (
+                    ("train_error", 100),
+                    ("test_error", 100),
+                    ("rkhs_norm", 1),
+                )
+            )
+            known = {} if p else published.get(row.fields["setting"], {})
+            said = known.get(count, {})
+            texts = [
+                f"{said[x].value:g}" if x in said else ""
+                for x in ("test_error", "norm")
+            ]
+            gap = f"{test.mean - said['test_error'].value:+.2f}" if texts[0] else ""
+            drawn = [str(count), str(len(members))] if count else ["the kernel", ""]
+            cells = [row.fields["setting"], f"{p:g}", *drawn]
+            cells += [spread(train), spread(test), texts[0], gap]
+            lines.append([*cells, _short_spread(norm), texts[1]])
+    return head, lines
+
+
 # Artefacts whose table has columns of its own.
-TABLES = {"kernels": kernels, "table_2": table_2}
+TABLES = {"kernels": kernels, "table_2": table_2, FEATURES: random_features}
 
 
 def verdict(row):

@@ -130,6 +130,19 @@ KERNELS = {  # what report/paper.csv has, under its names, then smaller
     "--filters 4096 8192 --ridge 0 0.1",
     "SGD on a linear model": "--sgd",
 }
+_FOURIER, _RELU = "--features fourier", "--features relu"
+FEATURES = {  # double descent; report/paper.csv has the first under its name
+    "MNIST, random Fourier features": _FOURIER,
+    "MNIST, random ReLU features": _RELU,
+    "CIFAR-10, random Fourier features": f"{_FOURIER} --dataset cifar10",
+    "CIFAR-10, random ReLU features": f"{_RELU} --dataset cifar10",
+    "MNIST, the Gaussian kernel itself": "--train-size 10000",
+}
+LEFT_OUT = {
+    "MNIST, pixels, 5,000 images": "--leave-one-out",
+    "MNIST, Gabor wavelets, 5,000 images": "--leave-one-out --features gabor",
+    "CIFAR-10, pixels, 5,000 images": "--leave-one-out --dataset cifar10",
+}
 
 
 _RECORDED = "--precision float32 --record-examples"  # names apart from the tables'
@@ -358,6 +371,28 @@ ARTEFACTS = {
         "the solution tells how well.",
         ("setting",),
         {(setting,): _join("min_norm.py", flags) for setting, flags in KERNELS.items()},
+    ),
+    "double_descent_features": Artefact(
+        "Double descent on random features",
+        "Whether the test error peaks where there are as many features as images, and "
+        "falls below its first minimum beyond, towards the kernel's; and whether the "
+        "norm of the solution does so too. Published: Belkin et al. (2019).",
+        ("setting",),
+        {
+            (setting,): _join("min_norm.py", flags)
+            for setting, flags in FEATURES.items()
+        },
+    ),
+    "leave_one_out": Artefact(
+        "Leave-one-out: which labels are memorized",
+        "What a kernel interpolator predicts for each training image without it, in "
+        "closed form: where it is wrong, the label was memorized (Feldman, 2020). Of "
+        "random labels of ten classes 90 % have to be.",
+        ("setting",),
+        {
+            (setting,): _join("min_norm.py", flags)
+            for setting, flags in LEFT_OUT.items()
+        },
     ),
     "theory": Artefact(
         "Theory: what a network could fit at all",
