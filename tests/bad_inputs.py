@@ -82,7 +82,8 @@ def from_declarations(script, reader, *first):
                 told = f"{flag}: expected (one|at least one) argument"
                 rows.append(([script, *first, flag], 2, told))
             if action.nargs == "+":
-                words = [script, *first, flag, "2", "x"]
+                good = "1" if getattr(action.type, "range", [0] * 3)[2] == 1 else "2"
+                words = [script, *first, flag, good, "x"]
                 rows.append((words, 2, f"{flag}: received 'x'"))
             rows.append(([script, *first, f"{flag}s-of-all"], 2, "unknown flag"))
     return rows

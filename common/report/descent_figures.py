@@ -104,7 +104,7 @@ def _epochs(record, table):
     # The nearest to these multiples of the threshold, where there are so many widths.
     wanted = [record["threshold"] * times for times in (0.1, 0.3, 1, 3, 20)]
     chosen = sorted({abs(np.log(counts / count)).idxmin() for count in wanted})
-    figure = Figure(figsize=(4.6, 3.4))
+    figure = Figure(figsize=(4.6, 4))
     said = f"{100 * noise:g} % of the labels corrupted" if noise else "true labels"
     head(figure, f"{names.data(settings)}, {said}")
     axis = figure.subplots()
@@ -118,5 +118,5 @@ def _epochs(record, table):
     axis.set_ylim(0, None)
     axis.set_xlabel("epochs")
     axis.set_ylabel("error (%)")
-    axis.legend()
+    figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from common.report import names
-from common.report.style import BLUE, GREY, ORANGE, STYLE, head, save_png
+from common.report.style import BLUE, GREY, ORANGE, STYLE, head, log_scale, save_png
 
 CAPTIONS = {  # end of a file's name -> what it shows
     "memorized": "Memorization scores of all training examples; the most memorized "
@@ -30,12 +30,12 @@ def draw(record, csv):
     """
     path = csv.parent / "figures" / f"{csv.stem}_memorized.png"
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 4.6))
+        figure = Figure(figsize=(7.2, 4.2))
         settings = record["settings"]
         labels = "random labels" if settings["label_corruption"] == 1 else ""
         said = ", ".join(filter(None, [names.data(settings), labels]))
         head(figure, f"{said}, {settings['networks']} networks")
-        above, middle, below = figure.subfigures(3, 1, height_ratios=(2.2, 1.1, 1.3))
+        above, middle, below = figure.subfigures(3, 1, height_ratios=(2.4, 1, 1))
         _histogram(above.subplots(), record, pd.read_csv(csv))
         _memorized(middle, record)
         _pairs(below, record)
@@ -45,12 +45,14 @@ def draw(record, csv):
 
 def _histogram(axis, record, table):
     bins = np.linspace(-0.4, 1, 57)
-    axis.hist(table.score.clip(-0.4, 1), bins, color=BLUE, log=True)
+    axis.hist(table.score.clip(-0.4, 1), bins, color=BLUE)
     axis.axvline(record["mean_score"], color=ORANGE, lw=1, label="mean")
     if record["settings"]["label_corruption"] == 1:
         axis.axvline(record["chance"], color=GREY, ls="--", lw=1, label="1 - 1/K")
     axis.set_xlabel("memorization score")
     axis.set_ylabel("training examples")
+    axis.set_ylim(bottom=0.7)
+    log_scale(axis, "y")
     axis.legend()
 
 

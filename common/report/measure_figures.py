@@ -67,7 +67,7 @@ def _overall(axis, lines, order):
     axis.axvline(0, color=GREY, lw=0.8)
     axis.set_xlim(-1, 1)
     axis.set_xlabel("Kendall's tau over all")
-    axis.legend(loc="lower right")
+    axis.figure.legend(loc="outside lower left", ncols=3)
 
 
 def _within(axis, grid, order):
