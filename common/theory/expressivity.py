@@ -310,7 +310,8 @@ class Bound:
         last = last[last.width == last.width.max()].set_index("labels")
         true, random = last.loc["true"], last.loc["random"]
         return (
-            f"{self.data.name} in two classes, {true.n:,} examples, {true.weights:,} "
+            f"{self.data.name} in two classes, {int(true.n):,} examples, "
+            f"{int(true.weights):,} "
             f"weights: with true labels the stochastic network errs on "
             f"{100 * true.test_error:.1f} % of the test set, and on at most "
             f"{100 * true.bound:.1f} % by its PAC-Bayes bound; with random labels the "
