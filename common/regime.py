@@ -781,14 +781,14 @@ class DoubleDescent(Settings):
         **ASCENDING,
     )
     widths: tuple[int, ...] = setting(
-        (2, 4, 8, 15, 25, 35, 45, 50, 60, 90, 200, 1000),
+        (4, 10, 20, 35, 45, 55, 80, 200, 1000),
         "hidden units",
         "w{}",
         integer,
         **ASCENDING,
     )
     batch_size: int = setting(128, "images an update", "batch{}", integer)
-    epochs: int = setting(300, "upper limit", "epochs{}", integer, **EPOCHS)
+    epochs: int = setting(200, "upper limit", "epochs{}", integer, **EPOCHS)
     seeds: int = setting(1, "networks of each kind", "seeds{}", integer)
     seed: int = setting(
         0,
