@@ -45,6 +45,7 @@ def run(settings, options, paths, done):
 
     from common.engine import backend
     from common.theory import measures as theory
+    from common.theory import ranking as order
 
     backend.require_tensorflow()
     clock = time.perf_counter()
@@ -59,22 +60,22 @@ def run(settings, options, paths, done):
             done[str(group)] = {"rows": grid.rows(*group)}
     rows = [row for group in groups for row in done[str(group)]["rows"]]
     table = pd.DataFrame(rows)
-    tables = {"grid": (table, theory.SETTINGS)}
+    tables = {"grid": (table, order.SETTINGS)}
     for name, record in records.read_all(options.results_dir, "mnist_l2norm*").items():
         lines = records.read_rows(paths.csv.with_name(f"{name}.csv"), record)
         if lines:
-            tables[name] = theory.of_l2norm(lines), theory.SETTINGS_OF_L2NORM
+            tables[name] = order.of_l2norm(lines), order.SETTINGS_OF_L2NORM
     ranking = [
         {"networks": name, **line}
         for name, (networks, changed) in tables.items()
-        for line in theory.ranking(networks, changed, settings.seed)
+        for line in order.ranking(networks, changed, settings.seed)
     ]
     return rows, {
         "settings": vars(settings),
         "ranking": ranking,
         "networks": {name: len(networks) for name, (networks, _) in tables.items()},
         "unfit": int((~table.reached).sum()),
-        "verdict": theory.verdict(ranking, table),
+        "verdict": order.verdict(ranking, table),
         "seconds": round(time.perf_counter() - clock, 1),
     }
 

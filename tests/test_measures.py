@@ -10,6 +10,7 @@ import scipy.stats
 import measures
 from common import records
 from common.theory import measures as theory
+from common.theory import ranking as order
 
 FLAGS = (
     "--dataset mnist_5k --train-size 20 30 --widths 4 --depths 1 --batch-size 8 "
@@ -33,7 +34,7 @@ def finished(tmp_path_factory):
     flags = [*FLAGS, "--results-dir", str(path), "--models-dir", str(path)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(theory.replicas, "train", train)
-        patch.setattr(theory, "DRAWS", 20)
+        patch.setattr(order, "DRAWS", 20)
         return path, measures.main(flags)
 
 
@@ -49,7 +50,7 @@ def test_what_a_run_leaves(finished):
     assert told == {*kinds} and len(table) == 8 and record["networks"] == {"grid": 8}
     assert np.allclose(table.gap, table.train_accuracy - table.test_accuracy)
     # Every measure of analyze.py is ranked, where it differs.
-    left = {*theory.MEASURES} - {*table.columns}
+    left = {*order.MEASURES} - {*table.columns}
     assert not left
     over_all = {x["measure"]: x for x in record["ranking"] if x["over"] == "all"}
     told = scipy.stats.kendalltau(table.l2_norm, table.gap).statistic
@@ -66,7 +67,7 @@ def made_up(**columns):
 
 
 def rank(table, seed=0):
-    lines = theory.ranking(table, ("size", "width", "seed"), seed)
+    lines = order.ranking(table, ("size", "width", "seed"), seed)
     return {(x["measure"], x["over"]): x for x in lines}
 
 
