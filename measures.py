@@ -1,7 +1,7 @@
 """Which measure of a network predicts how well it generalizes?
 
   python measures.py --dataset mnist_5k --train-size 32 64 --widths 4 --seeds 2   # tiny
-  python measures.py                                  # full: a grid of 96 networks
+  python measures.py                                  # full: a grid of 48 networks
   python measures.py --label-corruption 0             # true labels alone
 
 Trains a ReLU network for every combination of training-set size, width, depth, batch

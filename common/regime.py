@@ -827,7 +827,7 @@ class Measures(Settings):
         (1, 2), "hidden layers", "depths{}", integer, **ASCENDING
     )
     batches: tuple[int, ...] = setting(
-        (32, 128),
+        (128,),
         "images an update",
         "batch{}",
         integer,
