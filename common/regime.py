@@ -1068,7 +1068,7 @@ DEFAULTS = {
         widths=(0, 2, 8, 32), components=16, draws=5, restarts=4, epochs=2000
     ),
     "expressivity bound": Expressivity(  # Dziugaite and Roy (2017)
-        sizes=(55000,), widths=(600,), draws=100_000, epochs=40, updates=6000
+        sizes=(55000,), widths=(600,), draws=100_000, epochs=30, updates=4000
     ),
 }
 

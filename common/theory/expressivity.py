@@ -314,9 +314,9 @@ class Bound:
             f"{int(true.weights):,} "
             f"weights: with true labels the stochastic network errs on "
             f"{100 * true.test_error:.1f} % of the test set, and on at most "
-            f"{100 * true.bound:.1f} % by its PAC-Bayes bound; with random labels the "
-            f"bound is {random.pinsker:.3g} and says nothing (a network that guesses: "
-            "0.5)."
+            f"{100 * true.bound:.1f} % by its PAC-Bayes bound; with random labels it "
+            f"errs on {100 * random.train_error:.1f} % of its own training set, and "
+            f"the bound is {random.pinsker:.3g} (a network that guesses: 0.5)."
         )
 
 

@@ -22,6 +22,7 @@ from keras import ops
 C, B = 0.1, 100  # the paper's; variances of the prior are C exp(-j / B)
 DELTA = 0.025  # of the bound
 DELTA_SAMPLES = 0.01  # of the estimate of the training error, over draws of weights
+START = -3.0  # logarithm of all deviations, the prior's too: it costs nothing
 BATCH = 128  # examples an update
 CHUNK = 100 * BATCH
 
@@ -91,7 +92,7 @@ class StochasticNetwork(keras.Model):
 
     Args:
         initial: Kernel, bias, kernel, bias ... before training: the prior's means.
-        trained: The same after training. Deviations start at twice their sizes.
+        trained: The same after training.
         n: Number of training examples.
         seed: Integer, of the draws.
     """
@@ -101,9 +102,10 @@ class StochasticNetwork(keras.Model):
         self.n, self.draw = n, keras.random.SeedGenerator(seed)
         self.prior = [np.asarray(w, "float32") for w in initial]
         self.means = [keras.Variable(w) for w in trained]
-        sizes = [np.log(np.maximum(2 * np.abs(w), 1e-6)) for w in trained]
-        self.log_deviations = [keras.Variable(w) for w in sizes]
-        self.log_prior = keras.Variable(np.float32(-3))  # of its standard deviation
+        self.log_prior = keras.Variable(np.float32(START))  # of its deviation
+        self.log_deviations = [
+            keras.Variable(np.full(w.shape, START, "float32")) for w in trained
+        ]
 
     def call(self, x, training=False):
         if training:
