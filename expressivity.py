@@ -1,7 +1,7 @@
 """What a network could fit at all: section 4 of the paper, built and measured.
 
-  python expressivity.py --dataset mnist_5k --train-size 64 --widths 0 4   # tiny
-  python expressivity.py                              # full: all three
+  python expressivity.py --dataset mnist_5k --train-size 64 --widths 0 4 --updates 99
+  python expressivity.py                              # full: all four
   python expressivity.py theorem --train-size 50000   # all of CIFAR-10 as pure noise
   python expressivity.py rademacher --dataset cifar10 --components 64
 
@@ -18,10 +18,13 @@ rademacher   Trains one-hidden-layer networks (width 0: the linear classifier) o
 memorize     Bisects for the largest n of which networks of each width reproduce random
              labels, in at least half of the draws, against their number of weights:
              by training, from below; of width 0 by linear programming too, exactly.
+bound        Makes a PAC-Bayes bound small that holds for a network whose weights are
+             drawn from a Gaussian (Dziugaite and Roy 2017): two classes, true and
+             random labels. Below 1 it says something of the test error.
 
-The last two use the first principal components of the images, in units of their
-standard deviation. Writes results/NAME.csv, .json and figures/NAME_*.png for each, with
-NAME = expressivity_PART_..., and continues an interrupted run.
+rademacher and memorize use the first principal components of the images, in units of
+their standard deviation. Writes results/NAME.csv, .json and figures/NAME_*.png for
+each, with NAME = expressivity_PART_..., and continues an interrupted run.
 """
 
 import functools
@@ -69,7 +72,8 @@ def run(part, settings, options, paths, done):
     for key in tqdm(experiment.keys, part, disable=options.quiet or None):
         if str(key) not in done:
             done[str(key)] = experiment.row(*key)
-    rows = [done[str(key)] for key in experiment.keys]
+    parts = [done[str(key)] for key in experiment.keys]
+    rows = [line for part in parts for line in part.get("lines", [part])]
     return rows, {
         "part": part,
         "settings": settings,

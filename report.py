@@ -165,9 +165,19 @@ def draw_missing(runs, results):
         runs: Dict of name -> `tables.Run`.
         results: `Path` of the folder.
     """
-    from common.report import kernel_figures, norm_figures, theory_figures
+    from common.report import (
+        descent_figures,
+        influence_figures,
+        kernel_figures,
+        measure_figures,
+        norm_figures,
+        theory_figures,
+    )
 
     drawing = {
+        "double_descent": descent_figures,
+        "influence": influence_figures,
+        "measures": measure_figures,
         "mnist_l2norm": norm_figures,
         "min_norm": kernel_figures,
         "expressivity": theory_figures,

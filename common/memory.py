@@ -76,9 +76,10 @@ def least(script, settings, processes=1):
       that the optimizer keeps; and of a batch the outputs that derivatives need, one of
       each layer, of 2 bytes (bfloat16), or of Inception v3 those of its first three
       convolutions and the images themselves;
-    - of many small networks at once (mnist_l2norm.py, expressivity.py): for each its
-      images or components, the labels, and its weights twice, as they are drawn and as
-      they are stacked.
+    - of many small networks at once (mnist_l2norm.py, expressivity.py,
+      double_descent.py, measures.py, influence.py): for each its images or
+      components, the labels or hidden units, and its weights, as they are drawn and
+      as they are stacked, or with gradients and Adam's copies.
 
     - of least squares on random features, and of leaving one out (min_norm.py): two
       matrices of examples by examples, in float64. Its other kernel matrices it
@@ -97,11 +98,27 @@ def least(script, settings, processes=1):
         replicas = s.seeds * len(s.labels)
         weights = (inputs + 1) * 64 + 65 * 64 + 65 * 10
         return replicas * (4 * s.sizes[-1] * inputs + 8 * weights)
+    if script == "double_descent":
+        width = s.widths[-1]
+        weights = (inputs + 1) * width + (width + 1) * 10
+        each = 4 * s.train_size * (inputs + width) + 20 * weights
+        return s.seeds * len(s.noise) * each
+    if script == "influence":  # masks and right answers; 50 networks' examples
+        at_once, weights = min(s.networks, 50), (inputs + 1) * s.width
+        each = 4 * int(s.share * s.train_size) * (inputs + s.width) + 20 * weights
+        return at_once * each + 2 * s.networks * s.train_size
+    if script == "measures":
+        width, deeper = s.widths[-1], s.depths[-1] - 1
+        weights = (inputs + 1) * width + (width + 1) * (deeper * width + 10)
+        each = 4 * s.sizes[-1] * (inputs + width) + 20 * weights
+        return s.seeds * len(s.noise) * each
     if script == "expressivity":
         if s.widths is None:
             return 0
-        n = s.sizes[-1] if s.sizes else 1
-        inputs, width = s.components, s.widths[-1]
+        n, width = s.sizes[-1] if s.sizes else 1, s.widths[-1]
+        if s.updates:  # means, deviations, their gradients and squares; images
+            return 24 * inputs * width + 4 * n * inputs
+        inputs = s.components
         weights = (inputs + 1) * width + (width + 1) * 2
         return s.draws * (8 * n + s.restarts * (4 * n * inputs + 8 * weights))
     if script == "min_norm":

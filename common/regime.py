@@ -1,9 +1,10 @@
 """What every script can be told, and its defaults (imports no Keras).
 
 A `Regime` holds everything that decides the numbers of a training run, `Options` only
-how it is run; `L2Norm`, `MinNorm` and `Expressivity` are the settings of the scripts
-that measure many small parts. A run's name is a pure function of the script and of the
-settings that differ from the script's defaults, which are in the table `DEFAULTS`.
+how it is run; `L2Norm`, `MinNorm`, `Expressivity`, `DoubleDescent`, `Measures`
+and `Influence` are the settings of the scripts that measure many small parts. A run's
+name is a pure function of the script and of the settings that differ from the script's
+defaults, which are in the table `DEFAULTS`.
 """
 
 import argparse
@@ -185,6 +186,22 @@ def _refuse_more(flag, asked, there_are, where):
         raise UsageError(
             f"{flag} {asked}: {where} has {there_are} training examples. Expected at "
             f"most {there_are}."
+        )
+
+
+def _refuse_few(asked, classes, dataset):
+    if asked < classes:
+        raise UsageError(
+            f"--train-size {asked}: {dataset} has {classes} classes. Expected at least "
+            f"{classes} examples."
+        )
+
+
+def _refuse_last_seed(settings):
+    if settings.seed + settings.seeds > 2**32:
+        raise UsageError(
+            f"--seed {settings.seed} --seeds {settings.seeds}: seeds end at "
+            f"{2**32 - 1}."
         )
 
 
@@ -624,10 +641,7 @@ class L2Norm(Settings):
                 f"--label-noise {self.label_noise} has no meaning with "
                 "--no-random-labels: no label is replaced."
             )
-        if self.seed + self.seeds > 2**32:
-            raise UsageError(
-                f"--seed {self.seed} --seeds {self.seeds}: seeds end at {2**32 - 1}."
-            )
+        _refuse_last_seed(self)
 
     def check_data(self):
         largest = self.sizes[-1]
@@ -864,10 +878,20 @@ class Expressivity(Settings):
         "hidden units; 0 is the linear one", "w{}", number(int, 0), **ASCENDING
     )
     components: int | None = choice("principal components as inputs", "d{}", integer)
-    draws: int | None = choice("labellings for each number", "draws{}", several)
+    draws: int | None = choice(
+        "labellings for each number; of bound, weights that estimate an error",
+        "draws{}",
+        several,
+    )
     restarts: int | None = choice("initial weights a labelling", "restarts{}", integer)
     epochs: int | None = choice(
-        "full-batch updates, at most", "epochs{}", integer, **EPOCHS
+        "full-batch updates, at most; of bound, epochs of training",
+        "epochs{}",
+        integer,
+        **EPOCHS,
+    )
+    updates: int | None = choice(
+        "updates that make the bound smaller", "updates{}", number(int, 8)
     )
     seed: int = setting(
         0,
@@ -898,6 +922,150 @@ class Expressivity(Settings):
                 f"layers of depth {self.depths[-1]}: choose larger --train-size or "
                 "smaller --depths."
             )
+
+
+@dataclass(frozen=True)
+class DoubleDescent(Settings):
+    """What double_descent.py trains: networks of every width, noise and seed."""
+
+    run_once = True
+
+    dataset: str = setting("mnist", _say_datasets)
+    train_size: int = setting(
+        4000, "training images, class-balanced", "n{}", several, **SIZE
+    )
+    noise: tuple[float, ...] = setting(
+        (0.0, 0.2),
+        "replace each training label with probability P; several are compared",
+        _in_few_digits("labels"),
+        probability,
+        names=("--label-corruption",),
+        **ASCENDING,
+    )
+    widths: tuple[int, ...] = setting(
+        (4, 10, 20, 35, 45, 55, 80, 200, 1000),
+        "hidden units",
+        "w{}",
+        integer,
+        **ASCENDING,
+    )
+    batch_size: int = setting(128, "images an update", "batch{}", integer)
+    epochs: int = setting(200, "upper limit", "epochs{}", integer, **EPOCHS)
+    seeds: int = setting(1, "networks of each kind", "seeds{}", integer)
+    seed: int = setting(
+        0,
+        "the first one's: images, labels, weights, order",
+        "seed{}",
+        seed,
+        always=True,
+    )
+
+    def check(self, given):
+        _refuse_unknown_data(self)
+        _refuse_last_seed(self)
+
+    def check_data(self):
+        facts = _facts(self)
+        _refuse_more("--train-size", self.train_size, facts.train, self.dataset)
+        if self.batch_size != DoubleDescent.batch_size:
+            _refuse_more("--batch-size", self.batch_size, self.train_size, "the run")
+        _refuse_few(self.train_size, facts.num_classes, self.dataset)
+
+
+@dataclass(frozen=True)
+class Measures(Settings):
+    """What measures.py trains and measures: a network of every combination."""
+
+    run_once = True
+
+    dataset: str = setting("mnist", _say_datasets)
+    sizes: tuple[int, ...] = setting(
+        (256, 1024), "numbers of training images", "n{}", several, **ASCENDING, **SIZE
+    )
+    widths: tuple[int, ...] = setting(
+        (32, 128), "units of each hidden layer", "w{}", integer, **ASCENDING
+    )
+    depths: tuple[int, ...] = setting(
+        (1, 2), "hidden layers", "depths{}", integer, **ASCENDING
+    )
+    batches: tuple[int, ...] = setting(
+        (128,),
+        "images an update",
+        "batch{}",
+        integer,
+        names=("--batch-size",),
+        **ASCENDING,
+    )
+    noise: tuple[float, ...] = setting(
+        (0.0, 0.2),
+        "replace each training label with probability P",
+        _in_few_digits("labels"),
+        probability,
+        names=("--label-corruption",),
+        **ASCENDING,
+    )
+    epochs: int = setting(600, "upper limit", "epochs{}", integer, **EPOCHS)
+    seeds: int = setting(3, "networks of each kind", "seeds{}", integer)
+    seed: int = setting(
+        0,
+        "the first one's: images, labels, weights, order",
+        "seed{}",
+        seed,
+        always=True,
+    )
+
+    def check(self, given):
+        _refuse_unknown_data(self)
+        _refuse_last_seed(self)
+
+    def check_data(self):
+        facts = _facts(self)
+        _refuse_more("--train-size", self.sizes[-1], facts.train, self.dataset)
+        _refuse_few(self.sizes[0], facts.num_classes, self.dataset)
+
+
+@dataclass(frozen=True)
+class Influence(Settings):
+    """What influence.py trains: networks on subsets of one set."""
+
+    run_once = True
+
+    dataset: str = setting("mnist", _say_datasets)
+    train_size: int = setting(
+        5000, "examples, class-balanced", "n{}", number(int, 10), **SIZE, shown="5000"
+    )
+    label_corruption: float = setting(
+        0.0,
+        "replace each training label with probability P",
+        "labels{}",
+        probability,
+        also=RANDOM_LABELS,
+    )
+    networks: int = setting(400, "how many are trained", "networks{}", number(int, 10))
+    share: float = setting(
+        0.7,
+        "of the examples that each is trained on",
+        "share{}",
+        number(float, 0.1, 0.9, metavar="P"),
+    )
+    width: int = setting(32, "hidden units", "w{}", integer)
+    batch_size: int = setting(128, "images an update", "batch{}", integer)
+    epochs: int = setting(
+        60, "upper limit; all labels fitted ends earlier", "epochs{}", integer, **EPOCHS
+    )
+    seed: int = setting(
+        0, "images, labels, subsets, weights, order", "seed{}", seed, always=True
+    )
+
+    resolve = staticmethod(_resolve_random_labels)
+
+    def check(self, given):
+        _refuse_unknown_data(self)
+
+    def check_data(self):
+        facts = _facts(self)
+        _refuse_more("--train-size", self.train_size, facts.train, self.dataset)
+        _refuse_few(self.train_size, facts.num_classes, self.dataset)
 
 
 @dataclass(frozen=True)
@@ -1054,6 +1222,9 @@ DEFAULTS = {
     ),
     "mnist_l2norm": L2Norm(),  # not in the paper
     "min_norm": MinNorm(),  # section 5
+    "double_descent": DoubleDescent(),  # Belkin et al. (2019)
+    "influence": Influence(),  # Feldman and Zhang (2020)
+    "measures": Measures(),  # Jiang et al. (2020), Dziugaite et al. (2020)
     "expressivity theorem": Expressivity(  # section 4, appendix C
         dataset="cifar10",
         sizes=(10, 30, 100, 300, 1000, 3000, 10000),
@@ -1069,6 +1240,9 @@ DEFAULTS = {
     ),
     "expressivity memorize": Expressivity(  # section 4
         widths=(0, 2, 8, 32), components=16, draws=5, restarts=4, epochs=2000
+    ),
+    "expressivity bound": Expressivity(  # Dziugaite and Roy (2017)
+        sizes=(55000,), widths=(600,), draws=100_000, epochs=30, updates=4000
     ),
 }
 

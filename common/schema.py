@@ -128,6 +128,53 @@ class MinNorm(Parts, kw_only=True):
                 msgspec.convert(row, Solved)
 
 
+class Ranked(Struct):
+    """How a measure ranks networks."""
+
+    networks: str
+    measure: str
+    over: str
+    tau: Annotated[float, Meta(ge=-1, le=1)]
+    low: Annotated[float, Meta(ge=-1, le=1)]
+    high: Annotated[float, Meta(ge=-1, le=1)]
+    groups: Several
+
+
+class Measures(Parts, kw_only=True):
+    """The record of measures.py."""
+
+    ranking: list[Ranked]
+
+
+class Memorized(Struct):
+    """One of the examples that influence.py shows."""
+
+    train: Count
+    label: Count
+    score: Number
+
+
+class Pair(Struct):
+    """A training example and a test example that it helps."""
+
+    train: Count
+    test: Count
+    label: Count
+    test_label: Count
+    influence: Number
+
+
+class Influence(Parts, kw_only=True):
+    """The record of influence.py."""
+
+    best: list[Memorized]
+    pairs: list[Pair]
+    image_shape: list[Several]
+    images: dict[str, str]
+    chance: Share
+    mean_score: Number
+
+
 class Other(Struct):
     """The record of a script that is not one of ours."""
 
@@ -200,7 +247,8 @@ def check(record, name):
     usual = regime.DEFAULTS.get(key)
     trains = isinstance(usual, regime.Regime) or (not usual and "regime" in record)
     kind = Training if trains else Parts if usual else Other
-    msgspec.convert(record, MinNorm if script == "min_norm" else kind)
+    own = {"min_norm": MinNorm, "measures": Measures, "influence": Influence}
+    msgspec.convert(record, own.get(key, kind))
     if trains:
         msgspec.convert(record["final"], dict[str, Number])
     if record["name"] != name:
@@ -347,7 +395,63 @@ class Capacity(Struct, rename={"kind": "class"}):
     largest_n: Several
 
 
+class Bounded(Struct):
+    """A line of expressivity.py bound's CSV."""
+
+    labels: Literal["true", "random"]
+    n: Several
+    width: Count
+    updates: Count
+    train_error: Share
+    test_error: Share
+    train_error_bound: Share
+    kl: Amount
+    bound: Share
+    pinsker: Amount
+
+
+class Width(Struct):
+    """A line of double_descent.py's CSV."""
+
+    width: Several
+    weights: Several
+    noise: Share
+    seed: Count
+    start: Literal["fresh", "reused"]
+    epoch: Count
+    last: Literal["True", "False", "1", "0"]
+    train_error: Share
+    test_error: Share
+
+
+class Measured(Struct):
+    """A line of measures.py's CSV."""
+
+    size: Several
+    width: Several
+    depth: Several
+    batch: Several
+    noise: Share
+    seed: Count
+    reached: Literal["True", "False", "1", "0"]
+    gap: Annotated[float, Meta(ge=-1, le=1)]
+
+
+class Scored(Struct):
+    """A line of influence.py's CSV."""
+
+    example: Count
+    label: Count
+    true_label: Count
+    standard_error: Amount
+    score: Annotated[float, Meta(ge=-1, le=1)] | None
+
+
 _LINES = {
+    "influence": Scored,
+    "measures": Measured,
+    "double_descent": Width,
+    "bound": Bounded,
     "mnist_l2norm": Replica,
     "min_norm": System,
     "theorem": Theorem,

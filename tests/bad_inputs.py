@@ -82,7 +82,8 @@ def from_declarations(script, reader, *first):
                 told = f"{flag}: expected (one|at least one) argument"
                 rows.append(([script, *first, flag], 2, told))
             if action.nargs == "+":
-                words = [script, *first, flag, "2", "x"]
+                good = "1" if getattr(action.type, "range", [0] * 3)[2] == 1 else "2"
+                words = [script, *first, flag, good, "x"]
                 rows.append((words, 2, f"{flag}: received 'x'"))
             rows.append(([script, *first, f"{flag}s-of-all"], 2, "unknown flag"))
     return rows
@@ -221,6 +222,49 @@ BAD += rows(
     """,
 )
 BAD += rows(
+    "double_descent.py",
+    2,
+    """
+    --widths 0 -> at least 1
+    --widths 1000000000 -> --widths 1000000000 needs .* of memory
+    --seeds 1000000000 -> --seeds 1000000000 needs .* of memory
+    --seeds 2000000000 --seed 4294967295 -> seeds end at
+    --train-size 1 -> at least 2
+    --train-size 9 -> mnist has 10 classes. Expected at least 10 examples
+    --train-size 60001 -> mnist has 60000
+    --dataset mnist_5k --train-size 4001 -> mnist_5k has 4000
+    --batch-size 4001 -> the run has 4000
+    --label-corruption 0.2 2 -> at most 1
+    --hidden 5 -> unknown flag
+    """,
+)
+BAD += rows(
+    "influence.py",
+    2,
+    """
+    --width 0 -> at least 1
+    --width 1000000000 -> --width 1000000000 needs .* of memory
+    --networks 9 -> at least 10
+    --networks 1000000000 -> --networks 1000000000 needs .* of memory
+    --share 1 -> at most 0.9
+    --train-size 9 -> at least 10
+    --train-size 60001 -> mnist has 60000
+    --random-labels --label-corruption 0.5 -> leave one out
+    """,
+)
+BAD += rows(
+    "measures.py",
+    2,
+    """
+    --widths 0 -> at least 1
+    --depths 0 -> at least 1
+    --widths 1000000000 -> --widths 1000000000 needs .* of memory
+    --seeds 1000000000 -> --seeds 1000000000 needs .* of memory
+    --train-size 9 -> mnist has 10 classes. Expected at least 10 examples
+    --train-size 60001 -> mnist has 60000
+    """,
+)
+BAD += rows(
     "min_norm.py",
     2,
     """
@@ -262,6 +306,9 @@ BAD += rows(
     memorize --draws 1000000000 -> --draws 1000000000 needs
     memorize --restarts 1000000000 -> --restarts 1000000000 needs
     memorize --widths 1000000000 -> --widths 1000000000 needs
+    bound --widths 1000000000 -> --widths 1000000000 needs
+    bound --train-size 60001 -> mnist has 60000
+    bound --updates 7 -> at least 8
     --step 5 --train-size 9 -> unknown flag --step
     """,
 )

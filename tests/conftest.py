@@ -93,6 +93,11 @@ def make_up():
                 record["part"] = options.argv[0]
             if options.script == "min_norm":
                 record |= {"train_size": 100, "rows": []}
+            if options.script == "influence":
+                record |= {"best": [], "pairs": [], "image_shape": [28, 28, 1]}
+                record |= {"images": {}, "chance": 0.9, "mean_score": 0.1}
+            if options.script == "measures":
+                record["ranking"] = []
             (folder / f"{options.name}.json").write_text(json.dumps(record))
             return options.name
         lines = [

@@ -66,7 +66,7 @@ SCRIPTS = {
     "expressivity": (
         24,
         "expressivity.py --dataset mnist_5k --sizes 12 24 --depths 2 3 --widths 0 2 "
-        "--components 3 --draws 2 --restarts 1 --epochs 50 --quiet",
+        "--components 3 --draws 2 --restarts 1 --epochs 50 --updates 8 --quiet",
     ),
     "analyze": (8, "analyze.py --examples 64 --quiet"),
     "report": (12, "report.py"),

@@ -14,11 +14,15 @@ FLAGS = (
     "--dataset mnist_5k --sizes 12 24 --depths 2 3 --widths 0 3 --components 3 "
     "--draws 3 --restarts 1 --epochs 300 --quiet"
 ).split()
+PARTS = ("theorem", "rademacher", "memorize")
+BOUND = "bound --dataset mnist_5k --sizes 24 --widths 3 --draws 9 --epochs 3"
+BOUND = f"{BOUND} --updates 16 --quiet".split()
 SETTINGS = "mnist_5k_n12-24_w0-3_d3_draws3_restarts1_epochs300"
 NAMES = {
     "theorem": "expressivity_theorem_mnist_5k_n12-24_depths2-3_seed0",
     "rademacher": f"expressivity_rademacher_{SETTINGS}_seed0",
     "memorize": f"expressivity_memorize_{SETTINGS.replace('_n12-24', '')}_seed0",
+    "bound": "expressivity_bound_mnist_5k_n24_w3_draws9_epochs3_updates16_seed0",
 }
 TWO = ("theorem", "memorize")
 
@@ -42,13 +46,14 @@ def finished(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(theory.Theorem, "row", interrupted)
-        flags = [*FLAGS, *folders(path)]
+        flags = [*PARTS, *FLAGS, *folders(path)]
         with pytest.raises(
             cli.Interrupted, match="1 finished part is.*expressivity.py"
         ):
             expressivity.main(flags)
         assert not list(path.glob("*.json"))
         result = expressivity.main(flags)
+        result |= expressivity.main([*BOUND, *folders(path)])
     assert asked == [(12, 2), (24, 2), (24, 2), (24, 2), (24, 3)]
     return path, result
 
@@ -65,7 +70,7 @@ def test_records_figures_and_names(finished):
         assert result[part]["name"] == name and result[part]["settings"]["seed"] == 0
         assert len(list((path / "figures").glob(f"{name}_*.png"))) == 1
     assert len(result["theorem"]["resumed_at"]) == 1
-    assert len(list((path / "figures").iterdir())) == 3
+    assert len(list((path / "figures").iterdir())) == len(NAMES)
     assert not list((path / "models/.checkpoints").glob("*.json"))
 
 
@@ -119,12 +124,27 @@ def test_memorize_lines(finished):
     assert exact in result["memorize"]["verdict"]
 
 
+def test_bound_lines(finished):
+    lines = table(finished, "bound")
+    assert lines.labels.tolist() == ["true"] * 9 + ["random"] * 9
+    assert lines.updates.tolist() == [*range(0, 17, 2)] * 2
+    assert set(zip(lines.n, lines.width, lines.weights, strict=True)) == {(24, 3, 2359)}
+    assert (lines.train_error <= lines.train_error_bound).all()
+    assert (lines.train_error_bound <= lines.bound).all() and (lines.bound <= 1).all()
+    assert (lines.bound <= lines.pinsker).all()
+    first, last = (lines[lines.updates == end].kl.to_numpy() for end in (0, 16))
+    assert (last < first).all()
+    said = finished[1]["bound"]["verdict"]
+    assert "24 examples, 2,359 weights" in said and "0.5" in said
+
+
 def test_complete_runs_are_not_run_again(finished, monkeypatch, capsys):
     path, result = finished
     monkeypatch.setattr(theory, "EXPERIMENTS", {})
     before = {p: p.read_bytes() for p in (path / "figures").iterdir()}
-    assert expressivity.main([*FLAGS, *folders(path)]) == result
-    assert capsys.readouterr().out.count("is complete; --overwrite") == 3
+    again = expressivity.main([*PARTS, *FLAGS, *folders(path)])
+    assert again | expressivity.main([*BOUND, *folders(path)]) == result
+    assert capsys.readouterr().out.count("is complete; --overwrite") == len(NAMES)
     assert before == {p: p.read_bytes() for p in (path / "figures").iterdir()}
 
 
@@ -172,6 +192,11 @@ def test_names_tell_settings_apart(flags, names):
         ("theorem --sizes 1", "at least 2"),
         ("theorem --depths 1", "at least 2"),
         ("memorize --draws 1", "at least 2"),
+        ("bound --train-size 60001", "mnist has 60000"),
+        ("bound --widths -1", "at least 0"),
+        ("bound --updates 7", "at least 8"),
+        ("bound --components 4", "does not concern bound"),
+        ("memorize --updates 9", "does not concern memorize"),
         ("memorize --epochs 0", "at least 1"),
         ("memorize --rest 2", "unknown flag"),
     ],

@@ -23,6 +23,13 @@ ASKED = [  # script and part, flags, and the flag that asks for too much
     ("expressivity rademacher", "--restarts 1000000000", "--restarts"),
     ("expressivity memorize", "--widths 0 1000000000", "--widths"),
     ("expressivity memorize", "--draws 1000000000", "--draws"),
+    ("double_descent", "--widths 1000000000", "--widths"),
+    ("double_descent", "--seeds 1000000000", "--seeds"),
+    ("measures", "--widths 1000000000", "--widths"),
+    ("measures", "--seeds 1000000000", "--seeds"),
+    ("influence", "--width 1000000000", "--width"),
+    ("influence", "--networks 1000000000", "--networks"),
+    ("expressivity bound", "--widths 1000000000", "--widths"),
 ]
 
 

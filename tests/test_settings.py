@@ -61,16 +61,18 @@ def test_every_record_is_found_by_its_command_with_the_settings_it_has():
 TEXT, FILES = ["imdb_text"], ["imagenet_inception_v3"]
 CIFAR = [f"cifar10_{x}" for x in ("mlp", "alexnet", "inception", "wide_resnet")]
 TRAIN = [*CIFAR, *FILES, *TEXT]
-PARTS = ["mnist_l2norm", "min_norm", "expressivity"]
+PARTS = ["mnist_l2norm", "min_norm", "expressivity", "double_descent", "measures"]
+PARTS += ["influence"]
 OWNERS = {  # flag: the scripts that have it; every other script refuses it
     "--dataset": [*TRAIN, *PARTS],
     "--train-size": [*TRAIN, *PARTS],
     "--seed": [*TRAIN, *PARTS],
     "--overwrite": [*TRAIN, *PARTS],
-    "--epochs": [*TRAIN, "mnist_l2norm", "expressivity"],
+    "--epochs": [*TRAIN, *(part for part in PARTS if part != "min_norm")],
     "--optimizer": [*TRAIN, "mnist_l2norm"],
-    "--random-labels": [*TRAIN, "mnist_l2norm", "min_norm"],
-    "--label-corruption": [*TRAIN, "min_norm"],
+    "--random-labels": [*TRAIN, "mnist_l2norm", "min_norm", "influence"],
+    "--label-corruption": [*TRAIN, "min_norm", "double_descent", "measures"]
+    + ["influence"],
     "--pixels": [*CIFAR, *FILES],
     "--augment": [*CIFAR, *FILES],
     "--random-crop": [*CIFAR, *FILES],
@@ -82,7 +84,7 @@ OWNERS = {  # flag: the scripts that have it; every other script refuses it
     "--model": TEXT,
     "--hidden": ["cifar10_mlp"],
     "--depth": ["cifar10_wide_resnet"],
-    "--width": ["cifar10_wide_resnet"],
+    "--width": ["cifar10_wide_resnet", "influence"],
     "--batch-norm": ["cifar10_inception", *FILES],
     "--no-batch-norm": ["cifar10_inception", *FILES],
     "--human-labels": CIFAR,
@@ -93,7 +95,7 @@ OWNERS = {  # flag: the scripts that have it; every other script refuses it
     "--process": FILES,
     "--bandwidth": ["min_norm"],
     "--max-size": ["mnist_l2norm"],
-    "--depths": ["expressivity"],
+    "--depths": ["expressivity", "measures"],
 }
 
 
@@ -112,7 +114,14 @@ VALUES = {"dataset": "mnist", "augment": "flip", "dropout": "0.5", "depth": "16"
 VALUES |= {"word_dropout": "0.5", "image_size": "75", "momentum": "0", "draws": "2"}
 VALUES |= {"sizes": "128", "max_size": "128", "step": "128", "depths": "2"}
 VALUES |= {"init_from": "a.h5"}
-VALUES |= {"distribute": "local", "process": "0/1", "filters": "", "data_seed": "0"}
+VALUES |= {
+    "distribute": "local",
+    "updates": "8",
+    "networks": "10",
+    "process": "0/1",
+    "filters": "",
+    "data_seed": "0",
+}
 BESIDE = dict.fromkeys(
     [("min_norm", name) for name in ("num_features", "draws", "levels")],
     ["--features", "relu"],
@@ -156,11 +165,12 @@ def test_one_word_for_one_thing_in_every_script(old, new):
 
 def test_parts_have_names_and_settings_of_their_own():
     found = regime.read("expressivity", ["--seed", "2", "--widths", "3", "1", "3"])
-    assert [*found] == ["theorem", "rademacher", "memorize"]
+    assert [*found] == ["theorem", "rademacher", "memorize", "bound"]
     assert [options.name for _, options in found.values()] == [
         "expressivity_theorem_seed2",
         "expressivity_rademacher_w1-3_seed2",
         "expressivity_memorize_w1-3_seed2",
+        "expressivity_bound_w1-3_seed2",
     ]
     assert found["theorem"][0].widths is None
     with pytest.raises(cli.UsageError, match="name one of theorem"):

@@ -13,11 +13,12 @@ import keras
 import numpy as np
 
 from common import pipelines
-from common.models.losses import cross_entropy
+from common.models.losses import cross_entropy, squared_error
 
 if keras.backend.backend() == "tensorflow":  # the scripts refuse the others
     import tensorflow as tf
 
+LOSSES = ("cross_entropy", "squared_error")
 OPTIMIZERS = ("adam", "sgd", "rmsprop", "adagrad")  # elementwise updates only
 # Examples that a replica sees between two looks at the clock: about a second.
 CHUNK = 16_384
@@ -44,6 +45,9 @@ def train(
     max_epochs=6000,
     target_loss=1e-5,
     report=lambda epoch, fitted, finished, losses: None,
+    loss="cross_entropy",
+    look=lambda epoch, members, weights: None,
+    look_at=(),
 ):
     """Trains ReLU networks of one architecture side by side.
 
@@ -59,9 +63,14 @@ def train(
             `{"class_name": …, "config": …}`.
         batch_size: Integer; the last batch of an epoch may be smaller.
         max_epochs: Where a replica is given up.
-        target_loss: Mean cross-entropy in nats; infinity ends at 100 % accuracy.
+        target_loss: Mean loss; infinity ends at 100 % accuracy.
         report: Called with the epoch, how many replicas have reached the first and
             the second stopping point, and the losses of those running.
+        loss: One of `LOSSES`: cross-entropy in nats, or half the squared distance of
+            the outputs to one-hot labels.
+        look: Called with an epoch, indices of replicas, and their weights as `initial`
+            has them, of all that are not finished.
+        look_at: The epochs after which it is, in ascending order.
 
     Returns:
         For each replica a list of two `Stop`: the first epoch with training accuracy
@@ -69,12 +78,13 @@ def train(
     """
     stops = [[None, None] for _ in seeds]
     members, n, epoch = np.arange(len(seeds)), y.shape[1], 0
-    loop = _Loop(initial, x, y, optimizer, batch_size, target_loss)
+    loop = _Loop(initial, x, y, optimizer, batch_size, target_loss, loss)
     while epoch < max_epochs and any(stop[1] is None for stop in stops):
         running = np.array([stops[r][1] is None for r in members])
         if 2 * running.sum() <= len(members) and len(members) * n >= WORTH_COMPILING:
             loop, members = loop.only(np.flatnonzero(running)), members[running]
-        count = min(max(1, CHUNK // n), max_epochs - epoch)
+        ends = [end for end in look_at if end > epoch]
+        count = min(max(1, CHUNK // n), min([max_epochs, *ends]) - epoch)
         rows = loop.rows(seeds[members], range(epoch, epoch + count))
         first = 0
         while first < count:  # the program stops at every stopping point
@@ -89,6 +99,10 @@ def train(
             reached = [sum(stop[i] is not None for stop in stops) for i in (0, 1)]
             report(epoch + first, *reached, losses[np.array(waiting[1])])
         epoch += count
+        running = [place for place, r in enumerate(members) if stops[r][1] is None]
+        if epoch in look_at and running:
+            weights = [v.value.numpy()[running] for v in loop.variables]
+            look(epoch, members[running], weights)
     for place, replica in enumerate(members):
         last = Stop(epoch, False, loop.weights_of(place))
         stops[replica] = [stop or last for stop in stops[replica]]
@@ -98,8 +112,8 @@ def train(
 class _Loop:
     """Stacked weights, their optimizer, and the program that trains them."""
 
-    def __init__(self, weights, x, y, optimizer, batch_size, target_loss):
-        self.arguments = (optimizer, batch_size, target_loss)
+    def __init__(self, weights, x, y, optimizer, batch_size, target_loss, loss):
+        self.arguments = (optimizer, batch_size, target_loss, loss)
         self.x, self.y = tf.constant(x), tf.constant(y, tf.int32)
         self.replicas, self.n, self.features = x.shape
         self.variables = [keras.Variable(w) for w in weights]
@@ -113,7 +127,7 @@ class _Loop:
         self.weight = tf.constant(
             (np.arange(self.batch_size) < sizes) / sizes, tf.float32
         )
-        self.target_loss = target_loss
+        self.target_loss, self.loss = target_loss, loss
         self._program = tf.function(self._epochs, jit_compile=True, autograph=False)
 
     def only(self, places):
@@ -153,6 +167,11 @@ class _Loop:
         epoch, *rest = (result.numpy() for result in results)
         return int(epoch), *rest
 
+    def _losses(self, labels, logits):
+        if self.loss == "squared_error":
+            return squared_error(tf.one_hot(labels, logits.shape[-1]), logits)
+        return cross_entropy(labels, logits)
+
     def _epochs(self, x, y, rows, first, last, no_fit_yet, no_target_yet):
         flat_x, flat_y = tf.reshape(x, (-1, self.features)), tf.reshape(y, [-1])
 
@@ -164,9 +183,13 @@ class _Loop:
             weights = [v.value.read_value() for v in self.variables]
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                    labels, _logits(weights, images)
-                )
+                logits = _logits(weights, images)
+                if self.loss == "squared_error":
+                    losses = self._losses(labels, logits)
+                else:
+                    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                        labels, logits
+                    )
                 loss = tf.reduce_sum(losses * self.weight[number])
             self.optimizer.apply(tape.gradient(loss, weights), self.variables)
             return epoch, number + 1
@@ -174,7 +197,7 @@ class _Loop:
         def one_epoch(epoch, *_):
             tf.while_loop(lambda _, s: s < self.steps, step, (epoch, 0))
             logits = _logits([v.value.read_value() for v in self.variables], x)
-            losses = tf.reduce_mean(cross_entropy(y, logits), axis=1)
+            losses = tf.reduce_mean(self._losses(y, logits), axis=1)
             right = tf.argmax(logits, axis=-1, output_type=tf.int32) == y
             fitted = no_fit_yet & tf.reduce_all(right, axis=1)
             reached = no_target_yet & (fitted | ~no_fit_yet)

@@ -15,9 +15,12 @@ from markupsafe import Markup
 from common import records, verdicts
 from common.cli import MendableError
 from common.report import (
+    descent_figures,
     example_figures,
     gallery,
+    influence_figures,
     kernel_figures,
+    measure_figures,
     model_figures,
     norm_figures,
     style,
@@ -38,7 +41,12 @@ _PIXELS_PER_POINT = 1.45  # makes a figure's 8-point text about 12 pixels high
 _INKS = 8  # `--ink0` … of page.css: the colours of the curves of all runs
 # The end of the name of a picture that a script drew itself: what it shows.
 _DRAWN_BY_SCRIPTS = (
-    norm_figures.CAPTIONS | kernel_figures.CAPTIONS | theory_figures.CAPTIONS
+    norm_figures.CAPTIONS
+    | kernel_figures.CAPTIONS
+    | theory_figures.CAPTIONS
+    | descent_figures.CAPTIONS
+    | measure_figures.CAPTIONS
+    | influence_figures.CAPTIONS
 )
 _OF_EXAMPLES = (  # on the page; all are in figures/
     "examples_course",

@@ -422,8 +422,50 @@ def random_features(rows):
     return head, lines
 
 
+def measures(rows):
+    """Returns Kendall's tau of every measure with the generalization gap.
+
+    Args:
+        rows: `Row`s of the artefact `measures`, with records or without.
+
+    Returns:
+        `(head, lines)`: names of columns, and lists of texts, the largest tau over all
+        networks of the grid first; in brackets its 95 % interval.
+    """
+    found = [x for row in rows for run in row.runs for x in run.record["ranking"]]
+    columns = dict.fromkeys((x["networks"], x["over"]) for x in found)
+    ours = [(name, over) for name, over in columns if name == "grid" or over == "all"]
+    lines = {}
+    for x in found:
+        lines.setdefault(x["measure"], {})[x["networks"], x["over"]] = x
+    first = ("grid", "all")
+    order = sorted(lines, key=lambda x: -lines[x].get(first, {"tau": -2})["tau"])
+    head = ["measure"]
+    for name, over in ours:
+        head.append(over if name == "grid" else name.replace("_", " "))
+    return head, [
+        [
+            measure.replace("_", " "),
+            *(_tau(lines[measure].get(column), column == first) for column in ours),
+        ]
+        for measure in order
+    ]
+
+
+def _tau(line, interval):
+    if not line:
+        return ""
+    ends = f" ({line['low']:.2f} to {line['high']:.2f})" if interval else ""
+    return f"{line['tau']:.2f}{ends}"
+
+
 # Artefacts whose table has columns of its own.
-TABLES = {"kernels": kernels, "table_2": table_2, FEATURES: random_features}
+TABLES = {
+    "kernels": kernels,
+    "table_2": table_2,
+    FEATURES: random_features,
+    "measures": measures,
+}
 
 
 def verdict(row):

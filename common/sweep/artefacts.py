@@ -394,16 +394,45 @@ ARTEFACTS = {
             for setting, flags in LEFT_OUT.items()
         },
     ),
+    "double_descent": Artefact(
+        "Double descent",
+        "The test error against the number of weights falls, rises towards the "
+        "threshold where the training set can just be reproduced, and falls again far "
+        "beyond; most of all with corrupted labels.",
+        ("networks",),
+        {("one hidden layer, 4,000 digits",): "double_descent.py"},
+    ),
+    "influence": Artefact(
+        "Memorization scores and influence",
+        "Most digits are predicted as well without them; the few that are memorized "
+        "are odd ones, and help test digits that look alike. Random labels can only be "
+        "memorized: their score is 1 - 1/K.",
+        ("labels",),
+        {
+            ("true",): "influence.py",
+            ("random, 500 digits",): "influence.py --random-labels --train-size 500",
+        },
+    ),
+    "measures": Artefact(
+        "Which measure predicts the generalization gap?",
+        "Kendall's tau of norms, margins, bounds and curvature with the gap. A measure "
+        "that ranks networks well over all may rank them wrongly where one setting "
+        "alone is changed.",
+        ("networks",),
+        {("a grid of 48 on MNIST",): "measures.py"},
+    ),
     "theory": Artefact(
         "Theory: what a network could fit at all",
         "A network that is built, not trained, takes any labels; networks that fit "
         "random signs have a Rademacher complexity of 1, so that the bound says "
-        "nothing; the number of weights tells how many labels can be memorized.",
+        "nothing; the number of weights tells how many labels can be memorized. A "
+        "bound that is made small by training says something, of true labels.",
         ("experiment",),
         {
             ("Theorem 1, constructed",): "expressivity.py theorem",
             ("Rademacher complexity",): "expressivity.py rademacher",
             ("Memorization capacity",): "expressivity.py memorize",
+            ("PAC-Bayes bound",): "expressivity.py bound",
         },
     ),
     "examples": Artefact(

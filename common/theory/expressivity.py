@@ -1,8 +1,9 @@
-"""The three experiments of expressivity.py, measured a line at a time.
+"""The experiments of expressivity.py, measured a line at a time.
 
-Each is a class with `keys`, the lines to measure; `row(*key)`, which measures one and
-returns it as a dict; `verdict(table)`, a sentence or two on the finished
-`pandas.DataFrame`; and `saved`, what the models that it saved were trained on.
+Each is a class with `keys`, the parts to measure; `row(*key)`, which measures one and
+returns its line as a dict, or `{"lines": [...]}` of several; `verdict(table)`, a
+sentence or two on the finished `pandas.DataFrame`; and `saved`, what the models that it
+saved were trained on.
 """
 
 import time
@@ -12,7 +13,8 @@ import numpy as np
 
 from common import cli, corruptions, datasets, models, pipelines
 from common.models.interpolant import interpolant, units_of_widest
-from common.theory import memorization, rademacher, theorem
+from common.models.mlp import mlp
+from common.theory import memorization, pac_bayes, rademacher, theorem
 
 POOL = 10_000  # images whose principal components are taken
 
@@ -230,7 +232,100 @@ class Memorize:
         return text[0].upper() + text[1:] + " Training may miss some: lower bounds."
 
 
-EXPERIMENTS = {"theorem": Theorem, "rademacher": Signs, "memorize": Memorize}
+class Bound:
+    """Lines (labels, n, width, updates): a PAC-Bayes bound as it is made smaller.
+
+    Of two classes, the first half of the data set's classes and the second.
+    """
+
+    saved = {}
+    # The paper's rates of RMSprop: random labels are lost at the larger one.
+    RATES = {"true": 1e-3, "random": 1e-4}
+
+    def __init__(self, settings, data_dir, model_path):
+        self.settings = settings
+        largest = settings["sizes"][-1]
+        self.data, kept = _images(settings, data_dir, largest)
+        sets = self.data.x_train[kept], self.data.x_test
+        self.x, self.x_test = (
+            pipelines.prepare(images, "unit").reshape(len(images), -1)
+            for images in sets
+        )
+        half = self.data.num_classes // 2
+        y = (self.data.y_train[kept] >= half).astype(int)
+        self.y_test = (self.data.y_test >= half).astype(int)
+        noise = corruptions.corrupt_labels(y, 1.0, 2, settings["seed"], "uniform")
+        self.y = {"true": y, "random": noise}
+        self.keys = [
+            (labels, n, width)
+            for n in settings["sizes"]
+            for width in settings["widths"]
+            for labels in self.y
+        ]
+
+    def row(self, labels, n, width):
+        s = self.settings
+        x, y = self.x[:n], self.y[labels][:n]
+        keras.utils.set_random_seed(s["seed"])
+        model = mlp(x.shape[1:], 1, (width,) if width else ())
+        initial = model.get_weights()
+        fixed = {"labels": labels, "n": n, "width": width}
+        fixed["weights"] = model.count_params()
+        fixed["epochs"] = pac_bayes.train(model, x, y, s["epochs"], s["seed"])
+        sets = {"train": (x, y), "test": (self.x_test, self.y_test)}
+        for name, (images, given) in sets.items():
+            said = model.predict(images, batch_size=1000, verbose=0)[:, 0] > 0
+            fixed[f"trained_{name}_error"] = float((said != given).mean())
+        network = pac_bayes.StochasticNetwork(
+            initial, model.get_weights(), n, s["seed"]
+        )
+        network.compile("rmsprop", pac_bayes.logistic, steps_per_execution=16)
+        lines, steps = [], 8
+        ends = [s["updates"] * i // steps for i in range(steps + 1)]
+        for i, end in enumerate(ends):
+            rate = self.RATES[labels] * (0.1 if i > 0.75 * steps else 1)
+            if i:
+                pac_bayes.tighten(
+                    network, x, y, end - ends[i - 1], rate, [s["seed"], i]
+                )
+            draws = s["draws"] if i == steps else max(2, s["draws"] // 10)
+            found = {
+                f"{name}_error": pac_bayes.sampled_error(
+                    network, images, given, draws, [s["seed"], 1]
+                )
+                for name, (images, given) in sets.items()
+            }
+            lines.append(
+                fixed
+                | {"updates": end, "draws": draws}
+                | found
+                | pac_bayes.terms(network, found["train_error"], draws)
+            )
+        return {"lines": lines}
+
+    def verdict(self, table):
+        last = table[
+            (table.n == table.n.max()) & (table.updates == table.updates.max())
+        ]
+        last = last[last.width == last.width.max()].set_index("labels")
+        true, random = last.loc["true"], last.loc["random"]
+        return (
+            f"{self.data.name} in two classes, {int(true.n):,} examples, "
+            f"{int(true.weights):,} "
+            f"weights: with true labels the stochastic network errs on "
+            f"{100 * true.test_error:.1f} % of the test set, and on at most "
+            f"{100 * true.bound:.1f} % by its PAC-Bayes bound; with random labels it "
+            f"errs on {100 * random.train_error:.1f} % of its own training set, and "
+            f"the bound is {random.pinsker:.3g} (a network that guesses: 0.5)."
+        )
+
+
+EXPERIMENTS = {
+    "theorem": Theorem,
+    "rademacher": Signs,
+    "memorize": Memorize,
+    "bound": Bound,
+}
 
 
 def class_name(width):

@@ -148,3 +148,32 @@ def test_out_of_epochs_is_censored_under_another_optimizer(problem):
         assert accuracy.reached == (accuracy.epochs < 3) or accuracy.epochs == 3
     assert said[-1][0] == 3 and said[-1][2] == 0 and said[-1][3].shape == (4,)
     same(Plain(problem, 1, "rmsprop").train(3), result[1][1].weights)
+
+
+def test_squared_error_and_looks_are_those_of_an_ordinary_fit(problem):
+    seen = {}
+
+    def look(epoch, members, weights):
+        seen[epoch] = members.tolist(), [w[-1] for w in weights]
+
+    (stops,) = train(
+        problem,
+        slice(3, 4),
+        max_epochs=5,
+        target_loss=0,
+        loss="squared_error",
+        look=look,
+        look_at=[2, 4, 9],
+    )
+    plain = Plain(problem, 3)
+
+    def loss(y, outputs):
+        one_hot = keras.ops.one_hot(keras.ops.reshape(y, (-1,)), 10)
+        return keras.ops.sum((one_hot - outputs) ** 2, axis=-1) / 2
+
+    plain.model.compile("adam", loss)
+    assert [*seen] == [2, 4] and seen[2][0] == [0]
+    for epoch in (2, 4):
+        same(plain.train(epoch), seen[epoch][1])
+    same(plain.train(5), stops[1].weights)
+    assert not stops[1].reached and stops[1].epochs == 5

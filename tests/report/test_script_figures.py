@@ -10,7 +10,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from common.report import (
+    descent_figures,
+    influence_figures,
     kernel_figures,
+    measure_figures,
     model_figures,
     names,
     norm_figures,
@@ -22,6 +25,9 @@ DRAWS = {
     "mnist_l2norm": norm_figures,
     "min_norm": kernel_figures,
     "expressivity": theory_figures,
+    "double_descent": descent_figures,
+    "measures": measure_figures,
+    "influence": influence_figures,
 }
 RECORDS = [
     p
