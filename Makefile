@@ -1,12 +1,21 @@
-# make demo · make test · make bench · make faults · make lint: each makes its own .venv first.
+# make demo · make labs · make test · make bench · make lint …: each makes its own .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := --results-dir demo --models-dir demo
 
-.PHONY: demo test bench faults oldest fuzz lint format
+.PHONY: demo labs address archive test bench faults oldest fuzz lint format
 
 demo: .venv/installed  ## real digits and synthetic images, true and random labels; minutes
 	$(BIN)/python reproduce.py demo $(DEMO)
+
+labs: .venv/installed-dev  ## executes every notebook and its solution, offline, into mine/labs/; LABS="1 2"
+	$(BIN)/python notebooks/labs.py run $(LABS)
+
+address: .venv/installed-dev  ## URL=https://github.com/…: into README's badge, the notebooks, CITATION.cff
+	$(BIN)/python notebooks/labs.py address "$(URL)"
+
+archive:  ## rethinking.zip: the code as one file, which a notebook unpacks
+	git archive --format=zip --prefix=rethinking/ -o rethinking.zip HEAD
 
 test: .venv/installed-dev  ## the whole suite, on a CPU, without network
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

@@ -5,6 +5,8 @@
   python report.py --compare cifar10_mlp_seed0 cifar10_alexnet_seed0   # any number
   python report.py --gallery                # images as the model is fed them
   python report.py --dataset synthetic      # of `reproduce.py … --dataset synthetic`
+  python report.py --collect class/*        # one page of the folders of a whole class
+  python report.py --export runs.csv        # a line a run; or .parquet, mlflow:DIR …
 
 Every number comes from a record; what has none reads "not yet run", and a file that
 is no record is named and left out. The paper's values stand beside ours, from
@@ -20,6 +22,7 @@ import shlex
 from pathlib import Path
 
 from common import cli, datasets, records, reviews
+from common.report import export
 from common.settings import file_path, folder_name
 from common.sweep import artefacts
 
@@ -43,7 +46,6 @@ def parse(argv):
     parser = cli.parser("report", __doc__)
     parser.add_argument(
         "--results-dir",
-        default="results",
         metavar="DIR",
         type=file_path,
         help="the records; the report is written there (default: results)",
@@ -75,8 +77,37 @@ def parse(argv):
     parser.add_argument(
         "--data-dir", type=folder_name, metavar="DIR", help="where its data set lies"
     )
+    parser.add_argument(
+        "--collect",
+        nargs="+",
+        type=file_path,
+        metavar="DIR",
+        help="draw collected.html, beside these folders of records: all their runs, "
+        "with the folder as a column",
+    )
+    parser.add_argument(
+        "--export",
+        type=export.target,
+        metavar="TARGET",
+        help="write the records to FILE.csv, FILE.parquet (needs pyarrow), mlflow:DIR "
+        "(needs mlflow) or wandb:DIR (needs wandb; offline), a line or run each",
+    )
+    parser.add_argument(
+        "--epochs", action="store_true", help="with --export: every epoch"
+    )
     arguments = parser.parse_args(argv)
     cli.existing(arguments.data_dir)
+    if arguments.epochs and not arguments.export:
+        raise cli.UsageError("--epochs is about what --export writes.")
+    drawn = [arguments.compare, arguments.gallery, arguments.dataset, arguments.flags]
+    for flag in ("collect", "export"):
+        if getattr(arguments, flag) and any(drawn):
+            raise cli.UsageError(
+                f"--{flag} takes all runs as they are: leave --compare, --gallery, "
+                "--dataset and --flags out."
+            )
+    if arguments.collect and arguments.results_dir:
+        raise cli.UsageError("--collect names the folders: leave --results-dir out.")
     if arguments.compare and len(arguments.compare) < 2:
         raise cli.UsageError("--compare takes two runs or more.")
     others = arguments.gallery or arguments.dataset or arguments.flags
@@ -251,7 +282,9 @@ def _short(value):
 def main(argv=None):
     arguments = parse(argv)
 
-    results = arguments.results_dir
+    results = arguments.results_dir or Path("results")
+    if arguments.collect or arguments.export:
+        return gathered(arguments, results)
     if arguments.compare:
         return compare(arguments.compare, results)
     if arguments.gallery:
@@ -273,6 +306,38 @@ def main(argv=None):
         raise cli.MendableError(
             f"{results} holds no record. This makes some: {shlex.join(command)}"
         )
+
+
+def gathered(arguments, results):
+    """Draws the page of several folders, or exports the records of one or several.
+
+    Args:
+        arguments: As `parse` returns them.
+        results: `Path` of the folder where `--collect` names none.
+
+    Raises:
+        MendableError: If there is no record, or what is asked for cannot be written.
+    """
+    from common.report import tables
+
+    if arguments.collect:
+        results, runs = tables.collect(arguments.collect)
+    else:
+        runs = tables.load(results)
+    if not runs:
+        folders = ", ".join(map(str, arguments.collect or [results]))
+        raise cli.MendableError(f"no record in {folders}.")
+    if arguments.export:
+        export.write(runs, arguments.export, arguments.epochs)
+        count = f"{len(runs)} record{'s' * (len(runs) > 1)}"
+        print(f"Wrote {count} to {arguments.export.path}")
+        return
+    from common.report import page
+
+    where = shlex.join(["--collect", *map(str, arguments.collect)])
+    path = results / "collected.html"
+    records.write_text(path, page.render(results, [], [], runs, where=where))
+    print(f"Wrote {path}")
 
 
 def draw(results, runs, dataset=None, flags=None, lenient=False):

@@ -380,6 +380,8 @@ BAD += _own(
         "--flags": SHELL,
         "--results-dir": PATHS,
         "--data-dir": PATHS,
+        "--collect": PATHS,
+        "--export": [*PATHS, "runs", "runs.txt", "mlflow:", "wandb:", "nosuch:x"],
     },
 )
 BAD += rows(
@@ -391,11 +393,17 @@ BAD += rows(
     --compare one two --dataset mnist -> leave --gallery
     --data-dir . -> about the data of --gallery
     --data-dir /nowhere --gallery -> there is no such folder
+    --epochs -> about what --export writes
+    --export x.csv --gallery -> leave --compare
+    --collect a b --dataset mnist -> leave --compare
+    --collect a --results-dir b -> leave --results-dir out
     nosuch -> unexpected word 'nosuch'
     --results -> unknown flag --results. Did you mean --results-dir
     """,
 )
 BAD += rows("report.py", 1, "--results-dir /nowhere/at/all -> holds no record")
+BAD += rows("report.py", 1, "--collect /nowhere/at/all -> there is no such folder")
+BAD += rows("report.py", 1, "--export x.csv --results-dir /nowhere -> no record in")
 BAD += _own(
     "reproduce.py",
     ["demo", "--dry-run"],

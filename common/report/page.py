@@ -38,7 +38,7 @@ _REPLACED = {
 _CLASSES = {"did not fit": "unfit", "not yet run": "none"}  # others: the verdict
 _MOST_LINES = 30  # of a table that is shown without being asked for
 _PIXELS_PER_POINT = 1.45  # makes a figure's 8-point text about 12 pixels high
-_INKS = 8  # `--ink0` … of page.css: the colours of the curves of all runs
+_INKS = 8  # `--ink0` … of palette.css: the colours of the curves of all runs
 # The end of the name of a picture that a script drew itself: what it shows.
 _DRAWN_BY_SCRIPTS = (
     norm_figures.CAPTIONS
@@ -152,7 +152,10 @@ def render(results, sections, absent, runs, variation="", where=""):
     template = environment.get_template("page.html")
     text = template.render(
         figure_inks={ink[1:].lower(): (ink, x) for ink, x in style.DARK.items()},
-        style=Markup(here.with_suffix(".css").read_text(encoding="utf-8")),
+        style=Markup(
+            here.with_name("palette.css").read_text(encoding="utf-8")
+            + here.with_suffix(".css").read_text(encoding="utf-8")
+        ),
         script=Markup(here.with_suffix(".js").read_text(encoding="utf-8")),
         folder=results,
         where=where,
@@ -379,7 +382,8 @@ def _all_runs(rows):
 def _run(run, results, where):
     command = tables.command(run.record)
     if where and "--results-dir" not in command:  # its record was moved here
-        command += f" {shlex.join(['--results-dir', str(results)])}"
+        folder = (results / run.name).parent  # one of several, where they are collected
+        command += f" {shlex.join(['--results-dir', str(folder)])}"
     return {
         "name": run.name,
         "verdict": verdicts.verdict(run.record),

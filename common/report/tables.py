@@ -2,6 +2,7 @@
 
 import collections
 import math
+import os
 import re
 import shlex
 import statistics
@@ -144,6 +145,32 @@ def load(results):
         except MendableError as error:
             records.left_out(error)
     return runs
+
+
+def collect(folders):
+    """Reads the records of several folders, such as those of a class.
+
+    Args:
+        folders: List of `Path`s.
+
+    Returns:
+        `(parent, runs)`: the folder that holds them all, and dict from name to `Run`. A
+        name begins with its folder as seen from there: `ada/cifar10_mlp_seed0`.
+
+    Raises:
+        MendableError: If one of them is no folder.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise MendableError(f"--collect {folder}: there is no such folder.")
+    whole = [folder.resolve() for folder in folders]
+    parent = Path(os.path.commonpath([folder.parent for folder in whole]))
+    runs = {}
+    for folder in dict.fromkeys(whole):
+        for name, run in load(folder).items():
+            name = f"{folder.relative_to(parent).as_posix()}/{name}"
+            runs[name] = run._replace(name=name)
+    return parent, runs
 
 
 def curves(path, record):
@@ -557,7 +584,8 @@ def by_setting(runs):
     Returns:
         List of `Row`s. Their fields are the settings that vary in the folder; where
         more than `MOST_COLUMNS` do, a single field says in which a row differs from the
-        defaults of its script.
+        defaults of its script. Of several folders (see `collect`) the folder comes
+        first.
     """
     groups = {}  # a run's name says its settings, and its seed last
     for run in runs.values():
@@ -582,6 +610,9 @@ def by_setting(runs):
     ]
     if len(varied) > MOST_COLUMNS:
         fields = [{"differs by": text} for text in _differences(fields, scripts)]
+    if any("/" in name for name in groups):
+        folders = [name.rpartition("/")[0] for name in groups]
+        fields = [{"folder": x} | y for x, y in zip(folders, fields, strict=True)]
     return [
         Row(field, command(members[0].record), tuple(members), {})
         for field, members in zip(fields, groups.values(), strict=True)

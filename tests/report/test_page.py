@@ -7,44 +7,17 @@ from xml.etree import ElementTree
 
 import markdown_it
 import pytest
+from browsing import find, requests_of, size
 
 import report
 from common import schema
 from common.sweep import artefacts
 
-FLAGS = """--headless --no-sandbox --disable-gpu --disable-background-networking
-    --disable-component-update --disable-sync --no-first-run""".split()
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Where the columns are, so that a test reads what a visitor reads.
 COLUMN = """const [table, name] = arguments;
     const names = [...table.tHead.rows[0].cells].map((c) => c.innerText.split(" ")[0]);
     return [...table.tBodies[0].rows].map((r) => r.cells[names.indexOf(name)].innerText)
 """
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """A headless Chromium with a profile of its own, and a log of its requests."""
-    binary = next(filter(None, map(shutil.which, BROWSERS)), None)
-    driver = shutil.which("chromedriver")
-    if not (binary and driver):
-        message = "needs Chromium: apt-get install chromium chromium-driver"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability(
-        "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"}
-    )
-    service = webdriver.ChromeService(driver)
-    started = webdriver.Chrome(service=service, options=options)
-    yield started
-    started.quit()
 
 
 @pytest.fixture(scope="module")
@@ -74,39 +47,10 @@ def page(browser, address):
     return browser
 
 
-def size(browser, width, scheme="light"):
-    """Gives the window a width, which real windows cannot have below 500 pixels."""
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia",
-        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
-    )
-
-
 def unfold(browser):
     browser.execute_script(
         "document.querySelectorAll('details').forEach((d) => (d.open = true))"
     )
-
-
-def find(browser, selector):
-    return browser.find_element("css selector", selector)
-
-
-def requests_of(browser):
-    """Addresses that the page asked for since the last look at the log."""
-    messages = [
-        json.loads(entry["message"])["message"]
-        for entry in browser.get_log("performance")
-    ]
-    return [
-        message["params"]["request"]["url"]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-    ]
 
 
 def test_it_renders_without_an_error_or_a_request(page):

@@ -1,0 +1,132 @@
+"""What the lab notebooks draw: the runs so far, and images with their labels."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from common.report import tables
+from common.report.gallery import displayable
+from common.report.style import BLUE, GREY, INKS, ORANGE, SKY, STYLE
+
+_SHOWN = STYLE | {"figure.dpi": 120, "savefig.dpi": 120}
+# Columns of a run with corrupted labels -> what they are the accuracy of, ink, dashes.
+_PARTS = {
+    "kept_accuracy": ("labels kept", BLUE, "-"),
+    "flipped_accuracy": ("labels replaced, as given", ORANGE, "-"),
+    "flipped_true_accuracy": ("labels replaced, the true ones", ORANGE, ":"),
+    "val_accuracy": ("test set", GREY, ":"),
+}
+
+
+def curves(runs, folder="mine"):
+    """Draws the accuracy of runs against epochs, on training and on test set.
+
+    Args:
+        runs: Dict of label -> record of a training, as `main` of its script returns it.
+        folder: Where the records lie.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    with matplotlib.rc_context(_SHOWN):
+        figure = Figure(figsize=(6.6, 2.9))
+        axis = figure.subplots()
+        inks = INKS
+        if len(runs) > len(INKS):
+            inks = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(runs)))
+        for (label, record), ink in zip(runs.items(), inks, strict=False):
+            history = tables.curves(Path(folder) / f"{record['name']}.csv", record)
+            for part, dashes in (("train", "-"), ("val", ":")):
+                percent = 100 * np.array(history[f"{part}_accuracy"])
+                axis.plot(history["epoch"], percent, dashes, color=ink)
+            axis.plot([], [], color=ink, label=label)
+        for words, dashes in (("training", "-"), ("test", ":")):
+            axis.plot([], [], dashes, color="black", label=words)
+        chance = 100 / record["num_classes"]
+        axis.axhline(chance, color="0.7", linewidth=0.8, label="guessing")
+        axis.set(xlabel="epochs", ylabel="accuracy (%)", ylim=(0, 103))
+        figure.legend(loc="outside right center")
+        return figure
+
+
+def parts(record, folder="mine"):
+    """Draws what a run with corrupted labels does with those kept and those replaced.
+
+    Args:
+        record: Of a training with `--label-corruption`.
+        folder: Where it lies.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    history = tables.curves(Path(folder) / f"{record['name']}.csv", record)
+    with matplotlib.rc_context(_SHOWN):
+        figure = Figure(figsize=(6.6, 2.9))
+        axis = figure.subplots()
+        for column, (label, ink, dashes) in _PARTS.items():
+            percent = 100 * np.array(history[column])
+            axis.plot(history["epoch"], percent, dashes, color=ink, label=label)
+        axis.set(xlabel="epochs", ylabel="accuracy (%)", ylim=(0, 103))
+        figure.legend(loc="outside right center")
+        return figure
+
+
+def images(shown, titles, marked=None, columns=10):
+    """Draws images with a title each.
+
+    Args:
+        shown: `(n, height, width, channels)`: uint8, or whitened, as models are fed.
+        titles: n texts, of a line or two.
+        marked: `(n,)` booleans: titles that are coloured; or None.
+        columns: Images in a row.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    if shown.dtype != np.uint8:
+        shown = displayable(shown)
+    marked = np.zeros(len(shown), bool) if marked is None else marked
+    rows = -(-len(shown) // columns)
+    with matplotlib.rc_context(_SHOWN):
+        figure = Figure(figsize=(0.72 * columns, 1.02 * rows))
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, image, title, mark in zip(axes, shown, titles, marked, strict=False):
+            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=image.max() or 1)
+            axis.set_title(title, fontsize=6.5, color=ORANGE if mark else "black")
+        return figure
+
+
+def bars(groups, unit, log=False):
+    """Draws numbers side by side, such as the norms of each layer of two networks.
+
+    Args:
+        groups: Dict of label -> dict of name -> number; the names are those of the
+            first label.
+        unit: What the numbers are.
+        log: Whether the axis is logarithmic.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    names = list(next(iter(groups.values())))
+    width = 0.8 / len(groups)
+    with matplotlib.rc_context(_SHOWN):
+        figure = Figure(figsize=(6.6, 2.6))
+        axis = figure.subplots()
+        inks = (BLUE, ORANGE, GREY, SKY)
+        for k, ((label, values), ink) in enumerate(
+            zip(groups.items(), inks, strict=False)
+        ):
+            at = np.arange(len(names)) + (k - (len(groups) - 1) / 2) * width
+            axis.bar(
+                at, [values[name] for name in names], width, color=ink, label=label
+            )
+        axis.set(xticks=range(len(names)), xticklabels=names, ylabel=unit)
+        if log:
+            axis.set_yscale("log")
+        figure.legend(loc="outside right center")
+        return figure

@@ -1,0 +1,246 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 5. The small Inception
+#
+# *45 minutes in class. All cells together compute for a minute or two on two cores;
+# nothing is downloaded. Do `1_memorize` first.*
+#
+# Convolutions throughout, in modules that look through 1 x 1 and 3 x 3 windows side by
+# side, each followed by BatchNorm; no dense layer but the last. It is the best network
+# of the paper on CIFAR-10, and the one with the most computation: on two cores one row
+# of the paper's table takes hours, so that you train a small piece of it.
+
+# %%
+ADDRESS = ""  # of this collection; `make address URL=…` writes it here
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+if not any(Path(x, "cifar10_mlp.py").exists() for x in (".", "..", "../..")):
+    if Path("rethinking.zip").exists():
+        shutil.unpack_archive("rethinking.zip")
+    elif ADDRESS and not Path("rethinking").exists():
+        subprocess.run(["git", "clone", "-q", ADDRESS, "rethinking"], check=True)
+    if not Path("rethinking").exists():
+        raise SystemExit(
+            "The code is not here: clone the repository and open this notebook in it, "
+            "or put rethinking.zip, which `make archive` makes, beside this notebook."
+        )
+    needed = ["-r", "rethinking/requirements.txt"]
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *needed], check=True)
+for folder in (".", "..", "../..", "rethinking"):
+    if Path(folder, "cifar10_mlp.py").exists():
+        os.chdir(folder)
+        break
+sys.path.insert(0, os.getcwd())
+
+# %%
+# %matplotlib inline
+import shlex
+
+import numpy as np
+import pandas as pd
+from IPython.display import Image, display
+
+import cifar10_inception
+from common import cli, corruptions, datasets, models, pipelines
+from common.analysis import norms
+from common.models.inception import small_inception
+from common.report import lab_figures, tables
+from common.sweep import artefacts
+
+IMAGES, EPOCHS = 100, 12
+SMALL = f"--dataset synthetic --train-size {IMAGES} --epochs {EPOCHS}"
+SMALL += " --lr-decay 1 --lr 0.05 --batch-size 32"
+KEPT = "--quiet --results-dir mine --models-dir mine"
+
+# %% [markdown]
+# ## Layer by layer
+#
+# A module joins what its two convolutions give (`Concatenate`). Two modules halve the
+# image on their way. At the end each channel is averaged over the image.
+#
+# **Question 1.** It has fewer than a third more parameters than the MLP of `3_mlp`, and
+# is far deeper. Where are they? Why is there no bias beside BatchNorm?
+#
+# *Your answer:*
+
+# %%
+model = small_inception((28, 28, 3), 10)
+kinds = {}
+for layer in model.layers:
+    kind, size = (
+        type(layer).__name__,
+        sum(int(np.prod(w.shape)) for w in layer.trainable_weights),
+    )
+    count, total = kinds.get(kind, (0, 0))
+    kinds[kind] = count + 1, total + size
+display(pd.DataFrame(kinds, index=["layers", "trainable parameters"]).T)
+total = sum(size for _, size in kinds.values())
+print(f"{total:,} trainable parameters; the paper's Table 1 says 1,649,402")
+
+# %% [markdown]
+# ## Our records beside the paper's
+#
+# CIFAR-10, accuracies in %, means over the seeds of our runs (`tables` reads them from
+# `results/`). "Fitted" is the first epoch with 99 % of the training labels reproduced.
+# `()`: not yet run.
+
+# %%
+rows = tables.table_1(tables.load(Path("results")), tables.paper_by_run())
+rows = [row for row in rows if row.command.startswith("python cifar10_inception.py")]
+pd.DataFrame(
+    [
+        row.fields
+        | {
+            "train %": row.runs and tables.spread(row.final("train_accuracy")),
+            "test %": row.runs and tables.spread(row.final("test_accuracy")),
+            "the paper's test %": row.paper["test_accuracy"].value,
+            "fitted": tables.epochs_to_fit(row),
+        }
+        for row in rows
+    ]
+).set_index("row")
+
+# %% [markdown]
+# **Question 2.** What does the table say about true labels? Which of the paper's rows
+# are still missing here, and what would you expect in them?
+#
+# *Your answer:*
+#
+# The paper asks whether BatchNorm regularizes: the test accuracy while training, with
+# it and without (here on 5,000 images where the whole has not been run).
+
+# %%
+for name in ["figure_2b", "implicit"]:
+    display(Image(f"results/figures/{name}.png", width=760))
+
+# %% [markdown]
+# ## Two trained networks, looked into
+#
+# One with true labels, one with random labels. Where this collection comes with the
+# trained models of its CIFAR-10 runs, and CIFAR-10 lies on this machine, you look into
+# those; else two small ones are trained here, on 100 images of the data set
+# `synthetic`.
+
+# %%
+commands = {
+    "true": "cifar10_inception.py",
+    "random": "cifar10_inception.py --random-labels",
+}
+kept = {
+    labels: f"saved_models/{artefacts.name_of(x)}.h5" for labels, x in commands.items()
+}
+here = all(Path(path).exists() for path in kept.values())
+if here:
+    try:
+        data = datasets.named("cifar10")
+    except cli.MendableError as error:
+        here = False
+        print(error)
+if not here:
+    print("The trained models of CIFAR-10 are not here. Training two small ones:")
+    commands = {
+        "true": f"cifar10_inception.py {SMALL}",
+        "random": f"cifar10_inception.py {SMALL} --random-labels",
+    }
+    for labels, command in commands.items():
+        record = cifar10_inception.main(shlex.split(command)[1:] + shlex.split(KEPT))
+        kept[labels] = f"mine/{record['name']}.h5"
+networks, feeds = {}, {}
+for labels, command in commands.items():
+    regime, _ = artefacts.parse(command)
+    data = corruptions.corrupt(datasets.load(regime), regime)
+    networks[labels], feeds[labels] = (
+        models.load(kept[labels]),
+        pipelines.Feed(data, regime),
+    )
+{labels: path for labels, path in kept.items()}
+
+# %% [markdown]
+# **Which images does it get wrong?** For each network the ten training images with the
+# smallest margin: the logit of the label that was given less the largest other one.
+# Where it is negative the network says something else. And ten test images that the
+# network with true labels gets wrong by the largest margin.
+
+# %%
+margins = {
+    labels: norms.margins(networks[labels], feed.x_train, feed.y_train)
+    for labels, feed in feeds.items()
+}
+for labels, feed in feeds.items():
+    least = np.argsort(margins[labels])[:10]
+    titles = [f"given {feed.y_train[i]}\n{margins[labels][i]:.2f}" for i in least]
+    print(f"{labels} labels: training images with the smallest margins")
+    display(lab_figures.images(feed.x_train[least], titles, margins[labels][least] < 0))
+
+# %%
+feed = feeds["true"]
+on_test = norms.margins(networks["true"], feed.x_test, feed.y_test)
+says = networks["true"].predict(feed.x_test, verbose=0).argmax(1)
+worst = np.argsort(on_test)[:10]
+titles = [f"{feed.y_test[i]}, says {says[i]}\n{on_test[i]:.2f}" for i in worst]
+print(
+    f"{100 * (on_test < 0).mean():.1f} % of the test images are misfitted. The worst:"
+)
+lab_figures.images(feed.x_test[worst], titles, on_test[worst] < 0)
+
+# %% [markdown]
+# **How sure is it, and how large are its weights?** Scaled up weights give larger
+# margins without any other answer, so that the two have to be seen together.
+#
+# **Question 3.** Which network needs the larger weights? Which has the larger margins?
+# Divide the second by the first.
+#
+# *Your answer:*
+
+# %%
+layers = {labels: norms.layer_norms(network) for labels, network in networks.items()}
+table = {}
+for labels, measured in layers.items():
+    total = norms.total_norms(measured)
+    table[f"{labels} labels"] = {
+        "norm of all kernels": total["frobenius"],
+        "log10 product of spectral norms": total["log10_product_spectral"],
+        "median margin": np.median(margins[labels]),
+        "smallest margin": margins[labels].min(),
+        "margin / norm": np.median(margins[labels]) / total["frobenius"],
+    }
+pd.DataFrame(table).round(3)
+
+# %%
+lab_figures.bars(
+    {
+        f"{labels} labels": {row["layer"]: row["spectral"] for row in measured}
+        for labels, measured in layers.items()
+    },
+    "spectral norm",
+)
+
+# %% [markdown]
+# ## A run of your own
+#
+# BatchNorm is often called a regularizer. Train without it (`--no-batch-norm`) on true
+# labels: which changes more, how fast the network fits or what it reaches on the test
+# set?
+
+# %%
+MINE = "--no-batch-norm"
+record = cifar10_inception.main(shlex.split(f"{SMALL} {MINE} {KEPT}"))
+plain = cifar10_inception.main(shlex.split(f"{SMALL} {KEPT}"))
+lab_figures.curves({"true labels": plain, MINE: record})
+
+# %% [markdown]
+# *What did you expect, and what did you see?*
+#
+# The whole experiment on CIFAR-10, which this notebook only showed: `python
+# reproduce.py table_1 --only cifar10_inception`.

@@ -1,0 +1,185 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 6. Look inside
+#
+# *90 minutes in class. All cells together compute for a minute or two on two cores;
+# nothing is downloaded. Do `1_memorize` first.*
+#
+# Two networks, equal in size and training error: one has learned digits, the other has
+# stored random labels. From outside, on the training set, nothing distinguishes them.
+# Can you tell them apart from *inside*, without a test set? If a number could, it would
+# be a candidate for what generalization depends on. Candidates: how large the weights
+# are, how curved the loss is around them.
+
+# %%
+ADDRESS = ""  # of this collection; `make address URL=…` writes it here
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+if not any(Path(x, "cifar10_mlp.py").exists() for x in (".", "..", "../..")):
+    if Path("rethinking.zip").exists():
+        shutil.unpack_archive("rethinking.zip")
+    elif ADDRESS and not Path("rethinking").exists():
+        subprocess.run(["git", "clone", "-q", ADDRESS, "rethinking"], check=True)
+    if not Path("rethinking").exists():
+        raise SystemExit(
+            "The code is not here: clone the repository and open this notebook in it, "
+            "or put rethinking.zip, which `make archive` makes, beside this notebook."
+        )
+    needed = ["-r", "rethinking/requirements.txt"]
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *needed], check=True)
+for folder in (".", "..", "../..", "rethinking"):
+    if Path(folder, "cifar10_mlp.py").exists():
+        os.chdir(folder)
+        break
+sys.path.insert(0, os.getcwd())
+
+# %%
+# %matplotlib inline
+import shlex
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import Image, display
+
+import cifar10_mlp
+from common import corruptions, datasets, models, pipelines
+from common.analysis import hessian, norms, spectrum
+from common.report import lab_figures
+from common.sweep import artefacts
+
+IMAGES, EPOCHS = 500, 60
+FEW = IMAGES // 2  # where a curve over many networks is measured
+DIGITS = f"cifar10_mlp.py --dataset mnist_5k --train-size {IMAGES} --epochs {EPOCHS}"
+DIGITS += " --hidden 64 --lr 0.05 --lr-decay 1 --batch-size 50"
+KEPT = "--quiet --results-dir mine --models-dir mine"
+
+# %% [markdown]
+# ## The two networks
+#
+# 64 hidden units, 500 digits, the same initial weights and the same order of the
+# images. `--save-init` keeps the initial weights, so that we can ask how far each has
+# come.
+
+# %%
+commands = {"true labels": DIGITS, "random labels": f"{DIGITS} --random-labels"}
+runs, networks, initial, feeds = {}, {}, {}, {}
+for label, command in commands.items():
+    more = shlex.split(f"{KEPT} --save-init")
+    runs[label] = cifar10_mlp.main(shlex.split(command)[1:] + more)
+    regime, _ = artefacts.parse(command)
+    data = corruptions.corrupt(datasets.load(regime), regime)
+    feeds[label] = pipelines.Feed(data, regime)
+    networks[label] = models.load(f"mine/{runs[label]['name']}.h5")
+    initial[label] = models.load(f"mine/{runs[label]['name']}_init.h5")
+lab_figures.curves(runs)
+
+# %% [markdown]
+# ## 1. Norms and margins
+#
+# Generalization bounds for networks do not count weights, they measure them: the
+# Frobenius norm (root of the sum of squares), the spectral norm (how much a layer can
+# stretch a vector; the product over layers bounds the slope of the network), the
+# distance from the initial weights. A *margin* is the logit of the given label less the
+# largest other one. Bounds of this kind grow with norm over margin.
+#
+# **Question 1.** Which of the two networks do you expect to have the larger norms? The
+# larger margins? What would a bound that depends on norm / margin then say?
+#
+# *Your answer:*
+
+# %%
+table = {}
+for label, network in networks.items():
+    layers = norms.layer_norms(network, initial[label])
+    margin = norms.margins(network, feeds[label].x_train, feeds[label].y_train)
+    total = norms.total_norms(layers)
+    table[label] = {
+        "Frobenius norm": total["frobenius"],
+        "distance from the initial weights": total["distance"],
+        "product of spectral norms": 10 ** total["log10_product_spectral"],
+        "median margin": np.median(margin),
+        "product / margin": 10 ** total["log10_product_spectral"] / np.median(margin),
+        "test accuracy %": 100 * runs[label]["final"]["val_accuracy"],
+    }
+pd.DataFrame(table).round(2)
+
+# %%
+figure, axis = plt.subplots(figsize=(6, 2.6), layout="constrained")
+for label, network in networks.items():
+    margin = norms.margins(network, feeds[label].x_train, feeds[label].y_train)
+    axis.hist(margin, bins=30, alpha=0.6, label=label)
+axis.axvline(0, color="0.6", linewidth=0.8)
+axis.set(xlabel="margin of the training images (logits)", ylabel="images")
+axis.legend(frameon=False)
+# %% [markdown]
+# **Question 2.** The numbers differ in the expected direction. Does that *explain* why
+# one network generalizes? What else differs between the two runs, and what would you
+# have to hold fixed for a fair comparison?
+#
+# *Your answer:*
+
+# %% [markdown]
+# ## 2. Curvature
+#
+# The Hessian of the training loss at the final weights says how fast the loss rises
+# when the weights move. Its largest eigenvalue is the *sharpness*; the trace is the sum
+# over all directions. "Flat minima generalize" is an old idea. The matrix has 2.6
+# thousand million entries here; it is never built: eigenvalues come from products with
+# vectors.
+#
+# **Question 3.** Which network sits in the sharper place? Remember that the loss of
+# both is near zero, but not equally near.
+#
+# *Your answer:*
+
+# %%
+curvature, density = {}, {}
+for label, network in networks.items():
+    matrix = hessian.Hessian(network, feeds[label].x_train, feeds[label].y_train)
+    top = spectrum.top_eigenvalues(matrix, k=3)
+    curvature[label] = {
+        "training loss (nats)": runs[label]["final"]["train_cross_entropy"],
+        "largest eigenvalue": top.values[0],
+        "third": top.values[2],
+        "trace": spectrum.trace(matrix, num_products=30).value,
+        "weights": matrix.shape[0],
+    }
+    density[label] = spectrum.spectral_density(matrix, num_probes=2, num_steps=30)
+pd.DataFrame(curvature)
+
+# %%
+figure, axis = plt.subplots(figsize=(6, 2.6), layout="constrained")
+for label, found in density.items():
+    axis.semilogy(found.grid, found.density + 1e-9, label=label)
+axis.set(xlabel="eigenvalue of the Hessian", ylabel="density", ylim=(1e-6, None))
+axis.legend(frameon=False)
+# %% [markdown]
+# Nearly all eigenvalues are close to zero: moving along those directions changes
+# nothing. A few are large.
+#
+# **Question 4.** Multiply all weights of the hidden layer by 10 and divide those of the
+# last layer by 10. With ReLU units the network computes the same function (without
+# biases). What happens to the norms? To the sharpness? What does that say about either
+# as an explanation?
+#
+# *Your answer:*
+
+# %% [markdown]
+# Our records of the same comparison over many sizes of the training set
+# (`mnist_l2norm.py`, digits, true and random labels):
+
+# %%
+for name in ("norms", "curvature"):
+    display(Image(f"results/figures/mnist_l2norm_{name}.png", width=760))
