@@ -219,9 +219,9 @@ for modules, heavy in (({answers}, {KERAS | {"matplotlib"}}), ({light}, {KERAS})
 def test_tensorflow_is_imported_where_it_must_be():
     users = {m for m, names in COMMON.items() if "tensorflow" in " ".join(names)}
     # tf.data; second derivatives; gradients in the input; one XLA program for many
-    # networks; devices; a fused op; images.
+    # networks; devices; fused ops; images.
     usual = "pipelines analysis.hessian analysis.sensitivity engine.replicas"
-    usual += " engine.devices models.layers image_files.decoding"
+    usual += " engine.devices engine.updates models.layers image_files.decoding"
     assert users <= {f"common.{name}" for name in usual.split()}
     for module, names in COMMON.items():  # one Keras, whatever the backend
         assert not any(

@@ -105,7 +105,7 @@ def test_what_a_record_may_lack(tmp_path, make_up, missing):
     record.pop(missing, None)
     path.write_text(json.dumps(record))
     needed = {f for f in schema.Training.__struct_fields__ if f in record} | {missing}
-    if missing in needed - set(schema.Training.__struct_fields__[-7:]):
+    if missing in needed - set(schema.Training.__struct_fields__[-8:]):
         with pytest.raises(MendableError, match=f"`{missing}`|not the record"):
             records.read(path)
     else:
