@@ -380,8 +380,8 @@ def forget_checkpoint(run_paths, record):
                 meta = json.loads(str(file["meta"]))
             epochs = len(meta["rows"])
             if (meta["data"], epochs) == (record["train_sha256"], record["epochs"]):
-                run_paths.checkpoint.unlink(missing_ok=True)
                 shutil.rmtree(run_paths.recorded, ignore_errors=True)
+                run_paths.checkpoint.unlink(missing_ok=True)
 
 
 def sha256(*arrays):

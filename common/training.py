@@ -88,8 +88,8 @@ def run(build, feed, regime, options):
         records.write_csv(paths.csv, history.rows)
         records.write_json(paths.json, record)  # last: its presence means complete
         record = records.read(paths.json)  # as any later reader gets it
+        forget(paths)  # before the checkpoint, by which a later run finds it
         paths.checkpoint.unlink(missing_ok=True)
-        forget(paths)
     verdicts.show(record, paths)
     return record
 

@@ -45,7 +45,12 @@ SMALL = "--dataset synthetic --train-size 32 --batch-size 16 --epochs 3 --quiet"
 MIN_NORM = "min_norm.py --dataset mnist_5k --quiet --train-size"
 # Name: (kills, command).
 SCRIPTS = {
-    "mlp": (80, f"{MLP} --label-corruption 0.5".replace(" --random-labels", "")),
+    "mlp": (
+        80,
+        f"{MLP} --label-corruption 0.5 --record-examples".replace(
+            " --random-labels", ""
+        ),
+    ),
     "early_stopping": (30, f"{MLP} --early-stopping 3 --save-init --keep-checkpoint"),
     "alexnet": (30, f"cifar10_alexnet.py {SMALL} --random-crop"),
     "wide_resnet": (8, f"cifar10_wide_resnet.py {SMALL} --depth 10"),

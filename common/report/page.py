@@ -358,7 +358,7 @@ def _examined(row, run, said, results):
 def _files(name, results):
     return [  # a name is no scheme, as in javascript:...
         (f"{quote(name)}{suffix}", text)
-        for suffix, text in ((".json", "record"), (".csv", "CSV"))
+        for suffix, text in ((".json", "record"), (".csv", "CSV"), (".csv.gz", "CSV"))
         if (results / f"{name}{suffix}").exists()
     ]
 
