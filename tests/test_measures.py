@@ -76,12 +76,13 @@ def test_a_measure_that_is_the_gap_and_one_that_is_its_opposite():
         return 10 * t["size"] + 3 * t.width + t.seed
 
     found = rank(made_up(gap=gap, trace=gap, margin_10=lambda t: -gap(t)))
-    assert {key: x["tau"] for key, x in found.items()} == {
+    assert {key: round(x["tau"], 9) for key, x in found.items()} == {
         (name, over): sign
         for name, sign in (("trace", 1), ("margin_10", -1))
         for over in ("all", "size", "width", "seed")
     }
-    assert all(x["low"] == x["tau"] == x["high"] for x in found.values())
+    for x in found.values():
+        assert x["low"] == pytest.approx(x["tau"]) == pytest.approx(x["high"])
     groups = {over: found["trace", over]["groups"] for over in ("all", "size", "seed")}
     assert groups == {"all": 4, "size": 6, "seed": 4}
 
@@ -101,13 +102,13 @@ def test_right_over_all_and_wrong_where_one_setting_changes():
 def test_the_interval_covers_chance():
     rng = np.random.default_rng(0)
     missed = 0
-    for seed in range(40):
+    for seed in range(20):
         table = made_up(
             gap=lambda t: rng.random(len(t)), trace=lambda t: rng.random(len(t))
         )
         line = rank(table, seed)["trace", "size"]
         missed += not line["low"] <= 0 <= line["high"]
-    assert missed <= 8  # of six groups: rougher than the stated 5 %
+    assert missed <= 5  # of six groups: rougher than the stated 5 %
 
 
 def test_what_is_missing_is_left_out():
@@ -117,5 +118,8 @@ def test_what_is_missing_is_left_out():
     table.loc[0, "trace"] = np.nan
     table["margin_10"] = np.nan
     found = rank(table)
-    assert found["trace", "all"]["tau"] == 1 and found["trace", "size"]["tau"] == 1
+    assert (
+        found["trace", "all"]["tau"] == pytest.approx(1)
+        and found["trace", "size"]["tau"] == 1
+    )
     assert ("margin_10", "all") not in found
