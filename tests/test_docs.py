@@ -665,8 +665,23 @@ def of_pac_bayes():
         yield f"{float(begins[labels]['trained_train_error']):.3f} of the training set"
 
 
+def of_widths():
+    last = [x for x in lines("double_descent_seed0") if x["last"] in ("True", "1")]
+    found = {
+        (x["noise"], x["start"], int(x["weights"])): 100 * float(x["test_error"])
+        for x in last
+    }
+    for noise in ("0.0", "0.2"):
+        fresh = {w: e for (n, s, w), e in found.items() if (n, s) == (noise, "fresh")}
+        reused = {w: e for (n, s, w), e in found.items() if (n, s) == (noise, "reused")}
+        for weights in sorted(fresh):
+            other = f"{reused[weights]:.1f}" if weights in reused else ""
+            yield f"| {weights:,} | {other} | {fresh[weights]:.1f} |".replace("  ", " ")
+
+
 FACTS = {
     "docs/pac_bayes.md": of_pac_bayes,
+    "docs/widths.md": of_widths,
     "docs/figures.md": of_figures,
     "results/LOG.md": of_log,
     "README.md": of_readme,

@@ -9,6 +9,7 @@ import scipy.stats
 
 import measures
 from common import records
+from common.report import tables
 from common.theory import measures as theory
 from common.theory import ranking as order
 
@@ -123,3 +124,23 @@ def test_what_is_missing_is_left_out():
         and found["trace", "size"]["tau"] == 1
     )
     assert ("margin_10", "all") not in found
+
+
+def test_the_report_shows_the_largest_first():
+    def line(measure, tau, networks="grid", over="all"):
+        tau = {"tau": tau, "low": tau - 0.1, "high": tau + 0.1}
+        return {"networks": networks, "measure": measure, "over": over} | tau
+
+    ranking = [
+        line("trace", 0.2),
+        line("l2_norm", 0.5),
+        line("trace", -0.3, over="size"),
+    ]
+    ranking.append(line("trace", 0.4, "mnist_l2norm"))
+    run = tables.Run("measures_seed0", {"ranking": ranking}, {})
+    head, lines = tables.measures([tables.Row({}, "", (run,), {})])
+    assert head == ["measure", "all", "size", "mnist l2norm"]
+    assert lines == [
+        ["l2 norm", "0.50 (0.40 to 0.60)", "", ""],
+        ["trace", "0.20 (0.10 to 0.30)", "-0.30", "0.40"],
+    ]
