@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from common import verdicts
-from common.report import levels, tables
+from common.report import levels, tables, theory_figures
 from common.sweep import artefacts
 
 ROOT = Path(__file__).parents[1]
@@ -660,7 +660,45 @@ def of_double_descent():
     yield f"{record(run)['helped_test_images']} of the 10,000 test digits"
 
 
+def of_pac_bayes():
+    rows = lines("expressivity_bound_seed0")
+    ends = {x["labels"]: x for x in rows}  # the last line of each
+    begins = {x["labels"]: x for x in reversed(rows)}
+    known = theory_figures.PUBLISHED
+    for name, column, style in (
+        ("test error", "test_error", ".3f"),
+        ("training error", "train_error", ".3f"),
+        ("KL divergence (nats)", "kl", ",.0f"),
+        ("bound, inverse of kl", "bound", ".3f"),
+        ("bound, Pinsker", "pinsker", ".3f"),
+    ):
+        cells = [name]
+        for labels in ("true", "random"):
+            theirs = known[labels].get(column)
+            cells.append(format(float(ends[labels][column]), style))
+            cells.append("" if theirs is None else format(theirs, style))
+        yield f"| {' | '.join(cells)} |".replace("|  |", "| |")
+    for labels in ("true", "random"):
+        yield f"{float(begins[labels]['trained_train_error']):.3f} of the training set"
+
+
+def of_widths():
+    last = [x for x in lines("double_descent_seed0") if x["last"] in ("True", "1")]
+    found = {
+        (x["noise"], x["start"], int(x["weights"])): 100 * float(x["test_error"])
+        for x in last
+    }
+    for noise in ("0.0", "0.2"):
+        fresh = {w: e for (n, s, w), e in found.items() if (n, s) == (noise, "fresh")}
+        reused = {w: e for (n, s, w), e in found.items() if (n, s) == (noise, "reused")}
+        for weights in sorted(fresh):
+            other = f"{reused[weights]:.1f}" if weights in reused else ""
+            yield f"| {weights:,} | {other} | {fresh[weights]:.1f} |".replace("  ", " ")
+
+
 FACTS = {
+    "docs/pac_bayes.md": of_pac_bayes,
+    "docs/widths.md": of_widths,
     "docs/figures.md": of_figures,
     "results/LOG.md": of_log,
     "README.md": of_readme,

@@ -394,8 +394,8 @@ ARTEFACTS = {
             for setting, flags in LEFT_OUT.items()
         },
     ),
-    "double_descent": Artefact(
-        "Double descent",
+    "double_descent_networks": Artefact(
+        "Double descent on networks",
         "The test error against the number of weights falls, rises towards the "
         "threshold where the training set can just be reproduced, and falls again far "
         "beyond; most of all with corrupted labels.",

@@ -97,12 +97,12 @@ class Subsets:
             bool,
         )
         score, error, inside, outside = scores(self.masks, right[:, :n])
+        found = {"score": score, "standard_error": error}
+        found |= {"right_inside": inside, "right_outside": outside}
         rows = [
             {"example": int(self.kept[i]), "label": int(self.y[i])}
-            | {"true_label": int(self.true[i]), "score": round(float(score[i]), 4)}
-            | {"standard_error": round(float(error[i]), 4)}
-            | {"right_inside": round(float(inside[i]), 4)}
-            | {"right_outside": round(float(outside[i]), 4)}
+            | {"true_label": int(self.true[i])}
+            | {name: _short(values[i]) for name, values in found.items()}
             | {"networks_outside": int((~self.masks[:, i]).sum())}
             for i in range(n)
         ]
@@ -162,6 +162,11 @@ class Subsets:
                 f" {s.networks - found['fitted']} networks did not fit their labels."
             )
         return text
+
+
+def _short(value):
+    """Four decimals; nothing of what no network says."""
+    return round(float(value), 4) if np.isfinite(value) else ""
 
 
 def masks(networks, n, share, seed):

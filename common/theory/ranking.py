@@ -96,6 +96,8 @@ def ranking(table, settings, seed=0):
 
                 def tau(chosen, x=x, y=y, parts=parts):
                     rows = np.concatenate([parts[i] for i in chosen])
+                    if len(rows) < 2:
+                        return np.nan
                     return scipy.stats.kendalltau(x[rows], y[rows]).statistic
 
             else:
