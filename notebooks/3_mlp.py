@@ -153,7 +153,7 @@ for labels, command in commands.items():
         models.load(kept[labels]),
         pipelines.Feed(data, regime),
     )
-{labels: path for labels, path in kept.items()}
+kept
 
 # %% [markdown]
 # **Which images does it get wrong?** For each network the ten training images with the
@@ -209,10 +209,10 @@ pd.DataFrame(table).round(3)
 # %%
 lab_figures.bars(
     {
-        f"{labels} labels": {row["layer"]: row["spectral"] for row in measured}
+        f"{labels} labels": {i + 1: row["spectral"] for i, row in enumerate(measured)}
         for labels, measured in layers.items()
     },
-    "spectral norm",
+    "spectral norm of each layer",
 )
 
 # %% [markdown]

@@ -123,6 +123,8 @@ for label, network in networks.items():
 axis.axvline(0, color="0.6", linewidth=0.8)
 axis.set(xlabel="margin of the training images (logits)", ylabel="images")
 axis.legend(frameon=False)
+plt.show()
+
 # %% [markdown]
 # **Question 2.** The numbers differ in the expected direction. Does that *explain* why
 # one network generalizes? What else differs between the two runs, and what would you
@@ -165,6 +167,8 @@ for label, found in density.items():
     axis.semilogy(found.grid, found.density + 1e-9, label=label)
 axis.set(xlabel="eigenvalue of the Hessian", ylabel="density", ylim=(1e-6, None))
 axis.legend(frameon=False)
+plt.show()
+
 # %% [markdown]
 # Nearly all eigenvalues are close to zero: moving along those directions changes
 # nothing. A few are large.

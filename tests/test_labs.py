@@ -153,7 +153,13 @@ def test_what_is_no_address_is_refused(tmp_path, url):
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory):
     """IPython in a folder that has the code, as a notebook's kernel would be."""
+    import matplotlib
     from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    class Shell(InteractiveShell):
+        def enable_gui(self, gui=None):  # %matplotlib asks for none
+            pass
 
     root = tmp_path_factory.mktemp("clone")
     for path in (*ROOT.glob("*.py"), ROOT / "common", ROOT / "results"):
@@ -165,9 +171,10 @@ def shell(tmp_path_factory):
         patch.setattr(sys, "path", [*sys.path])
         patch.setenv("HOME", str(root))  # no data set lies here
         patch.setenv("IPYTHONDIR", str(root / "ipython"))
-        shell = InteractiveShell.instance()
-        yield shell
-        InteractiveShell.clear_instance()
+        backend = matplotlib.get_backend()
+        yield Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+        Shell.clear_instance()
+        matplotlib.use(backend)
 
 
 SOLVED = [x for pair in zip(labs.LABS, labs.SOLUTIONS, strict=True) for x in pair]
@@ -178,7 +185,7 @@ def test_it_runs(source, shell, capsys):
     """Each after its lab, whose runs a solution reads."""
     shell.reset(new_session=False)
     for cell in cells(source):
-        text = re.sub(SMALL, "IMAGES, EPOCHS = 60, 2", cell.source, flags=re.MULTILINE)
+        text = re.sub(SMALL, "IMAGES, EPOCHS = 80, 2", cell.source, flags=re.MULTILINE)
         result = shell.run_cell(text)
         assert result.success, f"{cell.source}\n{result.error_in_exec!r}"
     said = capsys.readouterr()

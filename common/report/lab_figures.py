@@ -85,8 +85,8 @@ def images(shown, titles, marked=None, columns=10):
     Returns:
         `matplotlib.figure.Figure`.
     """
-    if shown.dtype != np.uint8:
-        shown = displayable(shown)
+    white = 255 if shown.dtype == np.uint8 else 1
+    shown = shown if white == 255 else displayable(shown)
     marked = np.zeros(len(shown), bool) if marked is None else marked
     rows = -(-len(shown) // columns)
     with matplotlib.rc_context(_SHOWN):
@@ -95,7 +95,7 @@ def images(shown, titles, marked=None, columns=10):
         for axis in axes:
             axis.set_axis_off()
         for axis, image, title, mark in zip(axes, shown, titles, marked, strict=False):
-            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=image.max() or 1)
+            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=white)
             axis.set_title(title, fontsize=6.5, color=ORANGE if mark else "black")
         return figure
 
@@ -126,6 +126,7 @@ def bars(groups, unit, log=False):
                 at, [values[name] for name in names], width, color=ink, label=label
             )
         axis.set(xticks=range(len(names)), xticklabels=names, ylabel=unit)
+        axis.tick_params(axis="x", labelsize=6 if len(names) > 20 else 8)
         if log:
             axis.set_yscale("log")
         figure.legend(loc="outside right center")
