@@ -119,5 +119,8 @@ if __name__ == "__main__":
             except ValueError as error:
                 sys.exit(f"labs.py: {error}")
             build()
+        case ["--help"]:
+            print(__doc__)
+            sys.exit(0)
         case _:
             sys.exit(__doc__)
