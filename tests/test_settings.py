@@ -113,7 +113,7 @@ def test_help_lists_a_flag_if_and_only_if_the_script_has_it(script):
 VALUES = {"dataset": "mnist", "augment": "flip", "dropout": "0.5", "depth": "16"}
 VALUES |= {"word_dropout": "0.5", "image_size": "75", "momentum": "0", "draws": "2"}
 VALUES |= {"sizes": "128", "max_size": "128", "step": "128", "depths": "2"}
-VALUES |= {"init_from": "a.h5", "train_size": "100"}
+VALUES |= {"init_from": "a.h5", "train_size": "100", "share": "0.5"}
 VALUES |= {
     "distribute": "local",
     "updates": "8",
