@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "regime": "cli settings augmentations datasets reviews corruptions memory",
     "pipelines": DATA,
     "image_files": f"{DATA} sources pipelines",
-    "examples": "cli records",
+    "examples": "cli records verdicts",
     "models": "cli records",
     "engine": f"{DATA} pipelines records verdicts models examples",
     "training": f"keras_defaults {DATA} pipelines records verdicts models engine",

@@ -103,7 +103,7 @@ IMPLICIT = {
     "SGD, batch 128, momentum 0.9": SMALL,
     "no momentum": f"{SMALL} --momentum 0",
     "batch 16": f"{SMALL} --batch-size 16",
-    "batch 1024": f"{SMALL} --batch-size 1024 --epochs 300 --lr-decay 1",
+    "batch 1024": f"{SMALL} --batch-size 1024 --epochs 400 --lr-decay 1",
     "full batch": f"{SMALL} --batch-size full --epochs 2000 --lr-decay 1",
     "Adam": f"{SMALL} --optimizer adam",
     "RMSprop": f"{SMALL} --optimizer rmsprop",
