@@ -272,6 +272,7 @@ class _LabelUnpickler(_CifarUnpickler):
 
     ALLOWED = {
         ("numpy.core.multiarray", "_reconstruct"): _Labels,
+        ("numpy._core.multiarray", "_reconstruct"): _Labels,
         ("numpy", "ndarray"): _Labels,
         ("numpy", "dtype"): _LabelType,
         ("_codecs", "encode"): _as_bytes,
