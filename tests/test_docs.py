@@ -698,7 +698,6 @@ def of_widths():
 
 FACTS = {
     "docs/pac_bayes.md": of_pac_bayes,
-    "docs/widths.md": of_widths,
     "docs/figures.md": of_figures,
     "results/LOG.md": of_log,
     "README.md": of_readme,
