@@ -19,7 +19,7 @@ def measure(logits, given, true):
     `z_y - max_{k != y} z_k` (Pleiss et al. 2020, section 3, equation 1), in logits, so
     that it is positive where the network is right; `probability` is `p_t`; `loss` is
     `-ln p_y`; `error_norm` is `||p - onehot(y)||_2`, from 0 to sqrt(2) (Paul et al.
-    2021, section 2, definition 2.2, of this one network).
+    2021, section 2, the EL2N score, of this one network).
 
     Args:
         logits: `(num_examples, num_classes)` floats.

@@ -18,7 +18,7 @@ EL2N_EPOCH = 10  # after which EL2N is taken, unless another is asked for
 def forgetting_events(right):
     """Counts how often each example was right and, an epoch later, wrong.
 
-    Toneva et al. (2019), section 2, of evaluations after each epoch in place of the
+    Toneva et al. (2019), section 3, of evaluations after each epoch in place of the
     example's own presentations in batches.
 
     Args:
