@@ -683,20 +683,47 @@ def of_pac_bayes():
 
 
 def of_widths():
-    last = [x for x in lines("double_descent_seed0") if x["last"] in ("True", "1")]
-    found = {
-        (x["noise"], x["start"], int(x["weights"])): 100 * float(x["test_error"])
-        for x in last
+    rows = lines("double_descent_seed0")
+    last = [x for x in rows if x["last"] in ("True", "1")]
+    found = {}
+    for x in last:
+        curve = found.setdefault((x["noise"], x["start"]), {})
+        curve[int(x["weights"])] = 100 * float(x["test_error"])
+
+    def rise(noise):
+        curve = found[noise, "reused"]
+        low, high = min(curve, key=curve.get), max(curve, key=curve.get)
+        return (
+            f"{curve[low]:.1f} % with {low:,} weights to {curve[high]:.1f} % with "
+            f"{high:,}"
+        )
+
+    true, noisy = found["0.0", "fresh"], found["0.2", "fresh"]
+    widest = max(true)
+    between = [error for weights, error in noisy.items() if 7000 < weights < widest]
+    yield f"rises from {rise('0.0')} (published"
+    yield f"it is {true[widest]:.1f} % with {widest:,} (published: 4.4)"
+    yield f"rises from {rise('0.2')}."
+    yield f"between {min(between):.1f} and {max(between):.1f} %"
+    yield f"the widest has {noisy[widest]:.1f} %"
+    over = {
+        int(x["epoch"]): 100 * float(x["test_error"])
+        for x in rows
+        if (x["noise"], x["start"], int(x["weights"])) == ("0.2", "fresh", widest)
     }
+    low = min(over, key=over.get)
+    high = max((epoch for epoch in over if epoch >= low), key=over.get)
+    yield f"{widest:,} weights from {over[low]:.1f} % in epoch {low} to "
+    yield f"{over[high]:.1f} % in epoch {high}, and {over[max(over)]:.1f} % in the end"
     for noise in ("0.0", "0.2"):
-        fresh = {w: e for (n, s, w), e in found.items() if (n, s) == (noise, "fresh")}
-        reused = {w: e for (n, s, w), e in found.items() if (n, s) == (noise, "reused")}
-        for weights in sorted(fresh):
+        reused = found[noise, "reused"]
+        for weights, error in sorted(found[noise, "fresh"].items()):
             other = f"{reused[weights]:.1f}" if weights in reused else ""
-            yield f"| {weights:,} | {other} | {fresh[weights]:.1f} |".replace("  ", " ")
+            yield f"| {weights:,} | {other} | {error:.1f} |".replace("  ", " ")
 
 
 FACTS = {
+    "docs/widths.md": of_widths,
     "docs/pac_bayes.md": of_pac_bayes,
     "docs/figures.md": of_figures,
     "results/LOG.md": of_log,

@@ -14,6 +14,7 @@ from common.report.style import (
     STYLE,
     head,
     log_scale,
+    power,
     save_png,
 )
 
@@ -88,6 +89,9 @@ def _widths(record, table):
             axis.plot(*known, "s", color=GREY, label="Belkin et al.", **HOLLOW)
         axis.axvline(record["threshold"], color=GREY, lw=0.8)
         log_scale(axis, "x")
+        powers = [10.0**i for i in range(10)]  # fewer ticks: these are long numbers
+        axis.set_xticks(powers, [power(x) for x in powers])
+        axis.set_xlim(table.weights.min() / 1.3, table.weights.max() * 1.3)
         axis.set_ylim(0, None)
         axis.set_xlabel("weights")
         axis.set_ylabel("error (%)")
