@@ -46,6 +46,7 @@ class Images(NamedTuple):
     y_test: np.ndarray  # (m,) int32, never corrupted
     num_classes: int
     y_train_true: np.ndarray  # (n,) int32; y_train until corruptions replaces that
+    index: np.ndarray | None = None  # as of `datasets.Data`
 
     def read(self, file):
         """Returns the encoded bytes of one element of `x_train` or `x_test`."""
