@@ -114,6 +114,7 @@ VALUES |= {
     "distribute": "local",
     "updates": "8",
     "networks": "10",
+    "train_size": "10",
     "process": "0/1",
     "filters": "",
     "data_seed": "0",
