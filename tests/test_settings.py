@@ -115,6 +115,7 @@ VALUES |= {
     "updates": "8",
     "networks": "10",
     "train_size": "10",
+    "share": "0.7",
     "process": "0/1",
     "filters": "",
     "data_seed": "0",
