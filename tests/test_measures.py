@@ -103,13 +103,13 @@ def test_right_over_all_and_wrong_where_one_setting_changes():
 def test_the_interval_covers_chance():
     rng = np.random.default_rng(0)
     missed = 0
-    for seed in range(20):
+    for seed in range(8):
         table = made_up(
             gap=lambda t: rng.random(len(t)), trace=lambda t: rng.random(len(t))
         )
         line = rank(table, seed)["trace", "size"]
         missed += not line["low"] <= 0 <= line["high"]
-    assert missed <= 5  # of six groups: rougher than the stated 5 %
+    assert missed <= 3  # of six groups: rougher than the stated 5 %
 
 
 def test_what_is_missing_is_left_out():

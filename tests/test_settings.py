@@ -118,6 +118,8 @@ VALUES |= {
     "distribute": "local",
     "updates": "8",
     "networks": "10",
+    "train_size": "10",
+    "share": "0.7",
     "process": "0/1",
     "filters": "",
     "data_seed": "0",
