@@ -9,8 +9,8 @@
 # %% [markdown]
 # # 6. Look inside
 #
-# *90 minutes in class. All cells together compute for a minute or two on two cores;
-# nothing is downloaded. Do `1_memorize` first.*
+# *90 minutes in class. All cells together compute for some minutes on two cores (`make
+# labs` says how many); nothing is downloaded. Do `1_memorize` first.*
 #
 # Two networks, equal in size and training error: one has learned digits, the other has
 # stored random labels. From outside, on the training set, nothing distinguishes them.
