@@ -9,9 +9,9 @@
 # %% [markdown]
 # # 1. Memorize
 #
-# *45 minutes in class. All cells together compute for a minute or two on two cores;
-# nothing is downloaded. You need to know what a dense network, an epoch and a test set
-# are.*
+# *45 minutes in class. All cells together compute for some minutes on two cores (`make
+# labs` says how many); nothing is downloaded. You need to know what a dense network, an
+# epoch and a test set are.*
 #
 # A network with more weights than training images could, in principle, simply store its
 # training set. Zhang et al. (2017, [arXiv

@@ -9,8 +9,8 @@
 # %% [markdown]
 # # 2. What the network is fed
 #
-# *45 minutes in class. All cells together compute for a minute or two on two cores;
-# nothing is downloaded.*
+# *45 minutes in class. All cells together compute for some minutes on two cores (`make
+# labs` says how many); nothing is downloaded.*
 #
 # An experiment on random labels is only as good as its randomness. If labels were drawn
 # anew in every epoch, nothing could be memorized; if the test labels were corrupted
@@ -186,7 +186,8 @@ facts = {}
 for pixels in ("true", "shuffled", "random", "gaussian"):
     x = corruptions.corrupt_pixels(data, pixels).x_train.astype(float)
     x = augmentations.centre_crop(x)
-    left, right = x[:, :, :-1].ravel(), x[:, :, 1:].ravel()
+    around = x - x.mean((1, 2), keepdims=True)  # of each image's own mean
+    left, right = around[:, :, :-1].ravel(), around[:, :, 1:].ravel()
     facts[pixels] = {
         "correlation of neighbours": np.corrcoef(left, right)[0, 1],
         "pixels are the image's": (

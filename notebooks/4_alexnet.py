@@ -9,8 +9,8 @@
 # %% [markdown]
 # # 4. The small AlexNet
 #
-# *45 minutes in class. All cells together compute for a minute or two on two cores;
-# nothing is downloaded. Do `1_memorize` first.*
+# *45 minutes in class. All cells together compute for some minutes on two cores (`make
+# labs` says how many); nothing is downloaded. Do `1_memorize` first.*
 #
 # Two convolutions with max-pooling and local response normalization, then dense layers
 # of 384 and 192 units: the shape of the network that won ImageNet in 2012, cut to 28 x

@@ -9,8 +9,8 @@
 # %% [markdown]
 # # 5. The small Inception
 #
-# *45 minutes in class. All cells together compute for a minute or two on two cores;
-# nothing is downloaded. Do `1_memorize` first.*
+# *45 minutes in class. All cells together compute for some minutes on two cores (`make
+# labs` says how many); nothing is downloaded. Do `1_memorize` first.*
 #
 # Convolutions throughout, in modules that look through 1 x 1 and 3 x 3 windows side by
 # side, each followed by BatchNorm; no dense layer but the last. It is the best network

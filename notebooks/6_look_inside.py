@@ -9,14 +9,15 @@
 # %% [markdown]
 # # 6. Look inside
 #
-# *90 minutes in class. All cells together compute for a minute or two on two cores;
-# nothing is downloaded. Do `1_memorize` first.*
+# *90 minutes in class. All cells together compute for some minutes on two cores (`make
+# labs` says how many); nothing is downloaded. Do `1_memorize` first.*
 #
 # Two networks, equal in size and training error: one has learned digits, the other has
 # stored random labels. From outside, on the training set, nothing distinguishes them.
 # Can you tell them apart from *inside*, without a test set? If a number could, it would
 # be a candidate for what generalization depends on. Candidates: how large the weights
-# are, how curved the loss is around them.
+# are, how curved the loss is around them, in which order the examples were learned, and
+# how all of it changes with the size of the network.
 
 # %%
 ADDRESS = ""  # of this collection; `make address URL=…` writes it here
@@ -54,7 +55,7 @@ import pandas as pd
 from IPython.display import Image, display
 
 import cifar10_mlp
-from common import corruptions, datasets, models, pipelines
+from common import corruptions, datasets, models, pipelines, records
 from common.analysis import hessian, norms, spectrum
 from common.report import lab_figures
 from common.sweep import artefacts
@@ -187,3 +188,84 @@ plt.show()
 # %%
 for name in ("norms", "curvature"):
     display(Image(f"results/figures/mnist_l2norm_{name}.png", width=760))
+
+# %% [markdown]
+# ## 3. Example by example
+#
+# A fifth of the labels is replaced. `--record-examples` writes down for each training
+# image and epoch what the network says of it and how sure it is. Scores made of that
+# find wrong labels: AUM (the mean margin over the epochs; small: suspicious), EL2N (how
+# far the probabilities are from the label), how often an image was forgotten, the loss.
+#
+# **Question 5.** Which images will be learned last? After which epoch is a score best
+# at finding the replaced labels: the first, the last, or one between?
+#
+# *Your answer:*
+
+# %%
+import examples
+
+noisy = f"{DIGITS} --label-corruption 0.2"
+record = cifar10_mlp.main(
+    shlex.split(noisy)[1:] + shlex.split(f"{KEPT} --record-examples")
+)
+found = examples.main([record["name"], "--results-dir", "mine"])
+
+# %%
+for path in records.pictures(record["name"], "mine"):
+    display(Image(str(path), width=640))
+
+# %% [markdown]
+# A line an example, the most suspicious first (`kept` 0: its label was replaced; `true`
+# is what it should be):
+
+# %%
+each = pd.read_csv(f"mine/{record['name']}_examples.csv").sort_values("aum")
+each.head(10)
+
+# %%
+suspects = each[each.kept == 0].aum.median(), each[each.kept == 1].aum.median()
+print(
+    f"median AUM: {suspects[0]:.2f} of replaced labels, {suspects[1]:.2f} of kept ones"
+)
+
+# %% [markdown]
+# ## 4. Double descent
+#
+# Now the size of the model. `min_norm.py --features fourier` fits labels by least
+# squares on N random features of the digits, without any training by steps: for N below
+# the number of images the best fit, for N above it, where many fits are perfect, the
+# one of the smallest norm.
+#
+# **Question 6.** Classical statistics: beyond the point where a model can fit every
+# label, more features only overfit. Draw the curve of the test error against N that you
+# expect, with a fifth of the labels replaced and with none.
+#
+# *Your answer:*
+
+# %%
+import min_norm
+
+solved = min_norm.main(
+    shlex.split(
+        f"--dataset mnist_5k --train-size {FEW} --features fourier --draws 2 {KEPT}"
+    )
+)
+
+# %%
+for path in records.pictures(solved["name"], "mine"):
+    display(Image(str(path), width=640))
+
+# %% [markdown]
+# **Question 7.** Where is the peak, and what happens to the norm there? The models far
+# to the right fit every label, wrong ones too. Why is their test error lower than at
+# the peak?
+#
+# *Your answer:*
+#
+# **Question 8.** Four ways to look inside: norms, curvature, the order of the examples,
+# the size of the model. Which of them told the two networks of the beginning apart
+# *without* the test set, and which would you trust for a network of which you do not
+# know how it was trained?
+#
+# *Your answer:*

@@ -53,23 +53,31 @@ def run(parts):
     """
     import nbformat
     from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
 
+    failed = []
     for source in [path for pair in zip(LABS, SOLUTIONS, strict=True) for path in pair]:
         name = source.relative_to(HERE).with_suffix("")
         if parts and not any(part in str(name) for part in parts):
             continue
-        began = time.perf_counter()
+        began, said = time.perf_counter(), "complete"
         read = nbformat.reads(notebook(source), as_version=4)
         place = {"metadata": {"path": str(source.parent)}}
+        client = NotebookClient(
+            read, timeout=900, kernel_name="python3", resources=place
+        )
         try:
-            NotebookClient(
-                read, timeout=900, kernel_name="python3", resources=place
-            ).execute()
-        finally:
-            kept = (KEPT / name).with_suffix(".ipynb")
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(read, kept)
-        print(f"{name}: {time.perf_counter() - began:.0f} s, {kept}", flush=True)
+            client.execute()
+        except CellExecutionError as error:
+            failed.append(str(name))
+            said = f"failed: {error.ename}: {error.evalue}"
+        kept = (KEPT / name).with_suffix(".ipynb")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(read, kept)
+        seconds = time.perf_counter() - began
+        print(f"{name}: {said}, {seconds:.0f} s, {kept}", flush=True)
+    if failed:
+        sys.exit(f"labs.py: {', '.join(failed)} failed")
 
 
 def address(url, root=ROOT):

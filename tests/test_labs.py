@@ -172,6 +172,15 @@ def shell(tmp_path_factory):
         patch.setenv("HOME", str(root))  # no data set lies here
         patch.setenv("IPYTHONDIR", str(root / "ipython"))
         backend = matplotlib.get_backend()
+        from common.models import alexnet, inception
+        from common.models.mlp import mlp
+
+        def small(input_shape, num_classes, wd=0.0, dropout=0.0, batch_norm=True):
+            return mlp(input_shape, num_classes, (8,), wd, dropout)
+
+        # A graph of Inception takes as long as all the rest of the notebooks.
+        patch.setattr(alexnet, "small_alexnet", small)
+        patch.setattr(inception, "small_inception", small)
         yield Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
         Shell.clear_instance()
         matplotlib.use(backend)

@@ -90,8 +90,12 @@ def images(shown, titles, marked=None, columns=10):
     marked = np.zeros(len(shown), bool) if marked is None else marked
     rows = -(-len(shown) // columns)
     with matplotlib.rc_context(_SHOWN):
-        figure = Figure(figsize=(0.72 * columns, 1.02 * rows))
-        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        # Placed by hand: to lay out so many panels takes seconds.
+        figure = Figure(figsize=(0.75 * columns, 1.05 * rows), layout="none")
+        place = {"left": 0.01, "right": 0.99, "bottom": 0.01, "top": 1 - 0.28 / rows}
+        axes = figure.subplots(
+            rows, columns, squeeze=False, gridspec_kw=place | {"hspace": 0.45}
+        ).ravel()
         for axis in axes:
             axis.set_axis_off()
         for axis, image, title, mark in zip(axes, shown, titles, marked, strict=False):

@@ -10,7 +10,7 @@
 # # 1. Memorize: answers
 #
 # *For teachers. Run the lab first: the cells below then only read its records and
-# models (a minute or two). Alone, this notebook makes the runs that it needs.*
+# models. Alone, this notebook makes the runs that it needs.*
 
 # %%
 ADDRESS = ""  # of this collection; `make address URL=…` writes it here

@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 2. What the network is fed: answers
 #
-# *For teachers; a minute or two.*
+# *For teachers.*
 
 # %%
 ADDRESS = ""  # of this collection; `make address URL=…` writes it here

@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 4. The small AlexNet: answers
 #
-# *For teachers; a minute or two. After the lab the cells only read what it left.*
+# *For teachers. After the lab the cells only read what it left.*
 
 # %%
 ADDRESS = ""  # of this collection; `make address URL=…` writes it here
