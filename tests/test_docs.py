@@ -247,6 +247,10 @@ def of_readme():
     ours, paper = decay_gains()
     yield f"{min(ours)} to {max(ours)} points to AlexNet's test accuracy, in the "
     yield f"paper {min(paper)} to {max(paper)}"
+    kept = record("cifar10_mlp_labels1_human_worst_epochs30_float32_seed0")
+    size = kept["examples"]["bytes"]
+    yield f"{size / kept['epochs'] / kept['train_examples']:.0f} bytes an image and"
+    yield f"{size / 1e6:.0f} MB for {kept['epochs']} epochs of CIFAR-10"
     gaussian = record("cifar10_alexnet_gaussian_seed0")
     assert gaussian["epochs_to_fit"] is None
     yield f"does not fit Gaussian pixels in {gaussian['epochs']} epochs"
