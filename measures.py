@@ -1,8 +1,8 @@
 """Which measure of a network predicts how well it generalizes?
 
   python measures.py --dataset mnist_5k --train-size 32 64 --widths 4 --seeds 2   # tiny
-  python measures.py                                  # full: a grid of 48 networks
-  python measures.py --label-corruption 0             # true labels alone
+  python measures.py                                  # full: a grid of 24 networks
+  python measures.py --widths 32 128 --batch-size 32 128   # 96, and two settings more
 
 Trains a ReLU network for every combination of training-set size, width, depth, batch
 size, label corruption and seed until its loss is 0.01, as in Jiang et al. (2020); takes

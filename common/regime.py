@@ -983,7 +983,7 @@ class Measures(Settings):
         (256, 1024), "numbers of training images", "n{}", several, **ASCENDING, **SIZE
     )
     widths: tuple[int, ...] = setting(
-        (32, 128), "units of each hidden layer", "w{}", integer, **ASCENDING
+        (32,), "units of each hidden layer", "w{}", integer, **ASCENDING
     )
     depths: tuple[int, ...] = setting(
         (1, 2), "hidden layers", "depths{}", integer, **ASCENDING

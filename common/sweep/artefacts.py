@@ -419,7 +419,7 @@ ARTEFACTS = {
         "that ranks networks well over all may rank them wrongly where one setting "
         "alone is changed.",
         ("networks",),
-        {("a grid of 48 on MNIST",): "measures.py"},
+        {("a grid of 24 on MNIST",): "measures.py"},
     ),
     "theory": Artefact(
         "Theory: what a network could fit at all",
