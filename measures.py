@@ -70,6 +70,8 @@ def run(settings, options, paths, done):
         for name, (networks, changed) in tables.items()
         for line in order.ranking(networks, changed, settings.seed)
     ]
+    columns = dict.fromkeys(name for row in rows for name in row)
+    rows = [{name: row.get(name, "") for name in columns} for row in rows]
     return rows, {
         "settings": vars(settings),
         "ranking": ranking,

@@ -777,7 +777,28 @@ def of_widths():
             yield f"| {weights:,} | {other} | {error:.1f} |".replace("  ", " ")
 
 
+MEASURES_SHOWN = "epochs pacbayes_init margin_10 pacbayes_origin train_loss distance"
+MEASURES_SHOWN += " l2_norm product_of_norms path_2 log10_bartlett trace eigenvalue_1"
+
+
+def of_measures():
+    found = record("measures_seed0")["ranking"]
+    tau = {(x["networks"], x["over"], x["measure"]): x for x in found}
+    for measure in MEASURES_SHOWN.split():
+        line = tau["grid", "all", measure]
+        cells = [measure.replace("_", " ")]
+        cells.append(f"{line['tau']:.2f} ({line['low']:.2f} to {line['high']:.2f})")
+        cells += [
+            f"{tau['grid', over, measure]['tau']:.2f}"
+            for over in ("size", "depth", "noise")
+        ]
+        other = tau.get(("mnist_l2norm", "all", measure))
+        cells.append(f"{other['tau']:.2f}" if other else "")
+        yield f"| {' | '.join(cells)} |".replace("  ", " ")
+
+
 FACTS = {
+    "docs/measures.md": of_measures,
     "docs/widths.md": of_widths,
     "docs/pac_bayes.md": of_pac_bayes,
     "docs/figures.md": of_figures,

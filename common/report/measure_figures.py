@@ -66,6 +66,7 @@ def _overall(axis, lines, order):
         axis.plot(tau, y, "o", color=colour, markersize=3.5, label=label)
     axis.axvline(0, color=GREY, lw=0.8)
     axis.set_xlim(-1, 1)
+    axis.set_xticks([-1, -0.5, 0, 0.5, 1])
     axis.set_xlabel("Kendall's tau over all")
     axis.figure.legend(loc="outside lower left", ncols=3)
 
