@@ -243,7 +243,7 @@ def prepare(folder, lines, quick):
 
 
 def measure(line, data, rounds):
-    """Runs a line; returns what `outcome.Table.add` takes: turns, missing, facts."""
+    """Runs a line; returns what `standings.Table.add` takes: turns, missing, facts."""
     workers, missing, turns = {}, {}, {}
     with contextlib.ExitStack() as stack:
         for contender in LINES[line].contenders:
@@ -304,12 +304,12 @@ def main(argv=None):
     if args.worker:
         return work(*args.worker)
 
-    import outcome  # pandas; a worker needs none
+    import standings  # pandas; a worker needs none
 
     require_quiet(args.loaded)
     lines = args.only or list(LINES)
     rounds = args.rounds or (3 if args.quick else 7)
-    table = outcome.Table(args.results, args.quick)
+    table = standings.Table(args.results, args.quick)
     with tempfile.TemporaryDirectory() as folder:
         paths = prepare(Path(folder), lines, args.quick)
         for line in lines:

@@ -11,7 +11,7 @@ from common.cli import MendableError
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 import bench  # noqa: E402
-import outcome  # noqa: E402
+import standings  # noqa: E402
 
 sys.path.remove(str(FOLDER))
 
@@ -27,7 +27,7 @@ TURNS = {
 
 @pytest.fixture
 def table(tmp_path):
-    result = outcome.Table(tmp_path, quick=False)
+    result = standings.Table(tmp_path, quick=False)
     facts = {"ours": {"precision": "float32", "multiply_adds": 10, "measured": 2_500}}
     missing = {"PyTorch bfloat16": "this machine has no bfloat16"}
     result.add("mlp_1x512", "images", TURNS, missing, facts | {"Keras": {}})
@@ -62,7 +62,7 @@ def test_the_csv_names_what_is_missing_and_the_figure_is_drawn(table, tmp_path):
     (missing,) = [r for r in rows if r["note"]]
     assert missing["contender"] == "PyTorch bfloat16" and "no bfloat16" in str(missing)
     assert "Keras" in (tmp_path / "results.svg").read_text("utf-8")
-    again = outcome.Table(tmp_path, quick=False)  # a line measured again is replaced
+    again = standings.Table(tmp_path, quick=False)  # a line measured again is replaced
     again.add("mlp_1x512", "images", TURNS, {}, {"ours": {}, "Keras": {}})
     assert len(again.rows) == len(rows) - 1
 

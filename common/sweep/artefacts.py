@@ -531,6 +531,13 @@ def varied(run, dataset=None, flags=None):
         else:
             words += ["--dataset", dataset]
         run = shlex.join([script, *words])
+        try:
+            parse(run)
+        except UsageError as error:  # of people's labels, which CIFAR-10 alone has
+            raise UsageError(
+                f"--dataset {dataset} cannot go with {split(run)[0]} ({error}): leave "
+                "that run out with --only."
+            ) from None
     if not flags:
         return run
     more = {flag.partition("=")[0] for flag in shlex.split(flags)}

