@@ -348,7 +348,7 @@ class Step(Struct):
     distance: Number
 
 
-class Memorized(Struct):
+class LeftOut(Struct):
     """A line of min_norm.py --leave-one-out's CSV."""
 
     label_corruption: Share
@@ -496,7 +496,7 @@ def _solved(settings):
     if settings["sgd"]:
         return Step
     if settings.get("leave_one_out"):
-        return Memorized
+        return LeftOut
     return Fitted if settings["features"] in regime.RANDOM_FEATURES else System
 
 
