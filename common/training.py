@@ -235,9 +235,10 @@ def _announced(history, checkpoint, feed, regime, options):
 
 def _shorter(regime, options, kept):
     """Says that a complete run is the beginning of this one."""
-    ours, found = records.as_read(vars(regime)), []
-    for record in kept:
-        same = record["regime"] | {"epochs": regime.epochs} == ours
+    usual, ours = (records.as_read(vars(x)) for x in (type(regime)(), regime))
+    found = []
+    for record in kept:  # one of before lacks newer settings
+        same = usual | record["regime"] | {"epochs": regime.epochs} == ours
         if same and record["epochs"] < regime.epochs:
             if record["stopped_because"] == "epochs":
                 found.append((record["epochs"], record["name"]))

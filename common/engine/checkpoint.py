@@ -97,7 +97,8 @@ class Checkpoint(keras.callbacks.Callback):
         if not path.exists():
             return False
         meta, values, best = self._read(path, "start over with --no-resume")
-        if _known(meta) != _settings(self.regime) or meta["data"] != self.data_hash:
+        known = _known(meta, self.regime)
+        if known != _settings(self.regime) or meta["data"] != self.data_hash:
             raise MendableError(
                 f"the checkpoint {path} belongs to other settings or other data of the "
                 "same name: start over with --no-resume."
@@ -125,7 +126,8 @@ class Checkpoint(keras.callbacks.Callback):
                 "--overwrite, or leave --continue-from out."
             )
         meta, values, best = self._read(path, f"leave {flag} out")
-        known, ours, limit = _known(meta), _settings(self.regime), self.regime.epochs
+        known, ours = _known(meta, self.regime), _settings(self.regime)
+        limit = self.regime.epochs
         other = [key for key in ours if key != "epochs" and known.get(key) != ours[key]]
         if other or meta["data"] != self.data_hash:
             raise UsageError(
@@ -170,8 +172,9 @@ class Checkpoint(keras.callbacks.Callback):
         )
 
 
-def _known(meta):
+def _known(meta, regime):
+    """The settings of a checkpoint; what was no setting then was as by default."""
     known = meta["regime"]
     if isinstance(known, str):  # until November 2026 it was the regime's repr
         known = dict(re.findall(r"(\w+)=(.+?)(?=, \w+=|\)$)", known))
-    return known
+    return _settings(type(regime)()) | known

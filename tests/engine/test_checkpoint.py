@@ -97,6 +97,11 @@ def test_a_checkpoint_of_before_goes_on(start):
     meta["regime"] = f"Regime({', '.join(words)})"
     np.savez(run.paths.checkpoint, **arrays | {"meta": json.dumps(meta)})
     assert start("1")[0].resumed_at == [1]
+    older = [word for word in words if not word.startswith("init_from=")]
+    assert len(older) == len(words) - 1  # before there was such a setting
+    without = meta | {"regime": f"Regime({', '.join(older)})"}
+    np.savez(run.paths.checkpoint, **arrays | {"meta": json.dumps(without)})
+    assert start("1")[0].resumed_at == [1]
     meta["regime"] = meta["regime"].replace("lr=0.01", "lr=0.02")
     np.savez(run.paths.checkpoint, **arrays | {"meta": json.dumps(meta)})
     with pytest.raises(MendableError, match="other settings"):
