@@ -22,8 +22,8 @@ import shlex
 from pathlib import Path
 
 from common import cli, datasets, records, reviews
+from common.flag_types import file_path, folder_name
 from common.report import export
-from common.settings import file_path, folder_name
 from common.sweep import artefacts
 
 ROOT = Path(__file__).resolve().parent

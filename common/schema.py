@@ -13,6 +13,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from common import regime, settings
+from common.experiments.min_norm import RANDOM_FEATURES
+from common.shared_settings import LABEL_NOISE
 
 VERSION = 1  # of new records; a record that does not say is of the first
 
@@ -75,7 +77,7 @@ class Model(Struct):
     train_size: Several | None = None
     data_seed: Count = 0
     label_corruption: Share = 0
-    label_noise: Literal[regime.LABEL_NOISE] = "uniform"
+    label_noise: Literal[LABEL_NOISE] = "uniform"
     inputs: Literal["unit", "whitened"] = "whitened"
     sha256: str = ""
 
@@ -497,7 +499,7 @@ def _solved(settings):
         return Step
     if settings.get("leave_one_out"):
         return LeftOut
-    return Fitted if settings["features"] in regime.RANDOM_FEATURES else System
+    return Fitted if settings["features"] in RANDOM_FEATURES else System
 
 
 def _check_epochs(record, rows):

@@ -36,7 +36,7 @@ def run(build, feed, regime, options):
             `keras.Model` (examples to logits).
         feed: `pipelines.Feed`, `pipelines.TextFeed` or `streaming.Feed`.
         regime: `regime.Regime`.
-        options: `regime.Options`.
+        options: `command_line.Options`.
 
     Returns:
         The record as a dict, as in `results/NAME.json`; None where several processes

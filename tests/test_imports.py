@@ -12,13 +12,15 @@ SCRIPTS = sorted(ROOT.glob("*.py"))
 
 # What each room of common/ may import, beside itself. A room is a file or a folder.
 DATA = "cli augmentations datasets reviews corruptions"
-HALL = DATA + " settings regime pipelines training resumable records"
-HALL += " verdicts memory"
+FLAGS = "settings flag_types shared_settings"
+HALL = f"{DATA} {FLAGS} experiments regime command_line pipelines training resumable"
+HALL += " records verdicts memory"
 MAY_IMPORT = {
     "cli": "",
     "settings": "cli",
+    "flag_types": "",
     "augmentations": "",
-    "schema": "settings regime",
+    "schema": f"{FLAGS} experiments regime",
     "records": "cli schema",
     "verdicts": "cli records",
     "quiet": "",
@@ -28,7 +30,10 @@ MAY_IMPORT = {
     "reviews": "cli sources datasets",
     "corruptions": "cli augmentations datasets reviews",
     "memory": "cli settings datasets engine",
-    "regime": "cli settings augmentations datasets reviews corruptions memory",
+    "shared_settings": "cli settings flag_types datasets reviews",
+    "experiments": f"cli {FLAGS} datasets",
+    "regime": f"cli {FLAGS} experiments augmentations datasets",
+    "command_line": f"cli {FLAGS} regime memory",
     "pipelines": DATA,
     "image_files": f"{DATA} sources pipelines",
     "examples": "cli records verdicts",
@@ -42,7 +47,8 @@ MAY_IMPORT = {
     "report": f"{HALL} examples sweep",
 }
 # What answers a command line: it loads neither Keras nor Matplotlib.
-ANSWERS = "cli settings regime memory schema records verdicts sweep".split()
+ANSWERS = f"cli {FLAGS} experiments regime command_line memory schema".split()
+ANSWERS += "records verdicts sweep".split()
 # No Keras either, so that a report is drawn and data are looked at without it.
 LIGHT = "datasets reviews corruptions augmentations sources examples report".split()
 LIGHT += ["image_files.imagenet", "engine.machine"]  # a reader; memory, processes

@@ -195,12 +195,12 @@ def test_a_folder_of_no_record_is_told(tmp_path, capsys):
 
 
 def test_a_record_of_another_run_is_not_called_complete(tmp_path, make_up, capsys):
-    from common import regime
+    from common import command_line
 
     other = tmp_path / f"{make_up(tmp_path, f'{ALEXNET} --wd 5e-4')}.json"
     other.rename(tmp_path / f"{NAME}.json")
     argv = ("--results-dir", str(tmp_path))
-    ((_, options),) = regime.read("cifar10_alexnet", argv).values()
+    ((_, options),) = command_line.read("cifar10_alexnet", argv).values()
     with pytest.raises(
         MendableError, match="it is of 'cifar10_alexnet_wd0.0005_seed0'"
     ):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from common import records
 from common.cli import MendableError
-from common.settings import folder_name
+from common.flag_types import folder_name
 
 KINDS = (".csv", ".parquet", "mlflow:", "wandb:")
 _NEEDS = {".parquet": "pyarrow", "mlflow:": "mlflow", "wandb:": "wandb"}

@@ -11,7 +11,7 @@ import shlex
 from dataclasses import fields
 from typing import NamedTuple
 
-from common import regime, reviews
+from common import command_line, reviews
 from common.augmentations import NAMES as AUGMENTATIONS
 from common.cli import UsageError
 
@@ -580,7 +580,7 @@ def variation(dataset=None, flags=None):
     """
     words = [word for word in shlex.split(flags or "") if word.startswith("--")]
     names = {word[2:].partition("=")[0].removeprefix("no-") for word in words}
-    if names <= {each.name.replace("_", "-") for each in fields(regime.Options)}:
+    if names <= {each.name.replace("_", "-") for each in fields(command_line.Options)}:
         flags = None
     given = {"--dataset": dataset, "--flags": flags}
     return [f"{flag}={value}" for flag, value in given.items() if value]
@@ -613,11 +613,11 @@ def parse(command, seed=None):
         seed: Integer, in place of the command's own.
 
     Raises:
-        UsageError: As `regime.parse`.
+        UsageError: As `command_line.parse`.
     """
     script, words = split(command)
     words += [] if seed is None else ["--seed", str(seed)]
-    found = regime.read(script.removesuffix(".py"), words)
+    found = command_line.read(script.removesuffix(".py"), words)
     if len(found) > 1:
         raise UsageError(f"{command}: name one of {', '.join(found)}.")
     return next(iter(found.values()))

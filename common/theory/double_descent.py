@@ -29,7 +29,7 @@ class Descent:
     """Trains the networks of one width after the other.
 
     Args:
-        settings: `regime.DoubleDescent`.
+        settings: `experiments.double_descent.DoubleDescent`.
         data_dir: Where data sets lie, or None.
         quiet: Whether no progress is shown.
     """

@@ -12,11 +12,10 @@ import keras
 import numpy as np
 
 from common import cli, corruptions, datasets, models, pipelines
+from common.experiments.expressivity import POOL
 from common.models.interpolant import interpolant, units_of_widest
 from common.models.mlp import mlp
 from common.theory import memorization, pac_bayes, rademacher, theorem
-
-POOL = 10_000  # images whose principal components are taken
 
 
 class Theorem:

@@ -21,7 +21,7 @@ class Subsets:
     """Trains networks on subsets of one set.
 
     Args:
-        settings: `regime.Influence`.
+        settings: `experiments.influence.Influence`.
         data_dir: Where data sets lie, or None.
     """
 

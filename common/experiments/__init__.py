@@ -1,0 +1,1 @@
+"""The settings of the experiments of many small parts: of SCRIPT.py in SCRIPT.py."""
