@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "flag_types": "",
     "augmentations": "",
     "schema": f"{FLAGS} experiments regime",
-    "records": "cli schema",
+    "csv_lines": "schema experiments",
+    "records": "cli schema csv_lines",
     "verdicts": "cli records",
     "quiet": "",
     "keras_defaults": "cli",
@@ -47,8 +48,8 @@ MAY_IMPORT = {
     "report": f"{HALL} examples sweep",
 }
 # What answers a command line: it loads neither Keras nor Matplotlib.
-ANSWERS = f"cli {FLAGS} experiments regime command_line memory schema".split()
-ANSWERS += "records verdicts sweep".split()
+ANSWERS = f"cli {FLAGS} experiments regime command_line memory".split()
+ANSWERS += "schema csv_lines records verdicts sweep".split()
 # No Keras either, so that a report is drawn and data are looked at without it.
 LIGHT = "datasets reviews corruptions augmentations sources examples report".split()
 LIGHT += ["image_files.imagenet", "engine.machine"]  # a reader; memory, processes

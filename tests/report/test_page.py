@@ -10,7 +10,7 @@ import pytest
 from browsing import find, requests_of, size
 
 import report
-from common import schema
+from common import csv_lines, schema
 from common.sweep import artefacts
 
 # Where the columns are, so that a test reads what a visitor reads.
@@ -323,7 +323,7 @@ def hostile(tmp_path_factory, make_up):
     (folder / "analysis.csv").write_text(f"model,trace\n{cell},{cell}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schema, "check", lambda record, name: None)
-        patch.setattr(schema, "check_rows", lambda record, rows: None)
+        patch.setattr(csv_lines, "check", lambda record, rows: None)
         report.main(["--results-dir", str(folder)])
     return folder
 
