@@ -9,7 +9,7 @@ import base64
 
 import numpy as np
 
-from common import cli, corruptions, datasets, pipelines
+from common import corruptions, datasets, pipelines
 from common.engine import replicas
 
 AT_ONCE = 50  # networks in one program, each with images of its own
@@ -29,11 +29,6 @@ class Subsets:
         self.settings = settings
         data = datasets.named(settings.dataset, data_dir=data_dir)
         n, seed = settings.train_size, settings.seed
-        if n > len(data.y_train):
-            raise cli.UsageError(
-                f"{n} examples asked for: {data.name} has {len(data.y_train)} to "
-                "train on. Choose a smaller --train-size."
-            )
         kept = datasets.balanced_order(data.y_train, seed)[:n]
         self.images, self.true = data.x_train[kept], data.y_train[kept]
         self.y = corruptions.corrupt_labels(
