@@ -65,12 +65,6 @@ def run(args, paths, done):
 
     backend.require_tensorflow()
     data = datasets.named(args.dataset, data_dir=args.data_dir)
-    if args.sizes[-1] > len(data.y_train):
-        raise cli.UsageError(
-            f"{args.sizes[-1]} images asked for: {args.dataset} has "
-            f"{len(data.y_train)} to train on. Choose a smaller --train-size or "
-            "--max-size."
-        )
     shape = pipelines.prepare(data.x_test[:1]).shape[1:]
     build = functools.partial(mlp, shape, data.num_classes, (64, 64))
     for size in args.sizes:

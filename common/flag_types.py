@@ -1,4 +1,4 @@
-"""What may be typed behind a flag: argparse types, each with its range.
+"""What may be typed behind a flag: argparse types, each with its range (no Keras).
 
 All of them raise `argparse.ArgumentTypeError` with what was received and is expected.
 """

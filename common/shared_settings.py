@@ -26,14 +26,14 @@ def has_choice(defaults, name):
     return getattr(defaults, name) is not None
 
 
-def reads_files(defaults, _):
+def reads_files(defaults, _=None):
     """Whether a script's images are in files: any folder of them, by its name."""
     return getattr(defaults, "image_size", None) is not None
 
 
 def dataset_names(defaults):
     """The names that --dataset takes; none where it takes any name."""
-    if reads_files(defaults, ""):
+    if reads_files(defaults):
         return ()
     return reviews.NAMES if getattr(defaults, "words", None) else datasets.NAMES
 
@@ -59,24 +59,28 @@ def choice(help, part="{}", type=None, **more):
 
 
 def dataset(default, **more):
+    """The data set, of those that the script knows."""
     return setting(default, _say_datasets, **more)
 
 
 def train_size(default, help, type, **more):
+    """A number of training examples."""
     names = ("--train-size", "--size", "--sizes")
     return setting(default, help, "n{}", type, names=names, **more)
 
 
 def sizes(default, help="numbers of training images", **more):
+    """Several numbers of training examples, ascending."""
     return train_size(default, help, several, **ASCENDING, **more)
 
 
 def label_corruption(help=REPLACED, part="labels{}"):
+    """A level of label corruption, in [0, 1]."""
     return setting(0.0, help, part, probability, also=(RANDOM_LABELS,))
 
 
 def noise(help=REPLACED):
-    """Several levels of label corruption."""
+    """Several levels of label corruption, ascending."""
     return setting(
         (0.0, 0.2),
         help,
@@ -88,28 +92,34 @@ def noise(help=REPLACED):
 
 
 def optimizer(default):
+    """One of `OPTIMIZERS`."""
     names = ("--optimizer", "--opt")
     return setting(default, "update rule", choices=OPTIMIZERS, names=names)
 
 
 def batch_size(default, **more):
+    """A number of examples."""
     return setting(default, "images an update", "batch{}", integer, **more)
 
 
 def epochs(default, help="upper limit", **more):
+    """A number of passes over the training set."""
     names = ("--epochs", "--max-epochs")
     return setting(default, help, "epochs{}", integer, names=names, **more)
 
 
 def seeds(default, help="networks of each kind"):
+    """How many seeds there are, from `seed` on."""
     return setting(default, help, "seeds{}", integer)
 
 
 def seed(help, always=True):
+    """What the run's generators of numbers start from."""
     return setting(0, help, "seed{}", flag_types.seed, always=always)
 
 
 def data_seed():
+    """What the data are drawn with: which examples, and their corruption."""
     return setting(0, "corruption and subset", "dataseed{}", flag_types.seed)
 
 

@@ -1,1 +1,1 @@
-"""The settings of the experiments of many small parts: of SCRIPT.py in SCRIPT.py."""
+"""The settings of the scripts that measure many small parts, each in its own file."""
