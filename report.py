@@ -342,7 +342,8 @@ def gathered(arguments, results):
 
     where = shlex.join(["--collect", *map(str, arguments.collect)])
     path = results / "collected.html"
-    records.write_text(path, page.render(results, [], [], runs, where=where))
+    written = f"python report.py {where}"
+    records.write_text(path, page.render(results, [], [], runs, "", where, written))
     print(f"Wrote {path}")
 
 
@@ -365,20 +366,23 @@ def draw(results, runs, dataset=None, flags=None, lenient=False):
     sections, absent = collect(results, runs, dataset, flags)
     draw_missing(runs, results)
     here, other = where(results, runs), label(dataset, flags)
+    more = artefacts.variation(dataset, flags)
+    folder = ["--results-dir", str(results)] if here else []
+    written = shlex.join(["python", "report.py", *more, *folder])
     if not other:
-        text = page.render(results, sections, absent, runs, where=here)
+        text = page.render(results, sections, absent, runs, "", here, written)
         records.write_text(results / "report.html", text)
-        text = markdown.readme(sections, absent, runs, here)
+        text = markdown.readme(sections, absent, runs, here, written)
         records.write_text(results / "README.md", text)
         rows = [section.rows for section in sections if section.name == "table_1"]
         if rows and not here:
             markdown.refresh_readme(markdown.short_table_1(*rows), ROOT / "README.md")
-        print(f"Wrote {results / 'report.html'}, {results / 'README.md'} and figures/")
+        figures = " and figures/" * (results / "figures").exists()
+        print(f"Wrote {results / 'report.html'}, {results / 'README.md'}{figures}")
         return
     if not sections:
         if lenient:
             return
-        more = artefacts.variation(dataset, flags)
         command = shlex.join(["python", "reproduce.py", "EXPERIMENT", *more])
         raise cli.MendableError(
             f"{results} holds no record of such a run. This makes some: "
@@ -387,7 +391,7 @@ def draw(results, runs, dataset=None, flags=None, lenient=False):
     theirs = {run.name: run for s in sections for row in s.rows for run in row.runs}
     path = results / f"report_{other}.html"
     words = " ".join(filter(None, (dataset, flags)))
-    text = page.render(results, sections, [], theirs, words, here)
+    text = page.render(results, sections, [], theirs, words, here, written)
     records.write_text(path, text)
     print(f"Wrote {path} and figures/{other}_*")
 

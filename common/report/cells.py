@@ -7,7 +7,7 @@ from common import records, verdicts
 from common.cli import MendableError
 from common.report import published, stats, table_rows
 
-_SHORT = 16  # letters of a name that takes no second line
+_SHORT = 12  # letters of a name that takes no second line
 _NUMBER = re.compile(r"[-+]?\d[\d.]*(e[-+]\d+)?( \(.+\)| \w+)?")
 _CLASSES = {"did not fit": "unfit", "not yet run": "none"}  # others: the verdict
 

@@ -15,7 +15,7 @@ from common.report import (
 )
 
 
-def readme(sections, absent, runs, where=""):
+def readme(sections, absent, runs, where, written):
     """Returns the text of README.md of a folder of results.
 
     Args:
@@ -24,11 +24,11 @@ def readme(sections, absent, runs, where=""):
         runs: Dict of name -> `reading.Run`: every record of the folder.
         where: Of a folder of your own, the flags that name it. It then begins with a
             table of all its runs.
+        written: The command that writes it.
     """
-    command = f"python report.py {where}".strip()
     parts = [
         "# Results",
-        f"Written by {code(command)} from the records in this folder; "
+        f"Written by {code(written)} from the records in this folder; "
         "[report.html](report.html) shows them with figures (open it in a browser: "
         "it needs no network). Accuracy in %, ours in bold: mean over the seeds (with "
         "the lowest and the highest where they differ), then the paper's value in "

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
-from common import records, verdicts
+from common import records, reviews, verdicts
 from common.report import (
     cells,
     charts,
@@ -32,6 +32,7 @@ from common.report import (
 from common.sweep import artefacts
 
 _MOST_LINES = 30  # of a table that is shown without being asked for
+_MOST_RUNS = 4  # whose curves are
 # The end of the name of a picture that a script drew itself: what it shows.
 _DRAWN_BY_SCRIPTS = (
     norm_figures.CAPTIONS
@@ -63,7 +64,7 @@ class Section(NamedTuple):
     command: str  # that makes it
 
 
-def render(results, sections, absent, runs, variation="", where=""):
+def render(results, sections, absent, runs, variation, where, written):
     """Returns the page.
 
     Args:
@@ -72,7 +73,9 @@ def render(results, sections, absent, runs, variation="", where=""):
         absent: Names of the experiments without any record.
         runs: Dict of name -> `reading.Run`: every record there is.
         variation: How these runs differ from the paper's.
-        where: Of a folder of your own, the flags that name it. Its runs come first.
+        where: Of a folder of your own, the flags of reproduce.py that name it. Its
+            runs come first.
+        written: The command that writes the page.
     """
     here = Path(__file__)
     environment = jinja2.Environment(
@@ -98,15 +101,17 @@ def render(results, sections, absent, runs, variation="", where=""):
         script=Markup(here.with_suffix(".js").read_text(encoding="utf-8")),
         folder=results,
         where=where,
+        written=written,
         variation=variation,
         tolerance=table_rows.TOLERANCE,
         certainties=published.CERTAINTY,
-        finding=_finding(sections),
+        finding=_finding(rows),
         sections=[_section(section, results) for section in sections],
         all_runs=cells.all_runs(rows) if rows else None,
         curves=charts.curves(rows) if where else None,
         inks=charts.INKS,
         others=[(run, _files(run.name, results)) for run in others],
+        few=len(runs) <= _MOST_RUNS,
         runs=[_run(run, results, where) for row in rows for run in row.runs],
         compared=pictures.picture(results, "compare", _COMPARE_CAPTION),
         analysis=cells.analysis(results),
@@ -119,30 +124,33 @@ def render(results, sections, absent, runs, variation="", where=""):
     return text.lstrip()
 
 
-def _finding(sections):
-    """The main result in numbers: true and random labels on one network, or None."""
-    for section in sections:
-        models = {}
-        for row in section.rows:
-            labels = row.fields.get("corruption", row.fields.get("labels"))
-            plain = "yes" not in row.fields.values()  # no regularizer
-            if row.runs and row.trains and plain and isinstance(labels, str):
-                kind = labels.removesuffix(" labels")
-                place = row.fields.get("model"), row.fields.get("data")
-                models.setdefault(place, {})[kind] = row
-        for (model, _), kinds in models.items():
-            if {"true", "random"} <= kinds.keys():
-                record = kinds["true"].runs[0].record
-                return {
-                    "model": model,
-                    "data": names.data(record["regime"]),
-                    "chance": f"{100 / record['num_classes']:g} %",
-                } | {
-                    f"{kind}_{part}": stats.percent(mean) + " %"
-                    for kind in ("true", "random")
-                    for part in ("train", "test")
-                    for mean in [kinds[kind].final(f"{part}_accuracy").mean]
-                }
+def _finding(rows):
+    """The main result in numbers: true and random labels on one network, or None.
+
+    Args:
+        rows: `table_rows.Row`s of `table_rows.by_setting`.
+    """
+    networks = {}  # settings but the level of corruption -> level -> row
+    for row in rows:
+        run = row.runs[0]
+        settings = dict(run.record["regime"])
+        level, _ = settings.pop("label_corruption"), settings.pop("seed")
+        if settings["dataset"] not in reviews.NAMES:
+            key = run.name.rpartition("/")[0], run.record["script"], repr(settings)
+            networks.setdefault(key, {})[level] = row
+    for levels in networks.values():
+        if {0, 1} <= levels.keys():
+            record = levels[0].runs[0].record
+            return {
+                "model": names.model(record),
+                "data": names.data(record["regime"]),
+                "chance": f"{100 / record['num_classes']:g} %",
+            } | {
+                f"{kind}_{part}": stats.percent(mean) + " %"
+                for kind, level in (("true", 0), ("random", 1))
+                for part in ("train", "test")
+                for mean in [levels[level].final(f"{part}_accuracy").mean]
+            }
     return None
 
 
