@@ -380,8 +380,13 @@ def forget_checkpoint(run_paths, record):
                 meta = json.loads(str(file["meta"]))
             epochs = len(meta["rows"])
             if (meta["data"], epochs) == (record["train_sha256"], record["epochs"]):
-                shutil.rmtree(run_paths.recorded, ignore_errors=True)
-                run_paths.checkpoint.unlink(missing_ok=True)
+                remove_checkpoint(run_paths)
+
+
+def remove_checkpoint(run_paths):
+    """Removes what a run keeps in order to go on: examples of each epoch, too."""
+    shutil.rmtree(run_paths.recorded, ignore_errors=True)
+    run_paths.checkpoint.unlink(missing_ok=True)  # last: by it a later run finds them
 
 
 def sha256(*arrays):

@@ -54,7 +54,7 @@ import cifar10_mlp
 from common import cli, corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.mlp import mlp
-from common.report import lab_figures, tables
+from common.report import lab_figures
 from common.sweep import artefacts
 
 IMAGES, EPOCHS = 1000, 40
@@ -83,25 +83,11 @@ print(f"{deep.count_params():,} with three hidden layers; the paper says 1,735,1
 # %% [markdown]
 # ## Our records beside the paper's
 #
-# CIFAR-10, accuracies in %, means over the seeds of our runs (`tables` reads them from
-# `results/`). "Fitted" is the first epoch with 99 % of the training labels reproduced.
-# `()`: not yet run.
+# CIFAR-10, accuracies in %, means over the seeds of our runs, from the records in
+# `results/`. "Fitted" is the first epoch with 99 % of the training labels reproduced.
 
 # %%
-rows = tables.table_1(tables.load(Path("results")), tables.paper_by_run())
-rows = [row for row in rows if row.command.startswith("python cifar10_mlp.py")]
-pd.DataFrame(
-    [
-        row.fields
-        | {
-            "train %": row.runs and tables.spread(row.final("train_accuracy")),
-            "test %": row.runs and tables.spread(row.final("test_accuracy")),
-            "the paper's test %": row.paper["test_accuracy"].value,
-            "fitted": tables.epochs_to_fit(row),
-        }
-        for row in rows
-    ]
-).set_index("row")
+lab_figures.table_1("cifar10_mlp")
 
 # %% [markdown]
 # **Question 2.** Three hidden layers have half a million more weights than one. Do they
@@ -167,21 +153,17 @@ margins = {
     for labels, feed in feeds.items()
 }
 for labels, feed in feeds.items():
-    least = np.argsort(margins[labels])[:10]
-    titles = [f"given {feed.y_train[i]}\n{margins[labels][i]:.2f}" for i in least]
     print(f"{labels} labels: training images with the smallest margins")
-    display(lab_figures.images(feed.x_train[least], titles, margins[labels][least] < 0))
+    display(lab_figures.smallest(margins[labels], feed.x_train, feed.y_train))
 
 # %%
 feed = feeds["true"]
 on_test = norms.margins(networks["true"], feed.x_test, feed.y_test)
 says = networks["true"].predict(feed.x_test, verbose=0).argmax(1)
-worst = np.argsort(on_test)[:10]
-titles = [f"{feed.y_test[i]}, says {says[i]}\n{on_test[i]:.2f}" for i in worst]
 print(
     f"{100 * (on_test < 0).mean():.1f} % of the test images are misfitted. The worst:"
 )
-lab_figures.images(feed.x_test[worst], titles, on_test[worst] < 0)
+lab_figures.smallest(on_test, feed.x_test, feed.y_test, says)
 
 # %% [markdown]
 # **How sure is it, and how large are its weights?** Scaled up weights give larger

@@ -202,7 +202,10 @@ def test_matplotlib_is_imported_where_something_is_drawn():
     assert "matplotlib" not in reachable("common.report.tables")
 
 
-@pytest.mark.parametrize("room", ("levels", "names", "style", "tables"))
+LIGHT_ROOMS = "levels names published reading stats style table_rows tables".split()
+
+
+@pytest.mark.parametrize("room", LIGHT_ROOMS)
 def test_what_the_page_needs_of_figures_is_light(room):
     assert "matplotlib" not in reachable(f"common.report.{room}")
 

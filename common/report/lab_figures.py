@@ -1,12 +1,18 @@
-"""What the lab notebooks draw: the runs so far, and images with their labels."""
+"""What the lab notebooks show: runs so far, our records, images with their labels."""
 
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from common.report import tables
+from common.report import (
+    published,
+    reading,
+    stats,
+    table_rows,
+)
 from common.report.gallery import displayable
 from common.report.style import BLUE, GREY, INKS, ORANGE, SKY, STYLE
 
@@ -37,7 +43,7 @@ def curves(runs, folder="mine"):
         if len(runs) > len(INKS):
             inks = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(runs)))
         for (label, record), ink in zip(runs.items(), inks, strict=False):
-            history = tables.curves(Path(folder) / f"{record['name']}.csv", record)
+            history = reading.curves(Path(folder) / f"{record['name']}.csv", record)
             for part, dashes in (("train", "-"), ("val", ":")):
                 percent = 100 * np.array(history[f"{part}_accuracy"])
                 axis.plot(history["epoch"], percent, dashes, color=ink)
@@ -61,7 +67,7 @@ def parts(record, folder="mine"):
     Returns:
         `matplotlib.figure.Figure`.
     """
-    history = tables.curves(Path(folder) / f"{record['name']}.csv", record)
+    history = reading.curves(Path(folder) / f"{record['name']}.csv", record)
     with matplotlib.rc_context(_SHOWN):
         figure = Figure(figsize=(6.6, 2.9))
         axis = figure.subplots()
@@ -102,6 +108,50 @@ def images(shown, titles, marked=None, columns=10):
             axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=white)
             axis.set_title(title, fontsize=6.5, color=ORANGE if mark else "black")
         return figure
+
+
+def smallest(margins, shown, given, says=None):
+    """Draws the ten images with the smallest margins, the negative ones in colour.
+
+    Args:
+        margins: `(n,)` floats: logit of the given label less the largest other one.
+        shown: `(n, height, width, channels)`, as `images` takes them.
+        given: `(n,)` integers: labels.
+        says: `(n,)` integers: what the network says; or None.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    least = np.argsort(margins)[:10]
+    said = [f"given {given[i]}" for i in least]
+    if says is not None:
+        said = [f"{given[i]}, says {says[i]}" for i in least]
+    titles = [f"{x}\n{margins[i]:.2f}" for x, i in zip(said, least, strict=True)]
+    return images(shown[least], titles, margins[least] < 0)
+
+
+def table_1(script, folder="results"):
+    """Returns our rows of Table 1 of one script beside the paper's, accuracies in %.
+
+    Args:
+        script: Its name without `.py`.
+        folder: Where the records lie.
+
+    Returns:
+        `pandas.DataFrame`, indexed by the paper's row.
+    """
+    papers = published.by_run()
+    lines = []
+    for row in table_rows.table_1(reading.load(Path(folder)), papers):
+        if row.command.split()[1] == f"{script}.py":
+            ours = [
+                stats.spread(row.final(metric)) if row.runs else "not yet run"
+                for metric in table_rows.FINAL
+            ]
+            cells = dict(zip(("train %", "test %"), ours, strict=True))
+            cells["the paper's test %"] = row.paper["test_accuracy"].value
+            lines.append(row.fields | cells | {"fitted": table_rows.epochs_to_fit(row)})
+    return pd.DataFrame(lines).set_index("row")
 
 
 def bars(groups, unit, log=False):

@@ -285,8 +285,8 @@ ARTEFACTS = {
     ),
     "inputs": Artefact(
         "Corrupted inputs",
-        "Whether networks fit pixels without any structure too, and in how many epochs "
-        "beside random labels.",
+        "Whether networks fit pixels without any structure too, and in how many "
+        "epochs, compared with random labels.",
         ("model", "inputs"),
         _crossed(
             {"MLP 1x512": MLP, "MLP 3x512": MLP_3, "AlexNet": ALEXNET}
@@ -426,7 +426,7 @@ ARTEFACTS = {
         "A network that is built, not trained, takes any labels; networks that fit "
         "random signs have a Rademacher complexity of 1, so that the bound says "
         "nothing; the number of weights tells how many labels can be memorized. A "
-        "bound that is made small by training says something, of true labels.",
+        "bound that training makes small does say something, with true labels.",
         ("experiment",),
         {
             ("Theorem 1, constructed",): "expressivity.py theorem",

@@ -45,7 +45,7 @@ import shlex
 import pandas as pd
 
 import cifar10_mlp
-from common.report import lab_figures, tables
+from common.report import lab_figures, reading
 
 IMAGES, EPOCHS = 1000, 60
 DIGITS = f"--dataset mnist_5k --train-size {IMAGES} --epochs {EPOCHS}"
@@ -119,7 +119,7 @@ print("99 % of the training labels are reproduced at epoch", fitted)
 # learned last.
 
 # %%
-history = tables.curves(
+history = reading.curves(
     Path("mine") / f"{runs['40 % random']['name']}.csv", runs["40 % random"]
 )
 pd.DataFrame(history)[

@@ -229,6 +229,24 @@ def test_on_a_phone_the_first_column_stays(page, selector):
     assert (moved, first, second) == (150, 0, -150)
 
 
+def test_letters_are_of_one_size_in_all_figures(page):
+    scales = page.execute_script(
+        "return [...document.querySelectorAll('.figures:not(.small) svg')]"
+        ".map((s) => s.getBoundingClientRect().width / s.viewBox.baseVal.width)"
+    )
+    assert len(scales) > 3
+    assert {round(scale, 2) for scale in scales} == {1.45}  # none fills its line
+
+
+def test_numbers_stand_under_each_other(page):
+    shown = page.execute_script(
+        "return [...document.querySelector('#table_1 table').rows].map((r) => "
+        "[...r.cells].map((c) => [c.innerText, getComputedStyle(c).textAlign]))"
+    )
+    column = [text.split()[0] for text, _ in shown[0]].index("test")
+    assert {line[column][1] for line in shown} == {"right"}  # its heading, too
+
+
 def test_on_a_phone_figures_scale(page):
     size(page, 390)
     wide = page.execute_script(
