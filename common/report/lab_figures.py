@@ -104,6 +104,24 @@ def images(shown, titles, marked=None, columns=10):
         return figure
 
 
+def least_margins(shown, given, says, margins, count=10):
+    """Draws the images with the smallest margins, each with its label and margin.
+
+    Args:
+        shown: `(n, height, width, channels)`: uint8, or whitened.
+        given, says: `(n,)` integers: the label, and what the network says.
+        margins: `(n,)`: logit of the label less the largest other one. Titles of
+            negative ones are coloured.
+        count: Images drawn.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    least = np.argsort(margins)[:count]
+    titles = [f"{given[i]}, says {says[i]}\n{margins[i]:.2f}" for i in least]
+    return images(shown[least], titles, margins[least] < 0)
+
+
 def bars(groups, unit, log=False):
     """Draws numbers side by side, such as the norms of each layer of two networks.
 
