@@ -1,18 +1,12 @@
-"""What the lab notebooks show: runs so far, our records, images with their labels."""
+"""What the lab notebooks show: runs so far, images with their labels."""
 
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
-from common.report import (
-    published,
-    reading,
-    stats,
-    table_rows,
-)
+from common.report import reading
 from common.report.gallery import displayable
 from common.report.style import BLUE, GREY, INKS, ORANGE, SKY, STYLE
 
@@ -110,48 +104,22 @@ def images(shown, titles, marked=None, columns=10):
         return figure
 
 
-def smallest(margins, shown, given, says=None):
-    """Draws the ten images with the smallest margins, the negative ones in colour.
+def least_margins(shown, given, says, margins, count=10):
+    """Draws the images with the smallest margins, each with its label and margin.
 
     Args:
-        margins: `(n,)` floats: logit of the given label less the largest other one.
-        shown: `(n, height, width, channels)`, as `images` takes them.
-        given: `(n,)` integers: labels.
-        says: `(n,)` integers: what the network says; or None.
+        shown: `(n, height, width, channels)`: uint8, or whitened.
+        given, says: `(n,)` integers: the label, and what the network says.
+        margins: `(n,)`: logit of the label less the largest other one. Titles of
+            negative ones are coloured.
+        count: Images drawn.
 
     Returns:
         `matplotlib.figure.Figure`.
     """
-    least = np.argsort(margins)[:10]
-    said = [f"given {given[i]}" for i in least]
-    if says is not None:
-        said = [f"{given[i]}, says {says[i]}" for i in least]
-    titles = [f"{x}\n{margins[i]:.2f}" for x, i in zip(said, least, strict=True)]
+    least = np.argsort(margins)[:count]
+    titles = [f"{given[i]}, says {says[i]}\n{margins[i]:.2f}" for i in least]
     return images(shown[least], titles, margins[least] < 0)
-
-
-def table_1(script, folder="results"):
-    """Returns our rows of Table 1 of one script beside the paper's, accuracies in %.
-
-    Args:
-        script: Its name without `.py`.
-        folder: Where the records lie.
-
-    Returns:
-        `pandas.DataFrame`, indexed by the paper's row.
-    """
-    papers = published.by_run()
-    lines = []
-    for row in table_rows.table_1(reading.load(Path(folder)), papers):
-        if row.command.split()[1] == f"{script}.py":
-            ours = [
-                stats.spread(row.final(metric)) if row.runs else "not yet run"
-                for metric in table_rows.FINAL
-            ]
-            cells = dict(zip(("train %", "test %"), ours, strict=True))
-            cells["the paper's test %"] = row.paper["test_accuracy"].value
-            lines.append(row.fields | cells | {"fitted": table_rows.epochs_to_fit(row)})
-    return pd.DataFrame(lines).set_index("row")
 
 
 def bars(groups, unit, log=False):
