@@ -159,7 +159,7 @@ def l2norm(data):
         weights = zip(*(m.get_weights() for m in models), strict=True)
         many = np.repeat(x[None], len(seeds), 0), np.repeat(y[None], len(seeds), 0)
         stacked = [np.stack(w) for w in weights]
-        loop = replicas._Loop(stacked, *many, "adam", 128, 0.0)
+        loop = replicas._Loop(stacked, *many, "adam", 128, 0.0, "cross_entropy")
 
         def turn(loop=loop, seeds=seeds, epochs=replicas.CHUNK // size):
             nobody = np.zeros(len(seeds), bool)

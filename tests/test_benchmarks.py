@@ -11,6 +11,7 @@ from common.cli import MendableError
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 import bench  # noqa: E402
+import ours  # noqa: E402
 import standings  # noqa: E402
 
 sys.path.remove(str(FOLDER))
@@ -32,6 +33,11 @@ def table(tmp_path):
     missing = {"PyTorch bfloat16": "this machine has no bfloat16"}
     result.add("mlp_1x512", "images", TURNS, missing, facts | {"Keras": {}})
     return result
+
+
+def test_the_loop_of_mnist_l2norm_is_made_as_the_engine_makes_it():
+    found = ours.contender("l2norm", {}, "auto")
+    assert list(found) == ["n=128", "n=256", "n=512", "n=1024"]
 
 
 def row(table, kind, name):
