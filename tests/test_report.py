@@ -237,8 +237,8 @@ def test_artefacts_without_a_record_are_one_line(tmp_path, make_up):
     text, readme = pages(tmp_path)
     assert '<section id="demo">' in text and '<section id="table_1">' not in text
     absent = set(artefacts.ARTEFACTS) - {"demo"}
-    here = f"--results-dir {tmp_path}</code>"
-    assert all(f"reproduce.py {name} {here}" in text for name in absent)
+    assert all(f"<code>{name}</code>" in text for name in absent)
+    assert f"<code>python reproduce.py NAME --results-dir {tmp_path}</code>" in text
     # All runs, the demo's, and the paper's other numbers.
     assert text.count("<table>") == 3
     assert all(f"`{name}`" in readme.splitlines()[-1] for name in absent)
