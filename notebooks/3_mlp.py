@@ -9,8 +9,8 @@
 # %% [markdown]
 # # 3. The multilayer perceptron
 #
-# *45 minutes in class. All cells together compute for some minutes on two cores (`make
-# labs` says how many); nothing is downloaded. Do `1_memorize` first.*
+# *45 minutes in class. All cells together compute for about 1 minute on two cores;
+# nothing is downloaded. Do `1_memorize` first.*
 #
 # The plainest network of the paper: pixels, one or three hidden layers of 512 ReLU
 # units, ten logits. It has no idea that pixels have neighbours. It is the smallest of

@@ -67,7 +67,11 @@ sizes.nlargest(5).to_frame("parameters")
 # memorizing easier. On the test set it gains less than three points (53.6 against 50.9
 # %); AlexNet, with fewer weights than the deep MLP, is at 77 % in the first figure.
 #
-# **Question 3.** TODO
+# **Question 3.** The network with random labels has the larger weights and, for all
+# that, the smaller margins: storing unrelated answers takes steeper functions. So its
+# margin for the norm is the smaller one. Beware of reading it as a law: norms and
+# margins grow as long as one trains, so that runs have to be compared at the same loss
+# or, as here, after the same epochs.
 
 # %%
 found = lab_runs.true_and_random(cifar10_mlp.main, SMALL)
@@ -81,7 +85,10 @@ for labels, trained in found.items():
 lab_runs.norms_and_margins(layers, margins)
 
 # %% [markdown]
-# **A run of your own.** TODO
+# **A run of your own.** The number of weights has to be of the order of the information
+# in the labels, n log2(10) bits. With 1,000 labels that is little: what stops a narrow
+# network sooner is not storage but optimization, as a few ReLU units give SGD few
+# directions to go. It gets slower before it becomes impossible.
 
 # %%
 runs = {
