@@ -7,7 +7,7 @@ import pytest
 
 from common import datasets
 from common.cli import MendableError
-from common.report import lab_runs, tables
+from common.report import lab_runs, published, reading, table_rows
 
 ROOT = Path(__file__).parents[2]
 SMALL = "cifar10_mlp.py --dataset mnist_5k --train-size 80"
@@ -74,10 +74,8 @@ def test_the_table_has_ours_beside_the_papers(script, monkeypatch):
     monkeypatch.chdir(ROOT)
     shown = lab_runs.table_1(f"cifar10_{script}.py").astype(str)
     assert all(len(line) <= 80 for line in shown.to_string().splitlines())
-    rows = {
-        str(row.fields["row"]): row
-        for row in tables.table_1(tables.load(ROOT / "results"), tables.paper_by_run())
-    }
+    found = table_rows.table_1(reading.load(ROOT / "results"), published.by_run())
+    rows = {str(row.fields["row"]): row for row in found}
     assert 5 <= len(shown)
     for number, line in shown.iterrows():
         row = rows[str(number)]
