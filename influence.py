@@ -1,7 +1,7 @@
 """Which training examples does a network memorize, and whom do they help?
 
   python influence.py --dataset mnist_5k --train-size 60 --networks 40    # tiny
-  python influence.py                                # full: 5,000 digits, 200 networks
+  python influence.py                                # full: 5,000 digits, 400 networks
   python influence.py --random-labels --train-size 500    # nothing but memorization
 
 Trains many small networks, each on its own random 70 % of N examples. The memorization

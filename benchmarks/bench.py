@@ -1,6 +1,6 @@
 """This project against what one would use instead: speed, measured in turns.
 
-  python benchmarks/bench.py                  # all lines; hours on a slow machine
+  python benchmarks/bench.py                  # all lines; an hour on a slow machine
   python benchmarks/bench.py --quick          # short turns, three rounds
   python benchmarks/bench.py --only mlp_1x512 hessian_mlp --rounds 9
 
@@ -101,15 +101,15 @@ LINES = {
     "peak": Line(OURS, unit="Gflop"),
     "mlp_1x512": Line(TRAINING, 25_600),
     "mlp_3x512": Line(TRAINING, 25_600),
-    "alexnet": Line(TRAINING, 2_560),
-    "alexnet_crop_flip": Line(TRAINING, 2_560),
-    "inception": Line(TRAINING, 512),
-    "wide_resnet": Line(TRAINING, 1_024),
-    "text_cnn": Line(TRAINING, 5_120, "reviews"),
-    "text_lstm": Line(TRAINING, 2_560, "reviews"),
-    "text_transformer": Line(TRAINING, 2_560, "reviews"),
+    "alexnet": Line(TRAINING, 1_280),
+    "alexnet_crop_flip": Line(TRAINING, 1_280),
+    "inception": Line(TRAINING, 256),
+    "wide_resnet": Line(TRAINING, 512),
+    "text_cnn": Line(TRAINING, 2_560, "reviews"),
+    "text_lstm": Line(TRAINING, 1_280, "reviews"),
+    "text_transformer": Line(TRAINING, 1_280, "reviews"),
     "sweep": Line(SWEEP, 1_280),
-    "threads_alexnet": Line(POOLS, 2_560),
+    "threads_alexnet": Line(POOLS, 1_280),
     "threads_mlp_3x512": Line(POOLS, 25_600),
     "l2norm": Line(FIT, unit="network-epochs"),
     "hessian_mlp": Line(PRODUCTS, 2_000, "products"),
@@ -231,7 +231,7 @@ def prepare(folder, lines, quick):
                 )
             whole = loaded[text]
             if quick and line != "corruption":
-                examples = max(256, examples // 4 // 128 * 128)
+                examples = max(128, examples // 4 // 128 * 128)
             # A real order: the reviews of IMDB lie sorted by label.
             order = np.random.default_rng(0).permutation(len(whole.y_train))[:examples]
             tests = order[: max(256, examples // 4)] % len(whole.y_test)
@@ -295,7 +295,7 @@ def main(argv=None):
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="a quarter of the examples, three rounds")
-    add("--rounds", type=int, help="turns of each contender (default: 7)")
+    add("--rounds", type=int, help="turns of each contender (default: 5)")
     add("--only", nargs="+", choices=LINES, metavar="LINE", help=", ".join(LINES))
     add("--loaded", action="store_true", help="measure beside other processes")
     add("--results", type=Path, default=ROOT / "benchmarks", help="folder to write to")
@@ -308,7 +308,7 @@ def main(argv=None):
 
     require_quiet(args.loaded)
     lines = args.only or list(LINES)
-    rounds = args.rounds or (3 if args.quick else 7)
+    rounds = args.rounds or (3 if args.quick else 5)
     table = standings.Table(args.results, args.quick)
     with tempfile.TemporaryDirectory() as folder:
         paths = prepare(Path(folder), lines, args.quick)

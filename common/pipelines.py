@@ -61,6 +61,17 @@ def measuring_order(num_examples):
     return np.random.default_rng([0, 0, _MEASURED]).permutation(num_examples)
 
 
+def untuned(dataset):
+    """Returns a tf.data.Dataset without the thread that tunes its parallelism.
+
+    That thread sleeps twice as long each time, and nothing wakes it: a training would
+    end with waiting for as long as it has lasted, up to a minute.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
 @runtime_checkable
 class AnyFeed(Protocol):
     """What a run asks of its feed: `Feed`, `TextFeed` or `streaming.Feed`.
@@ -186,7 +197,8 @@ class _Feed:
             )
 
         steps = tf.data.Dataset.counter(first_epoch * self.steps_per_epoch)
-        return steps.map(make, num_parallel_calls=2, deterministic=True).prefetch(8)
+        batches = steps.map(make, num_parallel_calls=2, deterministic=True)
+        return untuned(batches.prefetch(8))
 
 
 class Feed(_Feed):

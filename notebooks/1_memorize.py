@@ -227,8 +227,17 @@ table = pd.DataFrame(
 ).T.convert_dtypes()
 table.round(1)
 
+# %% [markdown]
+# The curves with true labels:
+
 # %%
-lab_figures.curves(runs)
+lab_figures.curves({name: runs[name] for name in runs if name.startswith("true")})
+
+# %% [markdown]
+# And with random ones:
+
+# %%
+lab_figures.curves({name: runs[name] for name in runs if name.startswith("random")})
 
 # %% [markdown]
 # "Fitted" means 99 % of the training labels; `<NA>` that a run has not come to that in

@@ -49,6 +49,10 @@ def epoch_of(feed, epoch=0):
     return [(x.numpy(), y.numpy()) for x, y in batches]
 
 
+def test_no_thread_tunes_what_is_fed(data):
+    assert feed_of(data, 10).batches().options().autotune.enabled is False
+
+
 def joined(batches):
     x, y = zip(*batches, strict=True)
     return np.concatenate(x), np.concatenate(y)

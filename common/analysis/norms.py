@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import scipy.sparse.linalg
 
+from common.engine import evaluation
 from common.models import leaves
 from common.models.layers import ShiftedReLU
 
@@ -192,7 +193,7 @@ def margins(model, x, y, batch_size=500):
     Returns:
         `(n,)` float64 array; negative where the prediction is not `y`.
     """
-    logits = model.predict(x, batch_size=batch_size, verbose=0).astype(float)
+    logits = evaluation.outputs_of(model, x, batch_size)
     picked = np.arange(len(y)), np.asarray(y)
     given = logits[picked]
     logits[picked] = -np.inf

@@ -46,10 +46,10 @@ def measurer(model, feed, corrupted, observe=None):
 
 
 def _measure(model, feed, corrupted, target, observe):
-    test = _scores(_logits(model, feed.x_test), feed.y_test)
+    test = _scores(outputs_of(model, feed.x_test), feed.y_test)
     held_out = {}
     if feed.x_held_out is not None:
-        held_out = _scores(_logits(model, feed.x_held_out), feed.y_held_out)
+        held_out = _scores(outputs_of(model, feed.x_held_out), feed.y_held_out)
     seen, logits = _training_set(model, feed, target(held_out.get("accuracy")))
     if observe:
         observe(logits)
@@ -71,7 +71,7 @@ def _training_set(model, feed, target):
     places, size = feed.measuring_order, sample_size(num_examples)
     for start in range(0, num_examples, size):
         part = places[start : start + size]
-        parts.append(_logits(model, feed.x_train[part]))
+        parts.append(outputs_of(model, feed.x_train[part]))
         misfitted += (parts[-1].argmax(1) != feed.y_train[part]).sum()
         if _below(target, misfitted, num_examples) and np.isfinite(parts[-1]).all():
             break
@@ -86,10 +86,20 @@ def _below(target, misfitted, num_examples):
     return (num_examples - misfitted) / num_examples < target
 
 
-def _logits(model, x):
-    starts = range(0, len(x), _BATCH)
-    logits = [model.predict_on_batch(x[i : i + _BATCH]) for i in starts]
-    return np.concatenate(logits).astype(np.float64)
+def outputs_of(model, x, batch_size=_BATCH):
+    """Returns what a model says of examples, `(n, outputs)` float64.
+
+    Not by `predict`, which waits in the end for a thread of tf.data: see
+    `pipelines.untuned`.
+
+    Args:
+        model: `keras.Model`.
+        x: `(n, ...)` inputs.
+        batch_size: Examples per pass.
+    """
+    starts = range(0, len(x), batch_size)
+    outputs = [model.predict_on_batch(x[i : i + batch_size]) for i in starts]
+    return np.concatenate(outputs).astype(np.float64)
 
 
 def _scores(logits, y):

@@ -212,8 +212,9 @@ class Feed:
 
         size = regime.batch_size // self.share[1]
         examples = tf.data.Dataset.counter(first).map(batch).unbatch()
-        examples = examples.map(plain(example), tf.data.AUTOTUNE, deterministic=True)
-        return examples.batch(size, drop_remainder=True).prefetch(2)
+        examples = examples.map(plain(example), os.cpu_count(), deterministic=True)
+        batches = examples.batch(size, drop_remainder=True)
+        return pipelines.untuned(batches.prefetch(2))
 
     def _image(self, split, place, drawn, augment, pixels):
         """The image as it is fed: `input_shape`, float32 in [-1, 1]."""

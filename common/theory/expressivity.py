@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from common import cli, corruptions, datasets, models, pipelines
+from common.engine import evaluation
 from common.models.interpolant import interpolant, units_of_widest
 from common.models.mlp import mlp
 from common.theory import memorization, pac_bayes, rademacher, theorem
@@ -274,7 +275,7 @@ class Bound:
         fixed["epochs"] = pac_bayes.train(model, x, y, s["epochs"], s["seed"])
         sets = {"train": (x, y), "test": (self.x_test, self.y_test)}
         for name, (images, given) in sets.items():
-            said = model.predict(images, batch_size=1000, verbose=0)[:, 0] > 0
+            said = evaluation.outputs_of(model, images)[:, 0] > 0
             fixed[f"trained_{name}_error"] = float((said != given).mean())
         network = pac_bayes.StochasticNetwork(
             initial, model.get_weights(), n, s["seed"]

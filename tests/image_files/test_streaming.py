@@ -43,6 +43,12 @@ def test_it_is_a_feed_as_declared(data):
     assert isinstance(feed, pipelines.AnyFeed) and not feed.in_memory
 
 
+def test_no_thread_tunes_what_is_fed(data):
+    feed = feed_of(data)
+    for batches in (feed.batches(), feed.evaluation("val")[0]):
+        assert batches.options().autotune.enabled is False
+
+
 def take(batches, count):
     """The first batches of a tf.data.Dataset or a PyDataset, as arrays."""
     if isinstance(batches, keras.utils.PyDataset):
