@@ -29,11 +29,11 @@ def main(argv=None):
     if options.process == (0, 1) and (record := verdicts.finished(options)):
         return record
 
+    devices.start(options, regime.batch_size)
     from common import training
     from common.image_files import streaming
     from common.models.inception_v3 import inception_v3
 
-    devices.start(options, regime.batch_size)
     data = corruptions.corrupt(imagenet.load(regime, options.data_dir), regime)
     feed = streaming.Feed(data, regime, options.process)
 

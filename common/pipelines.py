@@ -189,6 +189,7 @@ class _Feed:
         if tf is None or keras.backend.backend() != "tensorflow":
             return _Batches(self, first_epoch)
 
+        @tf.autograph.experimental.do_not_convert
         def make(step):
             x, y = tf.numpy_function(self.batch, [step], [self.x_train.dtype, tf.int32])
             return tf.ensure_shape(x, (None, *self.input_shape)), tf.ensure_shape(

@@ -5,6 +5,7 @@ that is shorter than the array, 1 is any word outside the vocabulary. Imports no
 """
 
 import collections
+import itertools
 import re
 
 import numpy as np
@@ -49,7 +50,7 @@ def named(name, train_size=None, data_seed=0, data_dir=None):
         MendableError: The files cannot be had, or are not the official ones.
     """
     if name == "synthetic_text":
-        arrays = *synthetic.reviews(synthetic.TRAIN), *synthetic.reviews(synthetic.TEST)
+        arrays = _synthetic_text()
     elif name == "imdb":
         arrays = official(name, datasets.FACTS[name].source, data_dir, _read)
     else:
@@ -76,7 +77,7 @@ def vocabulary(reviews, size):
             alphabetical order.
         size: At most so many integers are used, with those of padding and `UNKNOWN`.
     """
-    counts = collections.Counter(word for review in reviews for word in review)
+    counts = collections.Counter(itertools.chain.from_iterable(reviews))
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return {word: 2 + i for i, word in enumerate(ranked[: size - 2])}
 
@@ -94,6 +95,10 @@ def encode(reviews, integers, length):
         kept = [integers.get(word, UNKNOWN) for word in review[-length:]]
         row[: len(kept)] = kept
     return result
+
+
+def _synthetic_text():
+    return *synthetic.reviews(synthetic.TRAIN), *synthetic.reviews(synthetic.TEST)
 
 
 def _read(path, name, source, remedy):

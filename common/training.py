@@ -132,7 +132,9 @@ def compile_model(model, feed, regime):
     model.compile(
         optimizer=_optimizer(regime, feed.accumulate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        # Not by its name alone: TensorFlow would trace the first step twice, once to
+        # find the variables of a metric that does not exist yet.
+        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
         steps_per_execution=at_once,
     )
     model.optimizer.build(model.trainable_variables)  # before any restore

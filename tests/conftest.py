@@ -27,7 +27,7 @@ sys.modules.pop("sklearn", None)  # of a worker of xdist, which is such a script
 # TensorFlow's graphs are many objects; they are looked through less often.
 gc.set_threshold(100_000, 50, 100)
 
-from common import datasets  # noqa: E402
+from common import datasets, reviews  # noqa: E402
 from common.datasets import Data  # noqa: E402
 from common.sweep import artefacts  # noqa: E402
 
@@ -41,6 +41,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Read or drawn once: some hundred tests ask. Nobody writes into them.
 datasets._mnist_5k = functools.cache(datasets._mnist_5k)
 datasets._synthetic = functools.cache(datasets._synthetic)
+reviews._synthetic_text = functools.cache(reviews._synthetic_text)
 
 
 # The longest first, so that no process waits for another in the end.

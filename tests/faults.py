@@ -124,11 +124,11 @@ class Run:
 
     context = multiprocessing.get_context("forkserver")
 
-    def __init__(self, words, log, limit=None, cwd=ROOT):
+    def __init__(self, words, log, limit=None, cwd=ROOT, fresh=FRESH):
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
-        self.forked = words[0] not in FRESH and words[0] in FORKED
+        self.forked = words[0] not in fresh and words[0] in FORKED
         if self.forked:  # from a process that has loaded Keras
             self._process = self.context.Process(
                 target=_forked, args=(words, str(log), limit, str(cwd)), daemon=True
@@ -166,7 +166,7 @@ class Run:
         return self.code()
 
     def said(self):
-        return self.log.read_text(errors="replace")[-2000:].strip()
+        return self.log.read_text(errors="replace")[-3000:].strip()
 
 
 FORKED = [path.name for path in ROOT.glob("*.py") if path.name != "reproduce.py"]
@@ -612,22 +612,13 @@ def refusals(folder, rows):
 
     def refused(numbered):
         number, (words, code, pattern) = numbered
-        log = folder / f"log{number}"
-        with log.open("w") as file:
-            process = subprocess.Popen(
-                [sys.executable, str(ROOT / words[0]), *words[1:]],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=file,
-            )
-            try:
-                found = process.wait(120)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                return f"{shlex.join(words)}: it hung"
-        said = log.read_text(errors="replace").strip()
+        # None computes anything, so that all can be forked.
+        run = Run(words, folder / f"log{number}", cwd=folder, fresh=())
+        try:
+            found = run.wait(120)
+        except Failure as error:
+            return f"{shlex.join(words)}: {error}"
+        said = run.said()
         fine = found == code and "Traceback" not in said and re.search(pattern, said)
         if fine and len(said) < 3000:
             return ""

@@ -1,6 +1,6 @@
 """Runs of imagenet_inception_v3.py with a small network; `--then` begins another.
 
-Prints a checksum of the weights in the end, in every process.
+Prints a checksum of the weights in the end, in every process that trains.
 """
 
 import hashlib
@@ -16,17 +16,16 @@ if "LOGICAL_CPUS" in os.environ:
         tf.config.list_physical_devices("CPU")[0], devices
     )
 
-import keras  # noqa: E402
-
 import imagenet_inception_v3  # noqa: E402
 from common import cli  # noqa: E402
 from common.engine import devices  # noqa: E402
-from common.engine.history import History  # noqa: E402
-from common.models import inception_v3  # noqa: E402
-from common.models.layers import l2, logits  # noqa: E402
 
 
 def small(input_shape, num_classes, weight_decay=0.0, dropout=0.0, batch_norm=True):
+    import keras
+
+    from common.models.layers import l2, logits
+
     x = inputs = keras.Input(input_shape)
     x = keras.layers.Conv2D(8, 5, 5, kernel_regularizer=l2(weight_decay))(x)
     if batch_norm:
@@ -43,8 +42,13 @@ def tell(history, logs=None):
 
 
 if __name__ == "__main__":
-    History.on_train_end = tell
-    inception_v3.inception_v3 = small
+    # One that only waits for another which trains does not load Keras.
+    if "--process" not in sys.argv or devices._WATCHED in os.environ:
+        from common.engine.history import History
+        from common.models import inception_v3
+
+        History.on_train_end = tell
+        inception_v3.inception_v3 = small
     flags = " ".join(sys.argv[1:])
     for argv in flags.split(" --then "):
         cli.run(

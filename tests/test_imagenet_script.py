@@ -64,7 +64,7 @@ def test_inception_v3_trains_and_leaves_its_files(run, images, tmp_path):
     assert model.output_shape == (None, 6) and not paths.checkpoint.exists()
     files = sorted((images / "val").rglob("*.*"))
     x = np.stack([decoding.decode(file.read_bytes(), 75) for file in files])
-    said = model.predict_on_batch(x).argmax(1)
+    said = np.array(model(x, training=False)).argmax(1)  # without tracing 300 layers
     right = np.mean(
         [f"n{k}" == f.parent.name for k, f in zip(said, files, strict=True)]
     )

@@ -145,7 +145,7 @@ def test_linear_model_is_saved(tmp_path):
     (weights,) = model.get_weights()
     assert table.rkhs_norm[0] == pytest.approx(np.linalg.norm(weights), rel=1e-6)
     data = datasets.named("mnist_5k", 150)
-    scores = model.predict_on_batch(data.x_test.astype(np.float32) / 255)
+    scores = np.array(model(data.x_test.astype(np.float32) / 255))
     wrong = (np.asarray(scores).argmax(1) != data.y_test).mean()
     assert table.test_error[0] == pytest.approx(wrong, abs=0.002)
 

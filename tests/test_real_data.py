@@ -24,6 +24,21 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def read_once():
+    """Archives are read and verified once; nobody writes into what they hold."""
+    official, found = datasets.official, {}
+
+    def once(name, *where):
+        if name not in found:
+            found[name] = official(name, *where)
+        return found[name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "official", once)
+        yield
+
+
 @pytest.fixture(scope="module")
 def cifar10():
     return datasets.named("cifar10")

@@ -285,6 +285,14 @@ def cut(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A folder with the same run, not cut."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(SMALL, folder)
+    return folder
+
+
 @pytest.fixture
 def folder(cut, tmp_path):
     return shutil.copytree(cut, tmp_path / "copy")
@@ -340,8 +348,7 @@ def test_no_resume_starts_over(folder):
     assert run(f"{SMALL} --no-resume", folder)["resumed_at"] == []
 
 
-def test_killed_after_the_last_checkpoint(folder, tmp_path, monkeypatch):
-    run(SMALL, tmp_path / "whole")
+def test_killed_after_the_last_checkpoint(folder, whole, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(records, "write_json", _fail)
         with pytest.raises(AssertionError):
@@ -350,19 +357,18 @@ def test_killed_after_the_last_checkpoint(folder, tmp_path, monkeypatch):
     assert paths.checkpoint.exists() and not paths.json.exists()
     monkeypatch.setattr(keras.Model, "fit", _fail)
     assert run(SMALL, folder)["resumed_at"] == [2, 3]
-    assert_same_end(paths, paths_of(SMALL, tmp_path / "whole"))
+    assert_same_end(paths, paths_of(SMALL, whole))
 
 
 def _fail(*args, **kwargs):
     raise AssertionError("was called")
 
 
-def test_a_run_keeps_its_precision_on_another_machine(folder, tmp_path, monkeypatch):
-    run(SMALL, tmp_path / "whole")
+def test_a_run_keeps_its_precision_on_another_machine(folder, whole, monkeypatch):
     other = "bfloat16" if backend.precision_in_force("auto") == "float32" else "float32"
     monkeypatch.setattr(backend, "precision_in_force", lambda precision: other)
     assert run(SMALL, folder)["precision_in_force"] != other
-    assert_same_end(paths_of(SMALL, folder), paths_of(SMALL, tmp_path / "whole"))
+    assert_same_end(paths_of(SMALL, folder), paths_of(SMALL, whole))
 
 
 # A run that goes on where a shorter one has ended.

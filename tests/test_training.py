@@ -277,6 +277,19 @@ def test_saving_the_untrained_model_changes_no_number(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_training_step_is_traced_once(tmp_path, monkeypatch):
+    traced, step = [], keras.Model.train_step
+
+    def counting(model, batch):
+        traced.append(model)
+        return step(model, batch)
+
+    monkeypatch.setattr(keras.Model, "train_step", counting)
+    flags = "--dataset mnist_5k --train-size 50 --batch-size 16 --hidden 4 --epochs 2"
+    train(tmp_path, f"{flags} --quiet")
+    assert len(traced) == 1
+
+
 def test_csv_header_without_corruption(tmp_path):
     run = train(tmp_path, "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1")
     assert run.paths.csv.read_text().splitlines()[0] == f"{HEADER},measured,seconds"

@@ -27,17 +27,22 @@ def start(options, batch_size):
     """
     if not options.distribute:
         return
+    hosts = options.distribute != "local"
+    watches = hosts and _WATCHED not in os.environ
+    watches = watches and [*options.argv] == sys.argv[1:]
+    if watches and os.environ.get("KERAS_BACKEND") == "jax":
+        _watch(options)  # before Keras: one of the two processes needs it
     import keras  # here, so that a script's flags are read before Keras is
 
     backend = keras.backend.backend()
-    if options.distribute != "local":
+    if hosts:
         if backend != "jax":
             raise UsageError(
                 f"--distribute {options.distribute}: Keras trains over several hosts "
                 f"on JAX alone, and the backend is {backend}. Put KERAS_BACKEND=jax "
                 "before the command, on every host."
             )
-        if _WATCHED not in os.environ and [*options.argv] == sys.argv[1:]:
+        if watches:  # a keras.json has chosen JAX
             _watch(options)
         _join(options)
     if backend == "tensorflow":

@@ -196,7 +196,11 @@ class Feed:
         if tf is None:
             return _Batches(rows, example, first)
         labels = tf.constant(labels)
+        # What depends on a tensor is said in TensorFlow's words: autograph, which
+        # would look for it in every function that is called, finds nothing.
+        plain = tf.autograph.experimental.do_not_convert
 
+        @plain
         def batch(step):
             types = [tf.int64, tf.float32, tf.float32]
             place, weight, drawn = tf.numpy_function(rows, [step], types)
@@ -208,7 +212,7 @@ class Feed:
 
         size = regime.batch_size // self.share[1]
         examples = tf.data.Dataset.counter(first).map(batch).unbatch()
-        examples = examples.map(example, os.cpu_count(), deterministic=True)
+        examples = examples.map(plain(example), os.cpu_count(), deterministic=True)
         batches = examples.batch(size, drop_remainder=True)
         return pipelines.untuned(batches.prefetch(2))
 

@@ -117,16 +117,16 @@ def test_a_worker_a_node_and_the_driver_die_in_a_sweep(two_nodes, sweep, tmp_pat
         return records.read(tmp_path / f"results/{name}.json")
 
     def running_on(node):
-        """(worker, run) processes of a fake run that has done four epochs there."""
+        """(worker, run) processes of a fake run that has done half its epochs there."""
         ours = family(node.pid)
         assert len(alive({pid for _, pid, _ in events(journal)})) <= 2  # CPUs
         for _, pid, what in events(journal):
-            if what == "epoch 4" and pid in alive(ours):
+            if what == "epoch 8" and pid in alive(ours):
                 return psutil.Process(pid).ppid(), pid
         return None
 
-    fakes = [f"fake{i}" for i in range(4)]
-    commands = {n: fake(n, "--epochs", "8", "--sleep", "1") for n in fakes}
+    fakes, short = [f"fake{i}" for i in range(4)], ("--epochs", "16", "--sleep", "0.25")
+    commands = {name: fake(name, *short) for name in fakes}
     commands["wrong"] = fake("wrong", "--fail", "2")
     real = "cifar10_mlp_mnist_5k_n100_hidden8_epochs1_seed0"
     flags = "--dataset mnist_5k --train-size 100 --hidden 8 --epochs 1 --quiet"
@@ -154,7 +154,8 @@ def test_a_worker_a_node_and_the_driver_die_in_a_sweep(two_nodes, sweep, tmp_pat
         assert record["name"] == name and record["git"] == records.git_state()
         assert paths.csv.read_text().count("\n") == record["epochs"] + 1
         assert paths.model.exists() and not paths.checkpoint.exists()
-    # Two were killed after their fourth epoch, of which one may not have come home.
+    # Two were killed after their eighth epoch; of these the last second's, four, may
+    # not have come home.
     resumed = [record_of(name)["resumed_at"] for name in fakes]
     assert sorted(map(len, resumed)) == [0, 0, 1, 1]
     assert min(filter(None, resumed))[0] >= 3
@@ -166,9 +167,9 @@ def test_a_worker_a_node_and_the_driver_die_in_a_sweep(two_nodes, sweep, tmp_pat
     assert sum(what == "start" for _, _, what in events(journal)) == 4 + 2 + 1
 
     # The driver dies: its runs with it, and the next one goes on where they were.
-    last = {"last": fake("last", "--epochs", "8", "--sleep", "1")}
+    last = {"last": fake("last", *short)}
     driver = sweep(last)
-    run = wait_for(lambda: [pid for pid, what in named("last") if what == "epoch 4"])
+    run = wait_for(lambda: [pid for pid, what in named("last") if what == "epoch 8"])
     driver.kill()
     driver.wait()
     wait_for(lambda: not alive(run), seconds=15)
