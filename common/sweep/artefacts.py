@@ -410,7 +410,9 @@ ARTEFACTS = {
         ("labels",),
         {
             ("true",): "influence.py",
-            ("random, 500 digits",): "influence.py --random-labels --train-size 500",
+            ("random, 500 digits",): (
+                "influence.py --random-labels --train-size 500 --epochs 400"
+            ),
         },
     ),
     "measures": Artefact(

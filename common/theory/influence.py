@@ -121,6 +121,7 @@ class Subsets:
             if wrong.any()
             else None,
             "chance": chance,
+            "train_accuracy": float(np.nanmean(inside)),
             "test_accuracy": float(right[:, n:].mean()),
             "fitted": sum(part["fitted"] for part in parts),
             "best": [
@@ -141,7 +142,7 @@ class Subsets:
         text = (
             f"{s.networks} networks, each on {100 * s.share:g} % of {s.train_size:,} "
             f"examples ({self.data.name}): the memorization score is "
-            f"{found['mean_score']:.3f} ± {found['mean_standard_error']:.3f} on "
+            f"{found['mean_score']:.3f} ± {found['mean_standard_error']:.2g} on "
             f"average, and at least {MEMORIZED} for {100 * found['memorized']:.1f} % "
             "of them."
         )
@@ -152,11 +153,10 @@ class Subsets:
                 f" Of those whose label was replaced it is "
                 f"{found['mean_score_mislabelled']:.3f}."
             )
-        if found["fitted"] < s.networks:
-            text += (
-                f" {s.networks - found['fitted']} networks did not fit their labels."
-            )
-        return text
+        return (
+            f"{text} The networks reproduce {100 * found['train_accuracy']:.1f} % of "
+            "the labels that they were trained on."
+        )
 
 
 def _short(value):
