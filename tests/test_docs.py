@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -722,6 +724,32 @@ def of_double_descent():
     yield f"{record(run)['helped_test_images']} of the 10,000 test digits"
 
 
+def of_influence():
+    run = record("influence_seed0")
+    found = {key: np.array([float(x[key]) for x in lines("influence_seed0")])
+             for key in ("label", "score", "right_inside")}  # fmt: skip
+    score = found["score"]
+    yield f"reproduce {100 * found['right_inside'].mean():.1f} % of the labels"
+    yield f"right on {100 * run['test_accuracy']:.1f} % of the test set"
+    yield f"{run['mean_score']:.3f}, and {100 * run['memorized']:.1f} % of the digits"
+    kernel = record("min_norm_mnist_leave_one_out_seed0")["examples"]["0"]
+    labels, left_out, residuals = (
+        np.array(kernel[key].split(), float)
+        for key in ("labels", "left_out", "residuals")
+    )
+    np.testing.assert_array_equal(labels, found["label"])  # the same digits
+    memorized = left_out != labels
+    share = f"{memorized.sum()} ({100 * memorized.mean():.2f} %)"
+    yield f"| memorized by the kernel interpolator | {share} |"
+    yield f"| average score by networks, of these | {score[memorized].mean():.3f} |"
+    yield f"| of the others | {score[~memorized].mean():.3f} |"
+    above = score[memorized][:, None] - score[~memorized]
+    auc = ((above > 0) + (above == 0) / 2).mean()  # by counting pairs
+    yield f"by the networks' score | {auc:.3f} |"
+    rho = pd.Series(score).corr(pd.Series(residuals), method="spearman")
+    yield f"leave-one-out residual | {rho:.2f} |"
+
+
 def of_pac_bayes():
     rows = lines("expressivity_bound_seed0")
     ends = {x["labels"]: x for x in rows}  # the last line of each
@@ -807,6 +835,7 @@ def of_measures():
 FACTS = {
     "docs/measures.md": of_measures,
     "docs/widths.md": of_widths,
+    "docs/influence.md": of_influence,
     "docs/pac_bayes.md": of_pac_bayes,
     "docs/figures.md": of_figures,
     "results/LOG.md": of_log,
