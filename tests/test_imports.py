@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "records": "cli schema",
     "verdicts": "cli records",
     "quiet": "",
-    "keras_defaults": "cli",
+    "keras_defaults": "cli quiet",
     "sources": "cli",
     "datasets": "cli sources",
     "reviews": "cli sources datasets",
