@@ -15,8 +15,8 @@ from common.cli import MendableError, UsageError
 
 BACKENDS = ("tensorflow", "jax")
 _OTHERS = ("torch", "openvino")  # that Keras would take, and we do not
-# Keras imports them where they are, to draw, to take data frames, to be wrapped. None of
-# that is asked of it here, and it is a part of the time that it takes to start.
+# Keras imports them where they are, to draw, to take data frames, to be wrapped. It is
+# asked for none of that here, and they are a part of the time that it takes to start.
 _UNUSED = ("IPython", "matplotlib", "pandas", "sklearn")
 _LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 
