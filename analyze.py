@@ -21,8 +21,8 @@ import numpy as np
 from tqdm import tqdm
 
 from common import cli, corruptions, datasets, records
+from common.flag_types import file_path, folder_name, integer
 from common.regime import Regime
-from common.settings import file_path, folder_name, number
 
 SHOWN = {  # on the terminal, and their headings there; the CSV has all
     "model": "model",
@@ -71,7 +71,7 @@ def parse(argv):
     )
     parser.add_argument(
         "--examples",
-        type=number(int, 1),
+        type=integer,
         default=1000,
         metavar="N",
         help="training examples for curvature and sensitivity, the first N "
@@ -79,7 +79,7 @@ def parse(argv):
     )
     parser.add_argument(
         "--eigenvalues",
-        type=number(int, 1),
+        type=integer,
         default=5,
         metavar="K",
         help="largest eigenvalues of the Hessian (default: 5)",

@@ -17,7 +17,7 @@ interrupted run.
 """
 
 from common import cli, corruptions, datasets, verdicts
-from common.regime import parse
+from common.command_line import parse
 
 
 def main(argv=None):

@@ -20,7 +20,7 @@ Type it again to continue an interrupted run.
 """
 
 from common import cli, corruptions, datasets, verdicts
-from common.regime import parse
+from common.command_line import parse
 
 
 def main(argv=None):

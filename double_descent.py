@@ -19,12 +19,12 @@ widths are kept.
 
 import functools
 
-from common import cli, regime, resumable
+from common import cli, command_line, resumable
 
 
 def main(argv=None):
     """Returns the record."""
-    settings, options = regime.parse(__doc__, __file__, argv)
+    settings, options = command_line.parse(__doc__, __file__, argv)
     measure = functools.partial(run, settings, options)
     return resumable.run("double_descent", options.name, options, measure, draw)
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from common import cli, datasets, records
-from common.settings import file_path, folder_name, number
+from common.flag_types import file_path, folder_name, integer
 
 END = "_examples"
 
@@ -34,7 +34,7 @@ def parse(argv):
     text = "where the data set lies, whose images are shown (default: ~/.keras)"
     parser.add_argument("--data-dir", type=folder_name, metavar="DIR", help=text)
     text = "epoch whose EL2N is in the CSV (default: 10, or the last)"
-    parser.add_argument("--el2n-epoch", type=number(int, 1), metavar="E", help=text)
+    parser.add_argument("--el2n-epoch", type=integer, metavar="E", help=text)
     arguments = parser.parse_args(argv)
     cli.existing(arguments.data_dir)
     return arguments

@@ -32,12 +32,12 @@ import time
 
 from tqdm import tqdm
 
-from common import cli, regime, resumable
+from common import cli, command_line, resumable
 
 
 def parse(argv=None):
     """Returns dict of part -> `(Expressivity, Options)`."""
-    return regime.parse_parts(__doc__, __file__, argv)
+    return command_line.parse_parts(__doc__, __file__, argv)
 
 
 def main(argv=None):

@@ -19,9 +19,9 @@ Type it again (on every host) to continue an interrupted run.
 """
 
 from common import cli, corruptions, verdicts
+from common.command_line import parse
 from common.engine import devices
 from common.image_files import imagenet
-from common.regime import parse
 
 
 def main(argv=None):

@@ -25,7 +25,7 @@ saved_models/NAME.h5. Type it again to continue an interrupted run.
 """
 
 from common import cli, corruptions, datasets, reviews, verdicts
-from common.regime import parse
+from common.command_line import parse
 
 
 def main(argv=None):

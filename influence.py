@@ -2,7 +2,7 @@
 
   python influence.py --dataset mnist_5k --train-size 60 --networks 40    # tiny
   python influence.py                                # full: 5,000 digits, 400 networks
-  python influence.py --random-labels --train-size 500    # nothing but memorization
+  python influence.py --random-labels --train-size 500 --epochs 400    # memorization
 
 Trains many small networks, each on its own random 70 % of N examples. The memorization
 score of an example (Feldman 2020) is by how much more often it is predicted as labelled
@@ -18,12 +18,12 @@ continue an interrupted run.
 import functools
 import time
 
-from common import cli, regime, resumable
+from common import cli, command_line, resumable
 
 
 def main(argv=None):
     """Returns the record."""
-    settings, options = regime.parse(__doc__, __file__, argv)
+    settings, options = command_line.parse(__doc__, __file__, argv)
     measure = functools.partial(run, settings, options)
     return resumable.run("influence", options.name, options, measure, draw)
 

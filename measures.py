@@ -21,12 +21,12 @@ import functools
 import itertools
 import time
 
-from common import cli, records, regime, resumable
+from common import cli, command_line, records, resumable
 
 
 def main(argv=None):
     """Returns the record."""
-    settings, options = regime.parse(__doc__, __file__, argv)
+    settings, options = command_line.parse(__doc__, __file__, argv)
     measure = functools.partial(run, settings, options)
     return resumable.run("measures", options.name, options, measure, draw)
 

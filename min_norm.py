@@ -39,15 +39,16 @@ import argparse
 import functools
 from dataclasses import fields
 
-from common import cli, records, regime, resumable
+from common import cli, command_line, records, resumable
 from common.engine import machine
+from common.experiments.min_norm import RANDOM_FEATURES, MinNorm
 
-SETTINGS = [field.name for field in fields(regime.MinNorm)]
+SETTINGS = [field.name for field in fields(MinNorm)]
 
 
 def parse(argv=None):
     """Returns settings and options in one namespace, and the run's name."""
-    settings, options = regime.parse(__doc__, __file__, argv)
+    settings, options = command_line.parse(__doc__, __file__, argv)
     return argparse.Namespace(**vars(settings), **vars(options)), options.name
 
 
@@ -76,7 +77,7 @@ def run(args, paths, done):
     elif args.leave_one_out:
         rows, more = leave_one_out.measure(data, args)
         said = leave_one_out.verdict(rows, more, data, args.label_noise)
-    elif args.features in regime.RANDOM_FEATURES:
+    elif args.features in RANDOM_FEATURES:
         waiting = [draw for draw in range(args.draws) if str(draw) not in done]
         for number, part in random_features.curve(data, args, waiting, args.quiet):
             done[str(number)] = part

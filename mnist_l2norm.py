@@ -27,15 +27,16 @@ from dataclasses import fields
 import numpy as np
 from tqdm import tqdm
 
-from common import cli, corruptions, datasets, regime, resumable
+from common import cli, command_line, corruptions, datasets, resumable
+from common.experiments.mnist_l2norm import L2Norm
 
 STOPS = ("accuracy", "loss")
-SETTINGS = [field.name for field in fields(regime.L2Norm)]
+SETTINGS = [field.name for field in fields(L2Norm)]
 
 
 def parse(argv=None):
     """Returns settings and options in one namespace, and the run's name."""
-    settings, options = regime.parse(__doc__, __file__, argv)
+    settings, options = command_line.parse(__doc__, __file__, argv)
     return argparse.Namespace(**vars(settings), **vars(options)), options.name
 
 
@@ -64,12 +65,6 @@ def run(args, paths, done):
 
     backend.require_tensorflow()
     data = datasets.named(args.dataset, data_dir=args.data_dir)
-    if args.sizes[-1] > len(data.y_train):
-        raise cli.UsageError(
-            f"{args.sizes[-1]} images asked for: {args.dataset} has "
-            f"{len(data.y_train)} to train on. Choose a smaller --train-size or "
-            "--max-size."
-        )
     shape = pipelines.prepare(data.x_test[:1]).shape[1:]
     build = functools.partial(mlp, shape, data.num_classes, (64, 64))
     for size in args.sizes:

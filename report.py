@@ -22,8 +22,8 @@ import shlex
 from pathlib import Path
 
 from common import cli, datasets, records, reviews
+from common.flag_types import file_path, folder_name
 from common.report import export
-from common.settings import file_path, folder_name
 from common.sweep import artefacts
 
 ROOT = Path(__file__).resolve().parent
@@ -126,7 +126,7 @@ def collect(results, runs, dataset=None, flags=None):
 
     Args:
         results: `Path` of the folder.
-        runs: Dict of name -> `tables.Run`: every record of it.
+        runs: Dict of name -> `reading.Run`: every record of it.
         dataset, flags: As in reproduce.py: the experiments' runs on other data or with
             more flags. The paper's values are of other runs, and left out.
 
@@ -134,19 +134,25 @@ def collect(results, runs, dataset=None, flags=None):
         `(sections, absent)`: list of `page.Section` of the experiments with a record
         (and, in the project's own folder, of Table 2), and names of the others.
     """
-    from common.report import example_figures, page, paper_figures, tables
+    from common.report import (
+        example_figures,
+        page,
+        paper_figures,
+        published,
+        table_rows,
+    )
 
     more = artefacts.variation(dataset, flags)
-    papers = {} if more else tables.paper_by_run()
-    theirs = {"kernels": tables.paper_of("kernels")}
-    theirs = {"kernels": theirs} | dict.fromkeys(DRAWN, tables.paper_curves())
+    papers = {} if more else published.by_run()
+    theirs = {"kernels": published.of("kernels")}
+    theirs = {"kernels": theirs} | dict.fromkeys(DRAWN, published.curves())
     here = where(results, runs)
     sections, absent = [], []
     for name, artefact in artefacts.all_varied(dataset, flags).items():
         if name == "table_1":
-            rows = tables.table_1(runs, papers, artefact)
+            rows = table_rows.table_1(runs, papers, artefact)
         else:
-            rows = tables.rows(artefact, runs, papers)
+            rows = table_rows.of(artefact, runs, papers)
         alone = name == "table_2" and not more and not here  # the paper's curves
         if not alone and not any(row.runs for row in rows):
             absent.append(name)
@@ -170,7 +176,7 @@ def where(results, runs):
 
     Args:
         results: `Path` of the folder.
-        runs: Dict of name -> `tables.Run`. Their models are in the folder that most of
+        runs: Dict of name -> `reading.Run`. Their models are in the folder that most of
             them named.
     """
     if results.resolve() == ROOT / "results":
@@ -193,7 +199,7 @@ def draw_missing(runs, results):
     """Draws the pictures that experiments of many parts leave, where there are none.
 
     Args:
-        runs: Dict of name -> `tables.Run`.
+        runs: Dict of name -> `reading.Run`.
         results: `Path` of the folder.
     """
     from common.report import (
@@ -257,17 +263,17 @@ def compare(names, results):
 
 def _find(name, results):
     """The run of a record: its file, or its name in the folder of results."""
-    from common.report import tables
+    from common.report import reading
 
     path = Path(name)
     folder = path.parent if path.is_file() else results
     stem = path.name.removesuffix(".json").removesuffix(".csv")
     if (file := folder / f"{stem}.json").exists():
         record = records.read(file)
-        history = tables.curves(file.with_suffix(".csv"), record)
+        history = reading.curves(file.with_suffix(".csv"), record)
         if history:
-            return tables.Run(stem, record, history)
-    runs = [name for name, run in tables.load(folder).items() if run.history]
+            return reading.Run(stem, record, history)
+    runs = [name for name, run in reading.load(folder).items() if run.history]
     near = difflib.get_close_matches(stem, runs, n=3, cutoff=0.3)
     hint = f" Close to it: {', '.join(near)}." if near else ""
     raise cli.MendableError(
@@ -294,9 +300,9 @@ def main(argv=None):
         gallery.draw(arguments.dataset or "cifar10", arguments.data_dir, path)
         print(f"Wrote {path}")
     flags = arguments.flags if artefacts.variation(None, arguments.flags) else None
-    from common.report import tables  # no word of it in --help
+    from common.report import reading  # no word of it in --help
 
-    runs = tables.load(results)
+    runs = reading.load(results)
     if runs or (results / "analysis.csv").exists():
         draw(results, runs, arguments.dataset, flags, arguments.gallery)
     elif not arguments.gallery:
@@ -318,12 +324,12 @@ def gathered(arguments, results):
     Raises:
         MendableError: If there is no record, or what is asked for cannot be written.
     """
-    from common.report import tables
+    from common.report import reading
 
     if arguments.collect:
-        results, runs = tables.collect(arguments.collect)
+        results, runs = reading.collect(arguments.collect)
     else:
-        runs = tables.load(results)
+        runs = reading.load(results)
     if not runs:
         folders = ", ".join(map(str, arguments.collect or [results]))
         raise cli.MendableError(f"no record in {folders}.")
@@ -336,7 +342,8 @@ def gathered(arguments, results):
 
     where = shlex.join(["--collect", *map(str, arguments.collect)])
     path = results / "collected.html"
-    records.write_text(path, page.render(results, [], [], runs, where=where))
+    written = f"python report.py {where}"
+    records.write_text(path, page.render(results, [], [], runs, "", where, written))
     print(f"Wrote {path}")
 
 
@@ -345,7 +352,7 @@ def draw(results, runs, dataset=None, flags=None, lenient=False):
 
     Args:
         results: `Path` of the folder.
-        runs: Dict of name -> `tables.Run`: every record of it.
+        runs: Dict of name -> `reading.Run`: every record of it.
         dataset, flags: As in `collect`; such runs get a page of their own.
         lenient: Whether to do nothing where there is no such run.
 
@@ -359,20 +366,23 @@ def draw(results, runs, dataset=None, flags=None, lenient=False):
     sections, absent = collect(results, runs, dataset, flags)
     draw_missing(runs, results)
     here, other = where(results, runs), label(dataset, flags)
+    more = artefacts.variation(dataset, flags)
+    folder = ["--results-dir", str(results)] if here else []
+    written = shlex.join(["python", "report.py", *more, *folder])
     if not other:
-        text = page.render(results, sections, absent, runs, where=here)
+        text = page.render(results, sections, absent, runs, "", here, written)
         records.write_text(results / "report.html", text)
-        text = markdown.readme(sections, absent, runs, here)
+        text = markdown.readme(sections, absent, runs, here, written)
         records.write_text(results / "README.md", text)
         rows = [section.rows for section in sections if section.name == "table_1"]
         if rows and not here:
             markdown.refresh_readme(markdown.short_table_1(*rows), ROOT / "README.md")
-        print(f"Wrote {results / 'report.html'}, {results / 'README.md'} and figures/")
+        figures = " and figures/" * (results / "figures").exists()
+        print(f"Wrote {results / 'report.html'}, {results / 'README.md'}{figures}")
         return
     if not sections:
         if lenient:
             return
-        more = artefacts.variation(dataset, flags)
         command = shlex.join(["python", "reproduce.py", "EXPERIMENT", *more])
         raise cli.MendableError(
             f"{results} holds no record of such a run. This makes some: "
@@ -381,7 +391,7 @@ def draw(results, runs, dataset=None, flags=None, lenient=False):
     theirs = {run.name: run for s in sections for row in s.rows for run in row.runs}
     path = results / f"report_{other}.html"
     words = " ".join(filter(None, (dataset, flags)))
-    text = page.render(results, sections, [], theirs, words, here)
+    text = page.render(results, sections, [], theirs, words, here, written)
     records.write_text(path, text)
     print(f"Wrote {path} and figures/{other}_*")
 

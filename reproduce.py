@@ -25,8 +25,15 @@ from pathlib import Path
 
 from common import cli, datasets, records, reviews, verdicts
 from common.engine import machine
+from common.flag_types import (
+    address,
+    file_path,
+    folder_name,
+    integer,
+    number,
+    one_of_n,
+)
 from common.regime import Regime
-from common.settings import address, file_path, folder_name, number, one_of_n
 from common.sweep import artefacts, cluster, runner, verify
 
 ROOT = Path(__file__).resolve().parent
@@ -312,7 +319,6 @@ def _gpus(text):
 
 
 def _parser():
-    count = number(int, 1)
     parser = cli.parser("reproduce", __doc__)
     text = f"some of: {', '.join(artefacts.ARTEFACTS)}"
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=text)
@@ -334,11 +340,11 @@ def _parser():
     add("--shard", type=one_of_n(1), metavar="i/n", help=text)
     add = parser.add_argument_group("where").add_argument
     text = "runs at a time (default: one for each GPU, else for each core, at most 8)"
-    add("--workers", type=count, metavar="N", help=text)
+    add("--workers", type=integer, metavar="N", help=text)
     text = "a Ray cluster's host:port, or auto on one of its machines"
     add("--cluster", type=_cluster, metavar="ADDRESS", help=text)
     text = "on a cluster: cores a run gets (default: 1)"
-    add("--cpus-per-run", type=count, metavar="N", help=text)
+    add("--cpus-per-run", type=integer, metavar="N", help=text)
     text = "on a cluster: GPUs a run gets, 0.5 to share one (default: 0)"
     add("--gpus-per-run", type=_gpus, metavar="G", help=text)
     text = "CSV and JSON (default: results)"

@@ -72,7 +72,9 @@ def trains(line, data, variant):
     feed = kind(Data("benchmark", *arrays, num_classes, data["y_train"]), regime)
     model = build()
     train = DATA_SETS[regime.dataset].train
-    FACTS.update(precision=precision, multiply_adds=multiply_adds(model))
+    FACTS.update(precision=precision)
+    if script != "imdb_text":  # whose products are in cells and in attention, too
+        FACTS.update(multiply_adds=multiply_adds(model))
     FACTS.update(measured=evaluation.sample_size(train))
     training.compile_model(model, feed, regime)
     measure = evaluation.measurer(model, feed, corrupted=False)
@@ -159,7 +161,7 @@ def l2norm(data):
         weights = zip(*(m.get_weights() for m in models), strict=True)
         many = np.repeat(x[None], len(seeds), 0), np.repeat(y[None], len(seeds), 0)
         stacked = [np.stack(w) for w in weights]
-        loop = replicas._Loop(stacked, *many, "adam", 128, 0.0)
+        loop = replicas._Loop(stacked, *many, "adam", 128, 0.0, "cross_entropy")
 
         def turn(loop=loop, seeds=seeds, epochs=replicas.CHUNK // size):
             nobody = np.zeros(len(seeds), bool)

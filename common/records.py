@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from filelock import FileLock, Timeout
 
-from common import schema
+from common import csv_lines, schema
 from common.cli import MendableError
 
 FIT_THRESHOLD = 0.99  # of the training labels, evaluated after the epoch: "fitted"
@@ -179,7 +179,7 @@ def read_rows(path, record=None):
 
     Args:
         path: `Path` of the CSV.
-        record: Of the run that it has to belong to (see `schema.check_rows`), or None.
+        record: Of the run that it has to belong to (see `csv_lines.check`), or None.
 
     Raises:
         MendableError: If it is damaged or belongs to another run.
@@ -199,7 +199,7 @@ def read_rows(path, record=None):
         ) from None
     try:
         if record is not None:
-            schema.check_rows(record, rows)
+            csv_lines.check(record, rows)
     except ValueError as error:
         raise MendableError(
             f"{path} is not of the record beside it: {_brief(error)}. Move both away, "
@@ -380,8 +380,13 @@ def forget_checkpoint(run_paths, record):
                 meta = json.loads(str(file["meta"]))
             epochs = len(meta["rows"])
             if (meta["data"], epochs) == (record["train_sha256"], record["epochs"]):
-                shutil.rmtree(run_paths.recorded, ignore_errors=True)
-                run_paths.checkpoint.unlink(missing_ok=True)
+                remove_checkpoint(run_paths)
+
+
+def remove_checkpoint(run_paths):
+    """Removes what a run keeps in order to go on: examples of each epoch, too."""
+    shutil.rmtree(run_paths.recorded, ignore_errors=True)
+    run_paths.checkpoint.unlink(missing_ok=True)  # last: by it a later run finds them
 
 
 def sha256(*arrays):

@@ -1,8 +1,8 @@
 """What a record has to hold: types, ranges, and what must agree (imports no Keras).
 
-`check` and `check_rows` are all that stands between a file that anyone may have written
-and its readers; `records.read` and `records.read_rows` ask them. Fields that are not
-named here are taken as they are.
+`check`, and `csv_lines.check` of its CSV, are all that stands between files that anyone
+may have written and their readers; `records.read` and `records.read_rows` ask them.
+Fields that are not named here are taken as they are.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from common import regime, settings
+from common.shared_settings import LABEL_NOISE
 
 VERSION = 1  # of new records; a record that does not say is of the first
 
@@ -75,7 +76,7 @@ class Model(Struct):
     train_size: Several | None = None
     data_seed: Count = 0
     label_corruption: Share = 0
-    label_noise: Literal[regime.LABEL_NOISE] = "uniform"
+    label_noise: Literal[LABEL_NOISE] = "uniform"
     inputs: Literal["unit", "whitened"] = "whitened"
     sha256: str = ""
 
@@ -232,18 +233,22 @@ def check(record, name):
         raise ValueError(
             f"its schema is {version}, and this version reads up to {VERSION}: update"
         )
+    script = record.get("script")
     if name == "analysis":
         msgspec.convert(record, Analysis)
-        return
-    script = record.get("script")
-    if script == "examples":
+    elif script == "examples":
         msgspec.convert(record, Examples)
         if f"{record['of']}_examples" != name:
             raise ValueError(f"it is of {record['of']!r}")
-        return
-    key = script if isinstance(script, str) else ""
-    if script == "expressivity":
-        key = f"{script} {record.get('part')}"
+    else:
+        key = script if isinstance(script, str) else ""
+        if script == "expressivity":
+            key = f"{script} {record.get('part')}"
+        _check_run(record, name, key)
+
+
+def _check_run(record, name, key):
+    """As `check`, of a run whose defaults are `regime.DEFAULTS[key]`, if any."""
     usual = regime.DEFAULTS.get(key)
     trains = isinstance(usual, regime.Regime) or (not usual and "regime" in record)
     kind = Training if trains else Parts if usual else Other
@@ -257,7 +262,8 @@ def check(record, name):
         raise ValueError(f"its name {name!r} cannot be printed")
     ours = {key.partition(" ")[0] for key in regime.DEFAULTS}
     if not usual and any(f"{name}_".startswith(f"{each}_") for each in ours):
-        raise ValueError(f"its script is {script!r}")  # or a part that there is not
+        # Or a part that there is not.
+        raise ValueError(f"its script is {record['script']!r}")
     if kind is Other:
         return
     which = "regime" if trains else "settings"
@@ -299,216 +305,3 @@ def _settings(kept, usual):
     if not made.dataset.isprintable():
         raise ValueError(f"dataset is {made.dataset!r}")
     return made
-
-
-# The lines of a CSV. What they hold beside is taken as it is; "" is None.
-
-
-class Epoch(Struct):
-    """A line of a training's CSV; other columns are numbers too."""
-
-    epoch: Several
-    train_cross_entropy: Number
-    train_accuracy: Share
-    val_cross_entropy: Number
-    val_accuracy: Share
-
-
-class Replica(Struct):
-    """A line of mnist_l2norm.py's CSV."""
-
-    size: Several
-    labels: Literal["true", "random"]
-    seed: Count
-    stop: Literal["accuracy", "loss"]
-    reached: Literal["True", "False", "1", "0"]
-    epochs: Count
-    l2_norm: Number
-    product_of_norms: Number
-    eigenvalue_1: Number
-    trace: Number
-    test_accuracy: Share | None = None
-
-
-class System(Struct):
-    """A line of min_norm.py's CSV."""
-
-    filters: Number
-    bandwidth: Number
-    ridge: Amount
-    test_error: Share
-    rkhs_norm: Number
-
-
-class Step(Struct):
-    """A line of min_norm.py --sgd's CSV."""
-
-    start: Literal["zero", "random"]
-    step: Count
-    distance: Number
-
-
-class LeftOut(Struct):
-    """A line of min_norm.py --leave-one-out's CSV."""
-
-    label_corruption: Share
-    labels: Literal["all", "true", "wrong"]
-    examples: Several
-    memorized: Share
-    standard_error: Amount
-    residual: Number
-
-
-class Theorem(Struct):
-    """A line of expressivity.py theorem's CSV."""
-
-    n: Several
-    depth: Several
-    train_accuracy: Share
-    test_accuracy: Share
-    max_error: Number
-    float32_train_accuracy: Share
-    float32_max_error: Number
-    condition: Number
-    condition_midway: Number
-    smallest_gap: Number
-    weight_norm: Number
-
-
-class Signs(Struct, rename={"kind": "class"}):
-    """A line of expressivity.py rademacher's CSV."""
-
-    kind: Annotated[str, Meta(pattern=r"^(linear|linear, bounded norm|width \d{1,9})$")]
-    n: Several
-    weights: Number
-    low: Number
-    high: Number
-    estimate: Number
-    gap_bound: Number
-
-
-class Capacity(Struct, rename={"kind": "class"}):
-    """A line of expressivity.py memorize's CSV."""
-
-    kind: str
-    weights: Several
-    largest_n: Several
-
-
-class Bounded(Struct):
-    """A line of expressivity.py bound's CSV."""
-
-    labels: Literal["true", "random"]
-    n: Several
-    width: Count
-    updates: Count
-    train_error: Share
-    test_error: Share
-    train_error_bound: Share
-    kl: Amount
-    bound: Share
-    pinsker: Amount
-
-
-class Width(Struct):
-    """A line of double_descent.py's CSV."""
-
-    width: Several
-    weights: Several
-    noise: Share
-    seed: Count
-    start: Literal["fresh", "reused"]
-    epoch: Count
-    last: Literal["True", "False", "1", "0"]
-    train_error: Share
-    test_error: Share
-
-
-class Measured(Struct):
-    """A line of measures.py's CSV."""
-
-    size: Several
-    width: Several
-    depth: Several
-    batch: Several
-    noise: Share
-    seed: Count
-    reached: Literal["True", "False", "1", "0"]
-    gap: Annotated[float, Meta(ge=-1, le=1)]
-
-
-class Scored(Struct):
-    """A line of influence.py's CSV."""
-
-    example: Count
-    label: Count
-    true_label: Count
-    standard_error: Amount
-    score: Annotated[float, Meta(ge=-1, le=1)] | None
-
-
-_LINES = {
-    "influence": Scored,
-    "measures": Measured,
-    "double_descent": Width,
-    "bound": Bounded,
-    "mnist_l2norm": Replica,
-    "min_norm": System,
-    "theorem": Theorem,
-    "rademacher": Signs,
-    "memorize": Capacity,
-}
-
-
-def check_rows(record, rows):
-    """Refuses a CSV that is not of its record.
-
-    Args:
-        record: Dict that `check` has seen.
-        rows: Lines of the CSV as dicts of strings.
-
-    Raises:
-        ValueError: With what was found and what was expected, in a few words.
-    """
-    kind = _LINES.get(record.get("part") or record["script"])
-    kind = Epoch if "regime" in record else kind
-    if kind is System:
-        kind = _solved(record["settings"])
-    if not kind:
-        return
-    if not rows:
-        raise ValueError("it has no line")
-    read = []
-    for number, row in enumerate(rows, 2):
-        row = {column: cell or None for column, cell in row.items()}
-        try:
-            read.append(msgspec.convert(row, kind, strict=False))
-            if kind is Epoch:
-                msgspec.convert(row, dict[str, Number], strict=False)
-        except ValueError as error:
-            raise ValueError(f"line {number}: {error}") from None
-    if kind is Epoch:
-        _check_epochs(record, read)
-
-
-def _solved(settings):
-    """Which of its lines a record of min_norm.py has."""
-    if settings["sgd"]:
-        return Step
-    if settings.get("leave_one_out"):
-        return LeftOut
-    return Fitted if settings["features"] in regime.RANDOM_FEATURES else System
-
-
-def _check_epochs(record, rows):
-    last = record["epochs"]
-    if [row.epoch for row in rows] != list(range(1, last + 1)):
-        raise ValueError(f"its epochs are not 1 to {last}, which its record has")
-    final = record["final"]
-    row = rows[min(final.get("epoch") or last, last) - 1]
-    for name in ("train_accuracy", "val_accuracy"):
-        if abs(getattr(row, name) - final[name]) > 1e-6:
-            raise ValueError(
-                f"its {name} in epoch {row.epoch} is {getattr(row, name):g}, and "
-                f"{final[name]:g} in its record"
-            )

@@ -21,7 +21,7 @@ from common.engine import (
 )
 from common.engine.checkpoint import Checkpoint, precision_of
 from common.engine.history import History
-from common.engine.recorder import Recorder, forget
+from common.engine.recorder import Recorder
 from common.models import save, start_from
 
 
@@ -36,7 +36,7 @@ def run(build, feed, regime, options):
             `keras.Model` (examples to logits).
         feed: `pipelines.Feed`, `pipelines.TextFeed` or `streaming.Feed`.
         regime: `regime.Regime`.
-        options: `regime.Options`.
+        options: `command_line.Options`.
 
     Returns:
         The record as a dict, as in `results/NAME.json`; None where several processes
@@ -67,7 +67,7 @@ def run(build, feed, regime, options):
         if paths.json.exists() and not options.overwrite:
             return verdicts.finished(options)  # by another process, a moment ago
         if paths.json.exists():  # else a checkpoint is that of an unfinished run
-            paths.checkpoint.unlink(missing_ok=True)
+            records.remove_checkpoint(paths)
             paths.state.unlink(missing_ok=True)
             paths.examples.unlink(missing_ok=True)
             paths.json.unlink()
@@ -88,8 +88,7 @@ def run(build, feed, regime, options):
         records.write_csv(paths.csv, history.rows)
         records.write_json(paths.json, record)  # last: its presence means complete
         record = records.read(paths.json)  # as any later reader gets it
-        forget(paths)  # before the checkpoint, by which a later run finds it
-        paths.checkpoint.unlink(missing_ok=True)
+        records.remove_checkpoint(paths)
     verdicts.show(record, paths)
     return record
 
@@ -161,7 +160,7 @@ def _fit(build, feed, regime, options, paths):
     every = options.checkpoint_every
     checkpoint = Checkpoint(history, regime, data_hash, paths, every, recorder)
     if not options.resume and options.chief:
-        paths.checkpoint.unlink(missing_ok=True)
+        records.remove_checkpoint(paths)
     if not (options.resume and checkpoint.restore()) and options.continue_from:
         checkpoint.extend(_kept(options), options.continue_from)
     for row in history.rows:  # a checkpoint of before there were samples

@@ -13,7 +13,7 @@ def finished(options):
     reader of records may have neither.
 
     Args:
-        options: `regime.Options`.
+        options: `command_line.Options`.
 
     Raises:
         MendableError: If the file is damaged, or the record of another run.

@@ -9,9 +9,9 @@
 # %% [markdown]
 # # 1. Memorize
 #
-# *45 minutes in class. All cells together compute for some minutes on two cores (`make
-# labs` says how many); nothing is downloaded. You need to know what a dense network, an
-# epoch and a test set are.*
+# *45 minutes in class. All cells together compute for about 1 minute on two cores;
+# nothing is downloaded. You need to know what a dense network, an epoch and a test set
+# are.*
 #
 # A network with more weights than training images could, in principle, simply store its
 # training set. Zhang et al. (2017, [arXiv
@@ -54,24 +54,22 @@ sys.path.insert(0, os.getcwd())
 # 1,000 handwritten digits to train on (28 x 28 pixels, ten classes, 100 of each) and
 # 1,000 others to test on. The network has one hidden layer of 512 ReLU units: 407,050
 # weights, four hundred for each training image. It is trained by SGD with momentum.
-# `cifar10_mlp.py` is the collection's script for it, and a run is one call with its
-# flags.
+#
+# `cifar10_mlp.py` is the collection's script for it. `lab_runs.run` calls it with the
+# flags of a command, as a terminal would, and returns the run's *record*: its settings
+# and what it came to. Record, curves and model are kept in the folder `mine`: a cell
+# that you run again reads them and trains nothing.
 
 # %%
 # %matplotlib inline
-import shlex
-
-import pandas as pd
-
 import cifar10_mlp
 from common import corruptions, datasets, models, pipelines
-from common.report import lab_figures
+from common.report import lab_figures, lab_runs
 from common.sweep import artefacts
 
 IMAGES, EPOCHS = 1000, 60
-DIGITS = f"--dataset mnist_5k --train-size {IMAGES} --epochs {EPOCHS}"
+DIGITS = f"cifar10_mlp.py --dataset mnist_5k --train-size {IMAGES} --epochs {EPOCHS}"
 DIGITS += " --lr-decay 1 --stop-at 1"  # a constant rate, until all are right
-KEPT = "--quiet --results-dir mine --models-dir mine"
 runs = {}
 
 # %% [markdown]
@@ -83,7 +81,7 @@ runs = {}
 # *Your prediction:*
 
 # %%
-runs["true labels"] = cifar10_mlp.main(shlex.split(f"{DIGITS} {KEPT}"))
+runs["true labels"] = lab_runs.run(cifar10_mlp.main, DIGITS)
 lab_figures.curves(runs)
 
 # %% [markdown]
@@ -109,17 +107,18 @@ lab_figures.curves(runs)
 
 # %%
 random_labels = f"{DIGITS} --random-labels"
-runs["random labels"] = cifar10_mlp.main(shlex.split(f"{random_labels} {KEPT}"))
+runs["random labels"] = lab_runs.run(cifar10_mlp.main, random_labels)
 lab_figures.curves(runs)
 
 # %% [markdown]
 # Look at what has been memorized: training images, with the label each was given and
-# what the trained network says. A label in colour is not the true one.
+# what the trained network says. A label in colour is not the true one. (The labels are
+# drawn again here, and come out the same: 2_data shows why.)
 
 # %%
-regime, options = artefacts.parse(f"cifar10_mlp.py {random_labels}")
-data = corruptions.corrupt(datasets.load(regime), regime)
-feed = pipelines.Feed(data, regime)  # crops and whitens, as for training
+regime, _ = artefacts.parse(random_labels)  # the settings of that command
+data = corruptions.corrupt(datasets.load(regime), regime)  # the labels it was given
+feed = pipelines.Feed(data, regime)  # the images as a network is fed them: 2_data
 memorizer = models.load(f"mine/{runs['random labels']['name']}.h5")
 says = memorizer.predict(feed.x_train, verbose=0).argmax(1)
 lab_figures.images(
@@ -166,11 +165,17 @@ lab_figures.images(data.x_test[:20], [f"says {s}" for s in says[:20]])
 
 # %%
 partly = f"{DIGITS} --label-corruption 0.4"
-runs["40 % random"] = cifar10_mlp.main(shlex.split(f"{partly} {KEPT}"))
+runs["40 % random"] = lab_runs.run(cifar10_mlp.main, partly)
 lab_figures.curves(runs)
 
 # %%
 lab_figures.parts(runs["40 % random"])
+
+# %%
+best, final = (runs["40 % random"][key] for key in ("best", "final"))
+for word, found in (("best", best), ("last", final)):
+    percent = 100 * found["val_accuracy"]
+    print(f"{word} test accuracy {percent:.1f} % (epoch {found['epoch']})")
 
 # %% [markdown]
 # The orange dotted line is the share of images with a *replaced* label for which the
@@ -181,13 +186,6 @@ lab_figures.parts(runs["40 % random"])
 # that some of your labels are wrong?
 #
 # *Your answer:*
-
-# %%
-best, final = (runs["40 % random"][key] for key in ("best", "final"))
-print(f"best test accuracy {100 * best['val_accuracy']:.1f} % (epoch {best['epoch']})")
-print(
-    f"last test accuracy {100 * final['val_accuracy']:.1f} % (epoch {final['epoch']})"
-)
 
 # %% [markdown]
 # ## 4. Regularizers, on and off
@@ -210,22 +208,15 @@ regularizers = {
 }
 for name, flags in regularizers.items():
     for labels, more in (("true", ""), ("random", "--random-labels")):
-        command = f"{DIGITS} {more} {flags} {KEPT}"
-        runs[f"{labels}, {name}"] = cifar10_mlp.main(shlex.split(command))
+        command = f"{DIGITS} {more} {flags}"
+        runs[f"{labels}, {name}"] = lab_runs.run(cifar10_mlp.main, command)
+
+# %% [markdown]
+# All runs so far. "Fitted" means 99 % of the training labels; `<NA>` that a run did not
+# come to that in its epochs.
 
 # %%
-table = pd.DataFrame(
-    {
-        label: {
-            "training %": 100 * record["final"]["train_accuracy"],
-            "test %": 100 * record["final"]["val_accuracy"],
-            "epochs": record["epochs"],
-            "fitted at epoch": record["epochs_to_fit"],
-        }
-        for label, record in runs.items()
-    }
-).T.convert_dtypes()
-table.round(1)
+lab_runs.table(runs)
 
 # %% [markdown]
 # The curves with true labels:
@@ -240,9 +231,6 @@ lab_figures.curves({name: runs[name] for name in runs if name.startswith("true")
 lab_figures.curves({name: runs[name] for name in runs if name.startswith("random")})
 
 # %% [markdown]
-# "Fitted" means 99 % of the training labels; `<NA>` that a run has not come to that in
-# these epochs.
-#
 # **Explain 5.** What does each regularizer do to the network with true labels? Does any
 # of them keep it from memorizing? So are they *the* reason why the network generalizes?
 #
@@ -258,7 +246,7 @@ lab_figures.curves({name: runs[name] for name in runs if name.startswith("random
 
 # %%
 MINE = "--random-labels --pixels gaussian"
-runs[MINE] = cifar10_mlp.main(shlex.split(f"{DIGITS} {MINE} {KEPT}"))
+runs[MINE] = lab_runs.run(cifar10_mlp.main, f"{DIGITS} {MINE}")
 lab_figures.curves({name: runs[name] for name in ("random labels", MINE)})
 
 # %% [markdown]

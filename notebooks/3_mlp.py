@@ -9,8 +9,8 @@
 # %% [markdown]
 # # 3. The multilayer perceptron
 #
-# *45 minutes in class. All cells together compute for some minutes on two cores (`make
-# labs` says how many); nothing is downloaded. Do `1_memorize` first.*
+# *45 minutes in class. All cells together compute for about 1 minute on two cores;
+# nothing is downloaded. Do `1_memorize` first.*
 #
 # The plainest network of the paper: pixels, one or three hidden layers of 512 ReLU
 # units, ten logits. It has no idea that pixels have neighbours. It is the smallest of
@@ -44,23 +44,18 @@ sys.path.insert(0, os.getcwd())
 
 # %%
 # %matplotlib inline
-import shlex
-
-import numpy as np
-import pandas as pd
 from IPython.display import Image, display
 
 import cifar10_mlp
-from common import cli, corruptions, datasets, models, pipelines
+from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.mlp import mlp
-from common.report import lab_figures, tables
+from common.report import lab_figures, lab_runs
 from common.sweep import artefacts
 
 IMAGES, EPOCHS = 1000, 40
-SMALL = f"--dataset synthetic --train-size {IMAGES} --epochs {EPOCHS}"
-SMALL += " --hidden 256 --lr-decay 1"
-KEPT = "--quiet --results-dir mine --models-dir mine"
+SMALL = f"cifar10_mlp.py --dataset mnist_5k --train-size {IMAGES}"
+SMALL += f" --epochs {EPOCHS} --hidden 256 --lr-decay 1"
 
 # %% [markdown]
 # ## Layer by layer
@@ -83,25 +78,12 @@ print(f"{deep.count_params():,} with three hidden layers; the paper says 1,735,1
 # %% [markdown]
 # ## Our records beside the paper's
 #
-# CIFAR-10, accuracies in %, means over the seeds of our runs (`tables` reads them from
-# `results/`). "Fitted" is the first epoch with 99 % of the training labels reproduced.
-# `()`: not yet run.
+# CIFAR-10, accuracies in %, means over the seeds of our runs; `paper` is the paper's
+# test accuracy. `fitted` is the first epoch with 99 % of the training labels
+# reproduced.
 
 # %%
-rows = tables.table_1(tables.load(Path("results")), tables.paper_by_run())
-rows = [row for row in rows if row.command.startswith("python cifar10_mlp.py")]
-pd.DataFrame(
-    [
-        row.fields
-        | {
-            "train %": row.runs and tables.spread(row.final("train_accuracy")),
-            "test %": row.runs and tables.spread(row.final("test_accuracy")),
-            "the paper's test %": row.paper["test_accuracy"].value,
-            "fitted": tables.epochs_to_fit(row),
-        }
-        for row in rows
-    ]
-).set_index("row")
+lab_runs.table_1("cifar10_mlp.py")
 
 # %% [markdown]
 # **Question 2.** Three hidden layers have half a million more weights than one. Do they
@@ -109,111 +91,85 @@ pd.DataFrame(
 #
 # *Your answer:*
 #
-# Left and right of the first figure: true and random labels. The second has five kinds
-# of data, for AlexNet or Inception where an MLP has not been run.
+# Two figures of our records. The accuracies epoch by epoch, with true labels on the
+# left and random ones on the right. And the test accuracy when a part of the labels is
+# random, as in part 3 of `1_memorize`: of the last epoch, when nearly all labels are
+# reproduced, and of the best one before it.
 
 # %%
-for name in ["memorization", "figure_1a"]:
+for name in ["memorization", "early_stopping"]:
     display(Image(f"results/figures/{name}.png", width=760))
 
 # %% [markdown]
 # ## Two trained networks, looked into
 #
-# One with true labels, one with random labels. Where this collection comes with the
-# trained models of its CIFAR-10 runs, and CIFAR-10 lies on this machine, you look into
-# those; else two small ones are trained here, on 1,000 images of the data set
-# `synthetic`.
+# One has learned true labels, one random labels. They are those of CIFAR-10 where you
+# have trained them (`saved_models/` keeps them); else two small ones are trained here,
+# on 1,000 digits of `mnist_5k`.
 
 # %%
-commands = {"true": "cifar10_mlp.py", "random": "cifar10_mlp.py --random-labels"}
-kept = {
-    labels: f"saved_models/{artefacts.name_of(x)}.h5" for labels, x in commands.items()
-}
-here = all(Path(path).exists() for path in kept.values())
-if here:
-    try:
-        data = datasets.named("cifar10")
-    except cli.MendableError as error:
-        here = False
-        print(error)
-if not here:
-    print("The trained models of CIFAR-10 are not here. Training two small ones:")
-    commands = {
-        "true": f"cifar10_mlp.py {SMALL}",
-        "random": f"cifar10_mlp.py {SMALL} --random-labels",
-    }
-    for labels, command in commands.items():
-        record = cifar10_mlp.main(shlex.split(command)[1:] + shlex.split(KEPT))
-        kept[labels] = f"mine/{record['name']}.h5"
+found = lab_runs.true_and_random(cifar10_mlp.main, SMALL)
 networks, feeds = {}, {}
-for labels, command in commands.items():
-    regime, _ = artefacts.parse(command)
-    data = corruptions.corrupt(datasets.load(regime), regime)
-    networks[labels], feeds[labels] = (
-        models.load(kept[labels]),
-        pipelines.Feed(data, regime),
-    )
-kept
+for labels, trained in found.items():
+    networks[labels] = models.load(trained.model)
+    regime, _ = artefacts.parse(trained.command)  # the settings of that command
+    data = corruptions.corrupt(datasets.load(regime), regime)  # the labels it was given
+    feeds[labels] = pipelines.Feed(data, regime)  # the images as it was fed them
+lab_runs.table({labels: trained.record for labels, trained in found.items()})
 
 # %% [markdown]
-# **Which images does it get wrong?** For each network the ten training images with the
-# smallest margin: the logit of the label that was given less the largest other one.
-# Where it is negative the network says something else. And ten test images that the
-# network with true labels gets wrong by the largest margin.
+# **Which images are hard for it?** The *margin* of an image is the logit of its label
+# less the largest other one: how clearly the network says that label. Where it is
+# negative, the network says another. For each network the ten training images with the
+# smallest margins; above each the label that was given, what the network says, and the
+# margin (in colour where the two differ):
 
 # %%
-margins = {
-    labels: norms.margins(networks[labels], feed.x_train, feed.y_train)
-    for labels, feed in feeds.items()
-}
+margins = {}
 for labels, feed in feeds.items():
-    least = np.argsort(margins[labels])[:10]
-    titles = [f"given {feed.y_train[i]}\n{margins[labels][i]:.2f}" for i in least]
-    print(f"{labels} labels: training images with the smallest margins")
-    display(lab_figures.images(feed.x_train[least], titles, margins[labels][least] < 0))
-
-# %%
-feed = feeds["true"]
-on_test = norms.margins(networks["true"], feed.x_test, feed.y_test)
-says = networks["true"].predict(feed.x_test, verbose=0).argmax(1)
-worst = np.argsort(on_test)[:10]
-titles = [f"{feed.y_test[i]}, says {says[i]}\n{on_test[i]:.2f}" for i in worst]
-print(
-    f"{100 * (on_test < 0).mean():.1f} % of the test images are misfitted. The worst:"
-)
-lab_figures.images(feed.x_test[worst], titles, on_test[worst] < 0)
+    margins[labels] = norms.margins(networks[labels], feed.x_train, feed.y_train)
+    says = networks[labels].predict(feed.x_train, verbose=0).argmax(1)
+    shown = feed.x_train, feed.y_train, says, margins[labels]
+    print(f"{labels}:")
+    display(lab_figures.least_margins(*shown))
 
 # %% [markdown]
-# **How sure is it, and how large are its weights?** Scaled up weights give larger
-# margins without any other answer, so that the two have to be seen together.
+# And the test images that the network with true labels gets wrong by the largest
+# margin; above each its true label and what the network says:
+
+# %%
+network, feed = networks["true labels"], feeds["true labels"]
+on_test = norms.margins(network, feed.x_test, feed.y_test)
+says = network.predict(feed.x_test, verbose=0).argmax(1)
+wrong = 100 * (says != feed.y_test).mean()
+print(f"{wrong:.1f} % of the test images are misclassified. The worst:")
+lab_figures.least_margins(feed.x_test, feed.y_test, says, on_test)
+
+# %% [markdown]
+# **How large are its weights, and how sure is it?** The *kernel* of a layer is its
+# array of weights; the norm of all kernels is the root of the sum of their squares.
+# Larger weights give larger margins without any other answer, so that the two have to
+# be seen together.
 #
-# **Question 3.** Which network needs the larger weights? Which has the larger margins?
-# Divide the second by the first.
+# **Question 3.** Which network has the larger weights? Which has the larger margins?
+# And margin for norm?
 #
 # *Your answer:*
 
 # %%
 layers = {labels: norms.layer_norms(network) for labels, network in networks.items()}
-table = {}
-for labels, measured in layers.items():
-    total = norms.total_norms(measured)
-    table[f"{labels} labels"] = {
-        "norm of all kernels": total["frobenius"],
-        "log10 product of spectral norms": total["log10_product_spectral"],
-        "median margin": np.median(margins[labels]),
-        "smallest margin": margins[labels].min(),
-        "margin / norm": np.median(margins[labels]) / total["frobenius"],
-    }
-pd.DataFrame(table).round(3)
+lab_runs.norms_and_margins(layers, margins)
+
+# %% [markdown]
+# The *spectral norm* of a layer is the largest factor by which it stretches a vector.
+# From the first layer to the last:
 
 # %%
-lab_figures.bars(
-    {
-        f"{labels} labels": {i + 1: row["spectral"] for i, row in enumerate(measured)}
-        for labels, measured in layers.items()
-    },
-    "spectral norm of each layer",
-)
+spectral = {
+    labels: {i + 1: row["spectral"] for i, row in enumerate(rows)}
+    for labels, rows in layers.items()
+}
+lab_figures.bars(spectral, "spectral norm of each layer")
 
 # %% [markdown]
 # ## A run of your own
@@ -223,9 +179,11 @@ lab_figures.bars(
 
 # %%
 MINE = "--random-labels --hidden 32"
-record = cifar10_mlp.main(shlex.split(f"{SMALL} {MINE} {KEPT}"))
-plain = cifar10_mlp.main(shlex.split(f"{SMALL} {KEPT}"))
-lab_figures.curves({"true labels": plain, MINE: record})
+runs = {
+    flags: lab_runs.run(cifar10_mlp.main, f"{SMALL} {flags}")
+    for flags in ("--random-labels", MINE)
+}
+lab_figures.curves(runs)
 
 # %% [markdown]
 # *What did you expect, and what did you see?*

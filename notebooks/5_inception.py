@@ -9,8 +9,8 @@
 # %% [markdown]
 # # 5. The small Inception
 #
-# *45 minutes in class. All cells together compute for some minutes on two cores (`make
-# labs` says how many); nothing is downloaded. Do `1_memorize` first.*
+# *45 minutes in class. All cells together compute for about 5 minutes on two cores;
+# nothing is downloaded. Do `1_memorize` first.*
 #
 # Convolutions throughout, in modules that look through 1 x 1 and 3 x 3 windows side by
 # side, each followed by BatchNorm; no dense layer but the last. It is the best network
@@ -45,71 +45,56 @@ sys.path.insert(0, os.getcwd())
 
 # %%
 # %matplotlib inline
-import shlex
-
 import numpy as np
 import pandas as pd
 from IPython.display import Image, display
 
 import cifar10_inception
-from common import cli, corruptions, datasets, models, pipelines
+from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.inception import small_inception
-from common.report import lab_figures, tables
+from common.report import lab_figures, lab_runs
 from common.sweep import artefacts
 
-IMAGES, EPOCHS = 100, 12
-SMALL = f"--dataset synthetic --train-size {IMAGES} --epochs {EPOCHS}"
-SMALL += " --lr-decay 1 --lr 0.05 --batch-size 32"
-KEPT = "--quiet --results-dir mine --models-dir mine"
+IMAGES, EPOCHS = 100, 14
+SMALL = f"cifar10_inception.py --dataset mnist_5k --train-size {IMAGES}"
+SMALL += f" --epochs {EPOCHS} --lr 0.02 --lr-decay 0.9 --batch-size 10 --stop-at 1"
 
 # %% [markdown]
 # ## Layer by layer
 #
 # A module joins what its two convolutions give (`Concatenate`). Two modules halve the
-# image on their way. At the end each channel is averaged over the image.
+# image on their way. At the end each channel is averaged over the image. *BatchNorm*
+# takes off each channel's mean over the batch and divides by its deviation.
 #
-# **Question 1.** It has fewer than a third more parameters than the MLP of `3_mlp`, and
-# is far deeper. Where are they? Why is there no bias beside BatchNorm?
+# **Question 1.** It has about a third more parameters than the MLP of `3_mlp`, and is
+# far deeper. Where are they? Why is there no bias beside BatchNorm?
 #
 # *Your answer:*
 
 # %%
 model = small_inception((28, 28, 3), 10)
-kinds = {}
-for layer in model.layers:
-    kind, size = (
-        type(layer).__name__,
-        sum(int(np.prod(w.shape)) for w in layer.trainable_weights),
-    )
-    count, total = kinds.get(kind, (0, 0))
-    kinds[kind] = count + 1, total + size
-display(pd.DataFrame(kinds, index=["layers", "trainable parameters"]).T)
-total = sum(size for _, size in kinds.values())
+table = pd.DataFrame(
+    {
+        "layer": type(layer).__name__,
+        "trainable parameters": sum(np.prod(w.shape) for w in layer.trainable_weights),
+    }
+    for layer in model.layers
+).astype({"trainable parameters": int})
+kinds = table.groupby("layer", sort=False)["trainable parameters"]
+display(kinds.agg(layers="size", parameters="sum"))
+total = table["trainable parameters"].sum()
 print(f"{total:,} trainable parameters; the paper's Table 1 says 1,649,402")
 
 # %% [markdown]
 # ## Our records beside the paper's
 #
-# CIFAR-10, accuracies in %, means over the seeds of our runs (`tables` reads them from
-# `results/`). "Fitted" is the first epoch with 99 % of the training labels reproduced.
-# `()`: not yet run.
+# CIFAR-10, accuracies in %, means over the seeds of our runs; `paper` is the paper's
+# test accuracy. `fitted` is the first epoch with 99 % of the training labels
+# reproduced. Where nothing stands, there is no run of ours yet; BN is BatchNorm.
 
 # %%
-rows = tables.table_1(tables.load(Path("results")), tables.paper_by_run())
-rows = [row for row in rows if row.command.startswith("python cifar10_inception.py")]
-pd.DataFrame(
-    [
-        row.fields
-        | {
-            "train %": row.runs and tables.spread(row.final("train_accuracy")),
-            "test %": row.runs and tables.spread(row.final("test_accuracy")),
-            "the paper's test %": row.paper["test_accuracy"].value,
-            "fitted": tables.epochs_to_fit(row),
-        }
-        for row in rows
-    ]
-).set_index("row")
+lab_runs.table_1("cifar10_inception.py")
 
 # %% [markdown]
 # **Question 2.** What does the table say about true labels? Which of the paper's rows
@@ -117,127 +102,100 @@ pd.DataFrame(
 #
 # *Your answer:*
 #
-# The paper asks whether BatchNorm regularizes: the test accuracy while training, with
-# it and without (here on 5,000 images where the whole has not been run).
+# Three figures, the paper's curves pale. The training loss on five kinds of data (1a),
+# beside AlexNet's. The accuracies epoch by epoch with BatchNorm and without (2b): the
+# paper asks whether it regularizes. And on 5,000 images, in the last two lines, where
+# each of the two ends.
 
 # %%
-for name in ["figure_2b", "implicit"]:
+for name in ["figure_1a", "figure_2b", "implicit"]:
     display(Image(f"results/figures/{name}.png", width=760))
 
 # %% [markdown]
 # ## Two trained networks, looked into
 #
-# One with true labels, one with random labels. Where this collection comes with the
-# trained models of its CIFAR-10 runs, and CIFAR-10 lies on this machine, you look into
-# those; else two small ones are trained here, on 100 images of the data set
-# `synthetic`.
+# One has learned true labels, one random labels. They are those of CIFAR-10 where you
+# have trained them (`saved_models/` keeps them); else two small ones are trained here,
+# on 100 digits of `mnist_5k`.
 
 # %%
-commands = {
-    "true": "cifar10_inception.py",
-    "random": "cifar10_inception.py --random-labels",
-}
-kept = {
-    labels: f"saved_models/{artefacts.name_of(x)}.h5" for labels, x in commands.items()
-}
-here = all(Path(path).exists() for path in kept.values())
-if here:
-    try:
-        data = datasets.named("cifar10")
-    except cli.MendableError as error:
-        here = False
-        print(error)
-if not here:
-    print("The trained models of CIFAR-10 are not here. Training two small ones:")
-    commands = {
-        "true": f"cifar10_inception.py {SMALL}",
-        "random": f"cifar10_inception.py {SMALL} --random-labels",
-    }
-    for labels, command in commands.items():
-        record = cifar10_inception.main(shlex.split(command)[1:] + shlex.split(KEPT))
-        kept[labels] = f"mine/{record['name']}.h5"
+found = lab_runs.true_and_random(cifar10_inception.main, SMALL)
 networks, feeds = {}, {}
-for labels, command in commands.items():
-    regime, _ = artefacts.parse(command)
-    data = corruptions.corrupt(datasets.load(regime), regime)
-    networks[labels], feeds[labels] = (
-        models.load(kept[labels]),
-        pipelines.Feed(data, regime),
-    )
-kept
+for labels, trained in found.items():
+    networks[labels] = models.load(trained.model)
+    regime, _ = artefacts.parse(trained.command)  # the settings of that command
+    data = corruptions.corrupt(datasets.load(regime), regime)  # the labels it was given
+    feeds[labels] = pipelines.Feed(data, regime)  # the images as it was fed them
+lab_runs.table({labels: trained.record for labels, trained in found.items()})
 
 # %% [markdown]
-# **Which images does it get wrong?** For each network the ten training images with the
-# smallest margin: the logit of the label that was given less the largest other one.
-# Where it is negative the network says something else. And ten test images that the
-# network with true labels gets wrong by the largest margin.
+# **Which images are hard for it?** The *margin* of an image is the logit of its label
+# less the largest other one: how clearly the network says that label. Where it is
+# negative, the network says another. For each network the ten training images with the
+# smallest margins; above each the label that was given, what the network says, and the
+# margin (in colour where the two differ):
 
 # %%
-margins = {
-    labels: norms.margins(networks[labels], feed.x_train, feed.y_train)
-    for labels, feed in feeds.items()
-}
+margins = {}
 for labels, feed in feeds.items():
-    least = np.argsort(margins[labels])[:10]
-    titles = [f"given {feed.y_train[i]}\n{margins[labels][i]:.2f}" for i in least]
-    print(f"{labels} labels: training images with the smallest margins")
-    display(lab_figures.images(feed.x_train[least], titles, margins[labels][least] < 0))
-
-# %%
-feed = feeds["true"]
-on_test = norms.margins(networks["true"], feed.x_test, feed.y_test)
-says = networks["true"].predict(feed.x_test, verbose=0).argmax(1)
-worst = np.argsort(on_test)[:10]
-titles = [f"{feed.y_test[i]}, says {says[i]}\n{on_test[i]:.2f}" for i in worst]
-print(
-    f"{100 * (on_test < 0).mean():.1f} % of the test images are misfitted. The worst:"
-)
-lab_figures.images(feed.x_test[worst], titles, on_test[worst] < 0)
+    margins[labels] = norms.margins(networks[labels], feed.x_train, feed.y_train)
+    says = networks[labels].predict(feed.x_train, verbose=0).argmax(1)
+    shown = feed.x_train, feed.y_train, says, margins[labels]
+    print(f"{labels}:")
+    display(lab_figures.least_margins(*shown))
 
 # %% [markdown]
-# **How sure is it, and how large are its weights?** Scaled up weights give larger
-# margins without any other answer, so that the two have to be seen together.
+# And the test images that the network with true labels gets wrong by the largest
+# margin; above each its true label and what the network says:
+
+# %%
+network, feed = networks["true labels"], feeds["true labels"]
+on_test = norms.margins(network, feed.x_test, feed.y_test)
+says = network.predict(feed.x_test, verbose=0).argmax(1)
+wrong = 100 * (says != feed.y_test).mean()
+print(f"{wrong:.1f} % of the test images are misclassified. The worst:")
+lab_figures.least_margins(feed.x_test, feed.y_test, says, on_test)
+
+# %% [markdown]
+# **How large are its weights, and how sure is it?** The *kernel* of a layer is its
+# array of weights; the norm of all kernels is the root of the sum of their squares
+# (that of BatchNorm's scale counted in). Larger weights give larger margins without any
+# other answer, so that the two have to be seen together.
 #
-# **Question 3.** Which network needs the larger weights? Which has the larger margins?
-# Divide the second by the first.
+# **Question 3.** Which network has the larger weights? Which has the larger margins?
+# And margin for norm?
 #
 # *Your answer:*
 
 # %%
 layers = {labels: norms.layer_norms(network) for labels, network in networks.items()}
-table = {}
-for labels, measured in layers.items():
-    total = norms.total_norms(measured)
-    table[f"{labels} labels"] = {
-        "norm of all kernels": total["frobenius"],
-        "log10 product of spectral norms": total["log10_product_spectral"],
-        "median margin": np.median(margins[labels]),
-        "smallest margin": margins[labels].min(),
-        "margin / norm": np.median(margins[labels]) / total["frobenius"],
-    }
-pd.DataFrame(table).round(3)
+lab_runs.norms_and_margins(layers, margins)
+
+# %% [markdown]
+# The *spectral norm* of a layer is the largest factor by which it stretches a vector.
+# From the first layer to the last:
 
 # %%
-lab_figures.bars(
-    {
-        f"{labels} labels": {i + 1: row["spectral"] for i, row in enumerate(measured)}
-        for labels, measured in layers.items()
-    },
-    "spectral norm of each layer",
-)
+spectral = {
+    labels: {i + 1: row["spectral"] for i, row in enumerate(rows)}
+    for labels, rows in layers.items()
+}
+lab_figures.bars(spectral, "spectral norm of each layer")
 
 # %% [markdown]
 # ## A run of your own
 #
 # BatchNorm is often called a regularizer. Train without it (`--no-batch-norm`) on true
-# labels: which changes more, how fast the network fits or what it reaches on the test
-# set?
+# labels, for half of the epochs: how does that change how fast the network fits? And
+# what it ends at, with far more images and epochs, in the figures above?
 
 # %%
-MINE = "--no-batch-norm"
-record = cifar10_inception.main(shlex.split(f"{SMALL} {MINE} {KEPT}"))
-plain = cifar10_inception.main(shlex.split(f"{SMALL} {KEPT}"))
-lab_figures.curves({"true labels": plain, MINE: record})
+MINE = f"--no-batch-norm --epochs {EPOCHS // 2}"
+runs = {
+    "BatchNorm": lab_runs.run(cifar10_inception.main, SMALL),
+    MINE: lab_runs.run(cifar10_inception.main, f"{SMALL} {MINE}"),
+}
+lab_figures.curves(runs)
 
 # %% [markdown]
 # *What did you expect, and what did you see?*

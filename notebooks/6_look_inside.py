@@ -9,8 +9,8 @@
 # %% [markdown]
 # # 6. Look inside
 #
-# *90 minutes in class. All cells together compute for some minutes on two cores (`make
-# labs` says how many); nothing is downloaded. Do `1_memorize` first.*
+# *90 minutes in class. All cells together compute for about half a minute on two cores;
+# nothing is downloaded. Do `1_memorize` first.*
 #
 # Two networks, equal in size and training error: one has learned digits, the other has
 # stored random labels. From outside, on the training set, nothing distinguishes them.
@@ -47,8 +47,6 @@ sys.path.insert(0, os.getcwd())
 
 # %%
 # %matplotlib inline
-import shlex
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -57,14 +55,13 @@ from IPython.display import Image, display
 import cifar10_mlp
 from common import corruptions, datasets, models, pipelines, records
 from common.analysis import hessian, norms, spectrum
-from common.report import lab_figures
+from common.report import lab_figures, lab_runs
 from common.sweep import artefacts
 
 IMAGES, EPOCHS = 500, 60
 FEW = IMAGES // 2  # where a curve over many networks is measured
 DIGITS = f"cifar10_mlp.py --dataset mnist_5k --train-size {IMAGES} --epochs {EPOCHS}"
 DIGITS += " --hidden 64 --lr 0.05 --lr-decay 1 --batch-size 50"
-KEPT = "--quiet --results-dir mine --models-dir mine"
 
 # %% [markdown]
 # ## The two networks
@@ -77,10 +74,9 @@ KEPT = "--quiet --results-dir mine --models-dir mine"
 commands = {"true labels": DIGITS, "random labels": f"{DIGITS} --random-labels"}
 runs, networks, initial, feeds = {}, {}, {}, {}
 for label, command in commands.items():
-    more = shlex.split(f"{KEPT} --save-init")
-    runs[label] = cifar10_mlp.main(shlex.split(command)[1:] + more)
-    regime, _ = artefacts.parse(command)
-    data = corruptions.corrupt(datasets.load(regime), regime)
+    runs[label] = lab_runs.run(cifar10_mlp.main, f"{command} --save-init")
+    regime, _ = artefacts.parse(command)  # the settings of that command
+    data = corruptions.corrupt(datasets.load(regime), regime)  # the labels it was given
     feeds[label] = pipelines.Feed(data, regime)
     networks[label] = models.load(f"mine/{runs[label]['name']}.h5")
     initial[label] = models.load(f"mine/{runs[label]['name']}_init.h5")
@@ -89,11 +85,11 @@ lab_figures.curves(runs)
 # %% [markdown]
 # ## 1. Norms and margins
 #
-# Generalization bounds for networks do not count weights, they measure them: the
-# Frobenius norm (root of the sum of squares), the spectral norm (how much a layer can
-# stretch a vector; the product over layers bounds the slope of the network), the
-# distance from the initial weights. A *margin* is the logit of the given label less the
-# largest other one. Bounds of this kind grow with norm over margin.
+# Bounds of the test error count weights, or they measure them: by the Frobenius norm
+# (root of the sum of squares), the spectral norm (how much a layer can stretch a
+# vector; the product over layers bounds the slope of the network), the distance from
+# the initial weights. A *margin* is the logit of the given label less the largest other
+# one. Bounds of this kind grow with norm over margin.
 #
 # **Question 1.** Which of the two networks do you expect to have the larger norms? The
 # larger margins? What would a bound that depends on norm / margin then say?
@@ -138,12 +134,12 @@ plt.show()
 #
 # The Hessian of the training loss at the final weights says how fast the loss rises
 # when the weights move. Its largest eigenvalue is the *sharpness*; the trace is the sum
-# over all directions. "Flat minima generalize" is an old idea. The matrix has 2.6
-# thousand million entries here; it is never built: eigenvalues come from products with
-# vectors.
+# over all directions. "Flat minima generalize" is an old idea. With 50,890 weights the
+# matrix has 2.6 thousand million entries; it is never built: eigenvalues come from
+# products with vectors.
 #
 # **Question 3.** Which network sits in the sharper place? Remember that the loss of
-# both is near zero, but not equally near.
+# both is near zero, but not equally near: what does the last line say?
 #
 # *Your answer:*
 
@@ -152,15 +148,17 @@ curvature, density = {}, {}
 for label, network in networks.items():
     matrix = hessian.Hessian(network, feeds[label].x_train, feeds[label].y_train)
     top = spectrum.top_eigenvalues(matrix, k=3)
+    trace = spectrum.trace(matrix, num_products=30).value
+    loss = runs[label]["final"]["train_cross_entropy"]
     curvature[label] = {
-        "training loss (nats)": runs[label]["final"]["train_cross_entropy"],
+        "training loss (nats)": loss,
         "largest eigenvalue": top.values[0],
-        "third": top.values[2],
-        "trace": spectrum.trace(matrix, num_products=30).value,
-        "weights": matrix.shape[0],
+        "third largest": top.values[2],
+        "trace": trace,
+        "trace / loss": trace / loss,
     }
     density[label] = spectrum.spectral_density(matrix, num_probes=2, num_steps=30)
-pd.DataFrame(curvature)
+pd.DataFrame(curvature).round(4)
 
 # %%
 figure, axis = plt.subplots(figsize=(6, 2.6), layout="constrained")
@@ -182,8 +180,9 @@ plt.show()
 # *Your answer:*
 
 # %% [markdown]
-# Our records of the same comparison over many sizes of the training set
-# (`mnist_l2norm.py`, digits, true and random labels):
+# Our records of the same comparison over many sizes of the training set, at equal
+# training accuracy or at equal loss (`mnist_l2norm.py`: digits, true and random
+# labels):
 
 # %%
 for name in ("norms", "curvature"):
@@ -193,9 +192,15 @@ for name in ("norms", "curvature"):
 # ## 3. Example by example
 #
 # A fifth of the labels is replaced. `--record-examples` writes down for each training
-# image and epoch what the network says of it and how sure it is. Scores made of that
-# find wrong labels: AUM (the mean margin over the epochs; small: suspicious), EL2N (how
-# far the probabilities are from the label), how often an image was forgotten, the loss.
+# image and epoch what the network says of it and how sure it is, and `examples.py`
+# makes scores of that which find wrong labels: the loss of an image, or its margin,
+# after an epoch; EL2N (how far the probabilities are from the label); AUM and mean loss
+# (margin and loss, averaged over all epochs so far); how often an image was forgotten
+# again.
+#
+# How good is a score? Its *AUC* is the chance that a replaced label has the more
+# suspicious value than a kept one: 0.5 by guessing, 1 at best. `found` is the share of
+# replaced ones among as many most suspicious ones as there are replaced ones.
 #
 # **Question 5.** Which images will be learned last? After which epoch is a score best
 # at finding the replaced labels: the first, the last, or one between?
@@ -206,28 +211,26 @@ for name in ("norms", "curvature"):
 import examples
 
 noisy = f"{DIGITS} --label-corruption 0.2"
-record = cifar10_mlp.main(
-    shlex.split(noisy)[1:] + shlex.split(f"{KEPT} --record-examples")
-)
+record = lab_runs.run(cifar10_mlp.main, f"{noisy} --record-examples")
 found = examples.main([record["name"], "--results-dir", "mine"])
 
+# %% [markdown]
+# The course of both kinds of images (flipped: replaced); the most suspicious ones; when
+# images are learned; and how good each score is after each epoch:
+
 # %%
-for path in records.pictures(record["name"], "mine"):
+for path in records.pictures(f"{record['name']}_examples", "mine"):
     display(Image(str(path), width=640))
 
 # %% [markdown]
-# A line an example, the most suspicious first (`kept` 0: its label was replaced; `true`
-# is what it should be):
+# A line an example, those with the smallest AUM over all 60 epochs first. `kept` 0: its
+# label was replaced; `true` is what it should be; `learned` is the epoch from which on
+# the network says the given label:
 
 # %%
 each = pd.read_csv(f"mine/{record['name']}_examples.csv").sort_values("aum")
-each.head(10)
-
-# %%
-suspects = each[each.kept == 0].aum.median(), each[each.kept == 1].aum.median()
-print(
-    f"median AUM: {suspects[0]:.2f} of replaced labels, {suspects[1]:.2f} of kept ones"
-)
+columns = ["given", "true", "kept", "learned", "forgetting_events", "aum", "mean_loss"]
+each[columns].head(10).round(2)
 
 # %% [markdown]
 # ## 4. Double descent
@@ -246,11 +249,8 @@ print(
 # %%
 import min_norm
 
-solved = min_norm.main(
-    shlex.split(
-        f"--dataset mnist_5k --train-size {FEW} --features fourier --draws 2 {KEPT}"
-    )
-)
+FEATURES = f"min_norm.py --dataset mnist_5k --train-size {FEW} --features fourier"
+solved = lab_runs.run(min_norm.main, f"{FEATURES} --draws 2")
 
 # %%
 for path in records.pictures(solved["name"], "mine"):

@@ -9,7 +9,7 @@ Keras to be refused. One that passed would run: give it a folder of results to w
 import argparse
 import re
 
-from common import regime, settings
+from common import command_line, flag_types, regime
 from common.sweep import artefacts
 
 TRAINING = [key for key in regime.DEFAULTS if " " not in key]
@@ -29,7 +29,7 @@ SHELL = ["", " ", "--lr '", '--lr "1', "--lr \\", "--lr 1" + "0" * 180]
 
 
 def bad_numbers(kind, low, high, above):
-    """Words that are no number of a range, which is that of `settings.number`."""
+    """Words that are no number of a range, which is that of `flag_types.number`."""
     words = [*NUMBERS, str(low - 1), "-inf", "inf", "1e999", "-1e999"]
     words += [str(low)] if above else []
     words += [str(high + 1)] if kind is int else ["1e39", "1e-300", "1e-4000"]
@@ -46,13 +46,13 @@ def bad_values(action):
     if hasattr(kind, "range"):
         return bad_numbers(*kind.range)
     by_type = {
-        settings.folder_name: PATHS,
-        settings.file_path: PATHS,
+        flag_types.folder_name: PATHS,
+        flag_types.file_path: PATHS,
         artefacts.flags: SHELL,
         regime._augmentations: AUGMENTS,
         regime._batch_size: ["FULL", *bad_numbers(int, 1, 2**31 - 1, False)],
         regime._depth: ["4", "9", "11", "28.0", *NUMBERS],
-        regime._devices: ADDRESSES,
+        command_line._devices: ADDRESSES,
     }
     if kind in by_type:
         return by_type[kind]
@@ -100,7 +100,7 @@ def rows(script, code, told):
 
 BAD = []
 for name in EXPERIMENTS:
-    BAD += from_declarations(f"{name}.py", regime.parser(name))
+    BAD += from_declarations(f"{name}.py", command_line.parser(name))
     BAD += rows(
         f"{name}.py",
         2,

@@ -1,6 +1,7 @@
 """What the benchmark makes of its turns, and when it refuses to take them."""
 
 import csv
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from common.cli import MendableError
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 import bench  # noqa: E402
+import ours  # noqa: E402
 import standings  # noqa: E402
 
 sys.path.remove(str(FOLDER))
@@ -32,6 +34,11 @@ def table(tmp_path):
     missing = {"PyTorch bfloat16": "this machine has no bfloat16"}
     result.add("mlp_1x512", "images", TURNS, missing, facts | {"Keras": {}})
     return result
+
+
+def test_the_loop_of_mnist_l2norm_is_made_as_the_engine_makes_it():
+    found = ours.contender("l2norm", {}, "auto")
+    assert list(found) == ["n=128", "n=256", "n=512", "n=1024"]
 
 
 def row(table, kind, name):
@@ -96,3 +103,19 @@ def test_a_loaded_machine_is_refused_but_for_loaded(monkeypatch):
     with pytest.raises(MendableError, match="other processes use 1.0 of"):
         bench.require_quiet(allowed=False)
     assert bench.require_quiet(allowed=True) == 1.0
+
+
+def test_the_page_says_what_the_results_say():
+    with open(FOLDER / "results.csv", encoding="utf-8") as file:
+        rows = {(r["line"], r["kind"], r["contender"]): r for r in csv.DictReader(file)}
+    text = (FOLDER / "README.md").read_text("utf-8")
+    lines = re.findall(r"^\| (\w+), (train|epoch) \| (.*) \|$", text, re.MULTILINE)
+    assert len(lines) > 15
+    for line, kind, cells in lines:
+        ours, keras, *others = (
+            rows[line, kind, name]
+            for name in ("ours", "Keras", "PyTorch", "PyTorch compiled")
+        )
+        ratios = [keras["ratio"], keras["ratio_wall"], *(r["ratio"] for r in others)]
+        rate = f"{float(ours['per_cpu_second']):,.0f}"
+        assert cells.split(" | ") == [rate, *ratios], line

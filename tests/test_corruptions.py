@@ -19,7 +19,8 @@ from common.corruptions import (
     random_pixels,
 )
 from common.datasets import Data
-from common.regime import LABEL_NOISE, WORDS, Regime
+from common.regime import WORDS, Regime
+from common.shared_settings import LABEL_NOISE
 
 
 def corrupted(data, p=0.0, label_noise="uniform", pixels="true", seed=0):

@@ -13,7 +13,14 @@ import pytest
 import yaml
 
 from common import verdicts
-from common.report import levels, tables, theory_figures
+from common.report import (
+    levels,
+    published,
+    reading,
+    stats,
+    table_rows,
+    theory_figures,
+)
 from common.sweep import artefacts
 
 ROOT = Path(__file__).parents[1]
@@ -222,7 +229,7 @@ def decay_gains():
     ]
     said = {
         int(line["row"]): value.value
-        for line, value in tables.paper_of("table_1")
+        for line, value in published.of("table_1")
         if line["metric"] == "test_accuracy"
     }
     paper = (said[9] - said[10], said[11] - said[12])
@@ -284,7 +291,7 @@ _FLOAT32 = "_stop0.999_float32"
 def gabor_norms():
     paper = {
         line["setting"]: value.value
-        for line, value in tables.paper_of("kernels")
+        for line, value in published.of("kernels")
         if line["metric"] == "l2_norm"
     }
     pixels, gabor = (solved(f"min_norm_mnist{x}_seed0") for x in ("", "_gabor"))
@@ -313,7 +320,7 @@ def of_kernels():
     cifar = solved("min_norm_cifar10_seed0")
     paper = {
         line["setting"]: value.value
-        for line, value in tables.paper_of("kernels")
+        for line, value in published.of("kernels")
         if line["metric"] == "test_error"
     }
     for what, ours, said in (
@@ -485,7 +492,7 @@ THRESHOLDS = {
 
 def figure_1(model):
     """The rows of a network's levels of label corruption that have records."""
-    rows = tables.rows(artefacts.ARTEFACTS["figure_1"], all_runs(), {})
+    rows = table_rows.of(artefacts.ARTEFACTS["figure_1"], all_runs(), {})
     return [
         row
         for row in rows
@@ -495,12 +502,12 @@ def figure_1(model):
 
 @functools.cache
 def all_runs():
-    return tables.load(RESULTS)
+    return reading.load(RESULTS)
 
 
 def distances(model):
     """Points from the paper's curve of 1c, on true and on corrupted test labels."""
-    rows, points = figure_1(model), dict(tables.paper_curves()["1c"][model])
+    rows, points = figure_1(model), dict(published.curves()["1c"][model])
     measures = levels.error_by_level, levels.corrupted_error_by_level
     return [f"{levels.distance(x(rows), points, 100):.1f}" for x in measures]
 
@@ -515,13 +522,13 @@ def gained(model):
 def paper_values(artefact, metric):
     return {
         (line["model"], line["setting"]): value.value
-        for line, value in tables.paper_of(artefact)
+        for line, value in published.of(artefact)
         if line["metric"] == metric and value.certainty != "replication"
     }
 
 
 def of_figures():
-    yield f"{tables.STEPS} steps apart, which is 50,000 images in batches of 128"
+    yield f"{published.STEPS} steps apart, which is 50,000 images in batches of 128"
     ours = [
         first_epochs("cifar10_inception.py", loss(nats))[0] for nats in (0.05, 0.01)
     ]
@@ -564,23 +571,23 @@ def of_figures():
     best, last = gains["AlexNet"][0.8]
     yield f"(at 0.8 it is {best:.1f} against {last:.1f} %)"
     yield f"{span(points[1])} for MLP 1x512 at p = 0.1 to 0.9"
-    errors = [tables.two_errors(x, x, 10_000) / 8**0.5 for x in (76, 50, 10)]
+    errors = [stats.two_errors(x, x, 10_000) / 8**0.5 for x in (76, 50, 10)]
     yield "{:.2f} points at 76 %, {:.2f} at 50 %, {:.2f} at 10 %".format(*errors)
-    yield f"and by {tables.TOLERANCE} points at most"
+    yield f"and by {table_rows.TOLERANCE} points at most"
     pixels = error(solved("min_norm_mnist_seed0"))
-    within = tables.two_errors(pixels, 1.2, 10_000)
+    within = stats.two_errors(pixels, 1.2, 10_000)
     yield f"{pixels:.2f} % has to be within {within:.2f} points of the paper's 1.2 %"
 
 
 def of_figure_1c():
-    ours, paper = distances("MLP 1x512"), tables.paper_curves()["1c"]
+    ours, paper = distances("MLP 1x512"), published.curves()["1c"]
     yield f"MLP 1x512 then lies {ours[0]} points from the paper's curve"
     yield f"That lies {ours[1]} points from the paper's."
     ours = distances("AlexNet")
     yield f"AlexNet: {ours[0]} and {ours[1]} points"
     printed = next(
         value.value
-        for line, value in tables.paper_of("table_1")
+        for line, value in published.of("table_1")
         if line["row"] == "12" and line["metric"] == "test_accuracy"
     )
     yield f"errs on {100 * paper['AlexNet'][0][1]:.2f} % at p = 0, where its Table 1"
@@ -648,12 +655,12 @@ def of_theory():
 
 
 def of_random_features():
-    rows, published = {}, tables.published_features()
+    rows, known = {}, published.features()
     for row in record("min_norm_mnist_fourier_seed0")["rows"]:
         rows.setdefault((row["label_corruption"], row["num_features"]), []).append(row)
 
     def over_draws(p, count, column):
-        return tables.stat([row[column] for row in rows[p, count]])
+        return stats.stat([row[column] for row in rows[p, count]])
 
     def beside(said):
         return [
@@ -663,7 +670,7 @@ def of_random_features():
     kernel = solved("min_norm_mnist_n10000_seed0")
     for count in sorted({count for _, count in rows}):
         error_there, norm = beside(
-            published["MNIST, random Fourier features"].get(count, {})
+            known["MNIST, random Fourier features"].get(count, {})
         )
         test, solution = (over_draws(0, count, x) for x in ("test_error", "rkhs_norm"))
         mean_, low, high = (f"{100 * x:.2f}" for x in test[:3])
@@ -676,7 +683,7 @@ def of_random_features():
         if count > 10_000:  # what is said of the norm
             ratio = solution.mean / kernel["rkhs_norm"]
             assert ratio == pytest.approx(math.sqrt(count / (count - 10_000)), rel=0.03)
-    error_there, norm = beside(published["MNIST, the Gaussian kernel itself"][0])
+    error_there, norm = beside(known["MNIST, the Gaussian kernel itself"][0])
     ours = f"{error(kernel):.2f} | {error_there} | {kernel['rkhs_norm']:.1f}"
     yield f"| the kernel | {ours} | {norm} |"
     run = record("min_norm_mnist_fourier_seed0")

@@ -97,7 +97,7 @@ def test_weights_survive_an_interruption_bit_for_bit(finished):
 @pytest.fixture(scope="module")
 def experiment():
     words = "--dataset mnist_5k --train-size 200 --widths 1 2 --epochs 3".split()
-    settings, _ = double_descent.regime.parse("", "double_descent.py", words)
+    settings, _ = double_descent.command_line.parse("", "double_descent.py", words)
     return theory.Descent(settings, None)
 
 

@@ -12,14 +12,17 @@ SCRIPTS = sorted(ROOT.glob("*.py"))
 
 # What each room of common/ may import, beside itself. A room is a file or a folder.
 DATA = "cli augmentations datasets reviews corruptions"
-HALL = DATA + " settings regime pipelines training resumable records"
-HALL += " verdicts memory"
+FLAGS = "settings flag_types shared_settings"
+HALL = f"{DATA} {FLAGS} experiments regime command_line pipelines training resumable"
+HALL += " records verdicts memory"
 MAY_IMPORT = {
     "cli": "",
     "settings": "cli",
+    "flag_types": "",
     "augmentations": "",
-    "schema": "settings regime",
-    "records": "cli schema",
+    "schema": f"{FLAGS} experiments regime",
+    "csv_lines": "schema experiments",
+    "records": "cli schema csv_lines",
     "verdicts": "cli records",
     "quiet": "",
     "keras_defaults": "cli quiet",
@@ -28,7 +31,10 @@ MAY_IMPORT = {
     "reviews": "cli sources datasets",
     "corruptions": "cli augmentations datasets reviews",
     "memory": "cli settings datasets engine",
-    "regime": "cli settings augmentations datasets reviews corruptions memory",
+    "shared_settings": "cli settings flag_types datasets reviews",
+    "experiments": f"cli {FLAGS} datasets",
+    "regime": f"cli {FLAGS} experiments augmentations datasets",
+    "command_line": f"cli {FLAGS} regime memory",
     "pipelines": DATA,
     "image_files": f"{DATA} sources pipelines",
     "examples": "cli records verdicts",
@@ -42,7 +48,8 @@ MAY_IMPORT = {
     "report": f"{HALL} examples sweep",
 }
 # What answers a command line: it loads neither Keras nor Matplotlib.
-ANSWERS = "cli settings regime memory schema records verdicts sweep".split()
+ANSWERS = f"cli {FLAGS} experiments regime command_line memory".split()
+ANSWERS += "schema csv_lines records verdicts sweep".split()
 # No Keras either, so that a report is drawn and data are looked at without it.
 LIGHT = "datasets reviews corruptions augmentations sources examples report".split()
 LIGHT += ["image_files.imagenet", "engine.machine"]  # a reader; memory, processes
@@ -195,7 +202,10 @@ def test_matplotlib_is_imported_where_something_is_drawn():
     assert "matplotlib" not in reachable("common.report.tables")
 
 
-@pytest.mark.parametrize("room", ("levels", "names", "style", "tables"))
+LIGHT_ROOMS = "levels names published reading stats style table_rows tables".split()
+
+
+@pytest.mark.parametrize("room", LIGHT_ROOMS)
 def test_what_the_page_needs_of_figures_is_light(room):
     assert "matplotlib" not in reachable(f"common.report.{room}")
 

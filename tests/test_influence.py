@@ -1,5 +1,8 @@
 """Memorization scores and influences, against tables that can be counted by hand."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +11,7 @@ import influence
 from common import records
 from common.theory import influence as theory
 
+ROOT = Path(__file__).parents[1]
 FLAGS = (
     "--dataset mnist_5k --train-size 40 --networks 12 --width 8 --epochs 40 "
     "--label-corruption 0.5 --quiet"
@@ -116,3 +120,28 @@ def test_the_strongest_influence_is_found():
     assert first["standard_error"] == 0 and second["influence"] < 0.4
     other = np.arange(5) != 3
     assert all(x["train"] != 3 for x in theory.strongest(masks, right, other, 9))
+
+
+def test_the_page_compares_the_records_of_networks_and_of_the_kernel():
+    found = pd.read_csv(ROOT / "results" / "influence_seed0.csv")
+    kernel = records.read(ROOT / "results" / "min_norm_mnist_leave_one_out_seed0.json")
+    kernel = kernel["examples"]["0"]
+    labels, left_out, residuals = (
+        np.array(kernel[key].split(), float)
+        for key in ("labels", "left_out", "residuals")
+    )
+    np.testing.assert_array_equal(labels, found.label)  # the same digits
+    memorized = left_out != labels
+    above = found.score[memorized].to_numpy()[:, None] - found.score[~memorized].values
+    said = {
+        f"{memorized.sum()} ({100 * memorized.mean():.2f} %)",
+        f"{found.score[memorized].mean():.3f}",
+        f"{found.score[~memorized].mean():.3f}",
+        f"{((above > 0) + (above == 0) / 2).mean():.3f}",  # the AUC, by counting pairs
+        f"{found.score.corr(pd.Series(residuals), method='spearman'):.2f}",
+    }
+    page = (ROOT / "docs" / "influence.md").read_text("utf-8")
+    assert said == set(re.findall(r"^\| .* \| ([\d.]+(?: \(.*\))?) \|$", page, re.M))
+    assert f"reproduce {100 * found.right_inside.mean():.1f} %" in page.replace(
+        "\n", " "
+    )

@@ -18,8 +18,7 @@ from test_training import (
     whitened,
 )
 
-from common import datasets, pipelines, reviews, training
-from common import regime as regimes
+from common import command_line, datasets, pipelines, reviews, training
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="JAX is not installed"
@@ -200,7 +199,7 @@ def test_a_model_trained_with_jax_says_the_same_here(runs):
 def test_word_vectors_trained_with_jax_are_those_trained_here(runs):
     path = runs["text"] / "imdb_text_synthetic_text_cnn_n64_worddropout0.1_epochs1"
     path = path.with_name(f"{path.name}_seed0")
-    regime, _ = regimes.read("imdb_text", (*TEXT.split(), "--model", "cnn"))[""]
+    regime, _ = command_line.read("imdb_text", (*TEXT.split(), "--model", "cnn"))[""]
     feed = pipelines.TextFeed(reviews.load(regime), regime)
     model = models.load(path.with_name(f"{path.name}_init.h5"))
     before = model.get_weights()[0]

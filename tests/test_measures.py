@@ -9,7 +9,7 @@ import scipy.stats
 
 import measures
 from common import records
-from common.report import tables
+from common.report import reading, table_rows, tables
 from common.theory import measures as theory
 from common.theory import ranking as order
 
@@ -137,9 +137,9 @@ def test_the_report_shows_the_largest_first():
         line("trace", -0.3, over="size"),
     ]
     ranking.append(line("trace", 0.4, "mnist_l2norm"))
-    run = tables.Run("measures_seed0", {"ranking": ranking}, {})
-    head, lines = tables.measures([tables.Row({}, "", (run,), {})])
-    assert head == ["measure", "all", "size", "mnist l2norm"]
+    run = reading.Run("measures_seed0", {"ranking": ranking}, {})
+    head, lines = tables.measures([table_rows.Row({}, "", (run,), {})])
+    assert head == ["measure", "all networks", "examples", "all of mnist_l2norm.py"]
     assert lines == [
         ["l2 norm", "0.50 (0.40 to 0.60)", "", ""],
         ["trace", "0.20 (0.10 to 0.30)", "-0.30", "0.40"],

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from common import cli, memory, regime, settings
+from common import cli, command_line, memory, regime, settings
 from common.engine import machine
 
 ASKED = [  # script and part, flags, and the flag that asks for too much
@@ -48,7 +48,7 @@ def free(monkeypatch):
 
 def ask(key, flags):
     script, _, part = key.partition(" ")
-    ours = regime.read(script, [*filter(None, [part]), *flags.split()])[part][0]
+    ours = command_line.read(script, [*filter(None, [part]), *flags.split()])[part][0]
     return script, ours, regime.DEFAULTS[key]
 
 
@@ -110,8 +110,8 @@ def test_a_complete_record_is_told_on_any_machine(free, tmp_path):
     free(4e9)
     flags = ["--hidden", "1000000000", "--results-dir", str(tmp_path)]
     with pytest.raises(cli.UsageError, match="--hidden"):
-        regime.parse("", "cifar10_mlp.py", flags)
+        command_line.parse("", "cifar10_mlp.py", flags)
     (tmp_path / "cifar10_mlp_hidden1000000000_seed0.json").touch()
-    regime.parse("", "cifar10_mlp.py", flags)
+    command_line.parse("", "cifar10_mlp.py", flags)
     with pytest.raises(cli.UsageError, match="--hidden"):
-        regime.parse("", "cifar10_mlp.py", [*flags, "--overwrite"])
+        command_line.parse("", "cifar10_mlp.py", [*flags, "--overwrite"])

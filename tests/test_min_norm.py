@@ -10,7 +10,12 @@ from sklearn.kernel_ridge import KernelRidge
 import min_norm
 from common import cli, corruptions, datasets, models, records
 from common.engine import machine
-from common.report import tables
+from common.report import (
+    published,
+    reading,
+    table_rows,
+    tables,
+)
 from common.theory import features, least_squares, random_features
 from common.theory import min_norm as theory
 
@@ -373,12 +378,12 @@ def test_table_of_random_features_beside_the_published(tmp_path):
         for p, e, d in ((0.0, 0.15, 0), (0.0, 0.17, 1), (1.0, 0.9, 0))
     ]
     setting = "MNIST, random Fourier features"
-    run = tables.Run("x", {"rows": rows}, {})
-    row = tables.Row({"setting": setting}, "", (run,), {})
+    run = reading.Run("x", {"rows": rows}, {})
+    row = table_rows.Row({"setting": setting}, "", (run,), {})
     kernel = {"rows": [{"train_error": 0, "test_error": 0.024, "rkhs_norm": 61.6}]}
     itself = "MNIST, the Gaussian kernel itself"
-    runs = (tables.Run("y", kernel, {}),)
-    other = tables.Row({"setting": itself}, "", runs, {})
+    runs = (reading.Run("y", kernel, {}),)
+    other = table_rows.Row({"setting": itself}, "", runs, {})
     _, lines = tables.random_features([row, row._replace(runs=()), other])
     assert lines == [
         [setting, "0", "200", "2", "10.00", "16.00 (15.00–17.00)", "15.3", "+0.70"]
@@ -386,9 +391,9 @@ def test_table_of_random_features_beside_the_published(tmp_path):
         [setting, "1", "200", "1", "10.00", "90.00", "", "", "8", ""],
         [itself, "0", "the kernel", "", "0.00", "2.40", "2.29", "+0.11", "61.6", "62"],
     ]
-    said = tables.published_features()
+    said = published.features()
     assert said[setting][10_000]["norm"].value == 445
-    assert {value.certainty for _, value in tables.paper_of(tables.FEATURES)} == (
+    assert {value.certainty for _, value in published.of(published.FEATURES)} == (
         {"related"}
     )
 
@@ -398,12 +403,12 @@ def test_table_beside_the_paper(tmp_path):
         {"ridge": 0.0, "train_error": 0.0, "test_error": 0.2, "rkhs_norm": 9.0},
         {"ridge": 0.1, "train_error": 0.01, "test_error": 0.164, "rkhs_norm": 5.0},
     ]
-    run = tables.Run("x", {"rows": rows, "train_size": 50_000}, {})
+    run = reading.Run("x", {"rows": rows, "train_size": 50_000}, {})
     setting = "CIFAR-10, random convolutional net of 32000 filters"
-    done = tables.Row({"setting": setting}, "", (run,), {})
+    done = table_rows.Row({"setting": setting}, "", (run,), {})
     other = {"setting": "MNIST, Gaussian kernel on pixels"}
-    waiting = tables.Row(other, "", (), {})
-    unknown = tables.Row({"setting": "ours"}, "", (), {})
+    waiting = table_rows.Row(other, "", (), {})
+    unknown = table_rows.Row({"setting": "ours"}, "", (), {})
     _, lines = tables.kernels([done, waiting, unknown])
     assert lines == [
         [setting, "50000", "0.00", "20.00", "17", "+3.00", "outside ±1.10", "9", ""],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common import regime
+from common import command_line, regime
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(
@@ -54,7 +54,7 @@ LINES = sorted({line for path in TEXTS for line in commands_of(path)})
 TRAINING = {
     path.name
     for path in ROOT.glob("*.py")
-    if "from common.regime import parse" in path.read_text()
+    if "from common.command_line import parse" in path.read_text()
 }
 
 
@@ -80,7 +80,7 @@ SCRIPTS_WITH_SETTINGS = {f"{key.partition(' ')[0]}.py" for key in regime.DEFAULT
 )
 def test_command_parses(script, flags):
     words = [word for word in shlex.split(flags) if word != "--help"]
-    assert regime.read(script.removesuffix(".py"), words)
+    assert command_line.read(script.removesuffix(".py"), words)
 
 
 _OTHERS = sorted({script for script, _ in LINES} - SCRIPTS_WITH_SETTINGS)

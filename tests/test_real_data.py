@@ -12,7 +12,8 @@ from scipy import stats
 
 from common import datasets, pipelines
 from common.corruptions import corrupt, corrupt_pixels
-from common.regime import LABEL_NOISE, Regime
+from common.regime import Regime
+from common.shared_settings import LABEL_NOISE
 from common.sources import archives, download
 
 HOME = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets"

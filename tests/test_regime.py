@@ -11,10 +11,13 @@ from hypothesis import given, settings
 
 from common import cli
 from common.augmentations import IN_FILES, NAMES
-from common.regime import DEFAULT_RATES, DEFAULTS, Options, Regime, _datasets, parse
-from common.regime import read as regime_of
-from common.settings import SMALLEST, offered, spelling
+from common.command_line import Options, parse
+from common.command_line import read as regime_of
+from common.flag_types import SMALLEST
+from common.regime import DEFAULT_RATES, DEFAULTS, Regime
 from common.settings import name as run_name
+from common.settings import offered, spelling
+from common.shared_settings import dataset_names
 
 DOC = """Small AlexNet on CIFAR-10.
 
@@ -156,7 +159,7 @@ def values(each, usual):
     if action == "store_true":
         return st.just([name])
     if each.name == "dataset":
-        choices = _datasets(usual) or ("imagenet", "synthetic", "my-flowers_2")
+        choices = dataset_names(usual) or ("imagenet", "synthetic", "my-flowers_2")
     if each.name == "augment":
         names = IN_FILES if usual.image_size else NAMES
         chosen = st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True)

@@ -1,8 +1,10 @@
 """Tables are redrawn from records alone, and README shows what they say."""
 
 import base64
+import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,11 +14,24 @@ import numpy as np
 import pytest
 from markupsafe import escape
 from matplotlib.figure import Figure
+from PIL import Image
 
 import report
 from common import augmentations, cli, records
-from common.report import corruption_figures, levels, markdown, page, style, tables
-from common.report.tables import Stat
+from common.report import (
+    cells,
+    charts,
+    corruption_figures,
+    levels,
+    markdown,
+    published,
+    reading,
+    stats,
+    style,
+    table_rows,
+    tables,
+)
+from common.report.stats import Stat
 from common.sweep import artefacts
 
 ROOT = Path(__file__).parents[1]
@@ -48,14 +63,14 @@ PRINTED = (  # Zhang et al. (2017), Table 1: training and test accuracy in %
 
 def table_1(folder):
     """Table 1's rows by number, from the records of a folder."""
-    rows = tables.table_1(tables.load(folder), tables.paper_by_run())
+    rows = table_rows.table_1(reading.load(folder), published.by_run())
     return {row.fields["row"]: row for row in rows}
 
 
 def rows_of(name, folder):
     """The rows of an artefact, from the records of a folder."""
     artefact = artefacts.ARTEFACTS[name]
-    return tables.rows(artefact, tables.load(folder), tables.paper_by_run())
+    return table_rows.of(artefact, reading.load(folder), published.by_run())
 
 
 def pages(folder):
@@ -95,7 +110,7 @@ def test_the_page_shows_the_records(redrawn):
 
 
 def test_the_paper_values_are_nineteen_rows_of_two(tmp_path):
-    lines = [line for line, _ in tables.paper_of("table_1")]
+    lines = [line for line, _ in published.of("table_1")]
     accuracies = [x for x in lines if x["metric"].endswith("accuracy")]
     assert len(accuracies) == 2 * len(artefacts.TABLE_1) == 38
     rows = table_1(tmp_path).values()
@@ -108,13 +123,13 @@ def values(artefact, metric):
     """The paper's values of a metric, by model and setting."""
     return {
         (line["model"], line["setting"]): value.value
-        for line, value in tables.paper_of(artefact)
+        for line, value in published.of(artefact)
         if line["metric"] == metric and value.certainty != "replication"
     }
 
 
 def test_what_is_read_from_the_figures_is_what_their_curves_say():
-    curves = tables.paper_curves()
+    curves = published.curves()
     for threshold in (0.5, 0.1, 0.05, 0.01):
         said = values("figure_1a", f"epochs_to_loss_{threshold:g}")
         for kind, points in curves["1a"].items():
@@ -123,7 +138,7 @@ def test_what_is_read_from_the_figures_is_what_their_curves_say():
         # An epoch of 391 steps, as of batches of 128.
         assert [x for x, _ in points[:-1]] == pytest.approx(range(1, 69))
     (batch,) = values("all", "batch_size").values()
-    assert -(-50_000 // batch) == tables.STEPS
+    assert -(-50_000 // batch) == published.STEPS
     epochs = values("figure_1b", "epochs_to_overfit")
     for model, points in curves["1b"].items():
         first, last = epochs[model, "p = 0"], epochs[model, "p = 1"]
@@ -143,11 +158,11 @@ def test_what_is_read_from_the_figures_is_what_their_curves_say():
 
 
 def test_nothing_is_recalled():
-    assert list(tables.CERTAINTY) == (
+    assert list(published.CERTAINTY) == (
         "printed companion figure arithmetic inferred replication related".split()
     )
     for panel, count in {"1b": 3, "1c": 3}.items():
-        points = tables.paper_curves()[panel]
+        points = published.curves()[panel]
         levels_ = [[p for p, _ in points[model]] for model in points]
         assert levels_ == [[i / 10 for i in range(11)]] * count
 
@@ -183,8 +198,8 @@ def test_every_value_of_the_paper_is_on_the_page_with_its_certainty(tmp_path, ma
     make_up(tmp_path, ROW_13)
     make_up(tmp_path, "cifar10_mlp.py --random-labels --wd 1e-4")
     text, _ = pages(tmp_path)
-    lines = tables.paper_lines()
-    assert {x["certainty"] for x in lines} == set(tables.CERTAINTY)
+    lines = published.lines()
+    assert {x["certainty"] for x in lines} == set(published.CERTAINTY)
     for line in lines:
         if line["artefact"] == "table_1" and line["metric"] == "parameters":
             continue  # of the network, not of a run
@@ -196,8 +211,8 @@ def test_every_value_of_the_paper_is_on_the_page_with_its_certainty(tmp_path, ma
             assert f"{shown} <small>{sure}</small>" in text, line
         else:
             found = re.search(
-                rf">{re.escape(value)}</span></td><td><span>{re.escape(line['unit'])}"
-                rf"</span></td><td><span>{re.escape(escape(tables.CERTAINTY[sure]))}<",
+                rf">{re.escape(value)}(?:</span>)?</td><td><span>{re.escape(line['unit'])}"
+                rf"</span></td><td><span>{re.escape(escape(published.CERTAINTY[sure]))}<",
                 text,
             )
             assert found, line
@@ -222,8 +237,8 @@ def test_artefacts_without_a_record_are_one_line(tmp_path, make_up):
     text, readme = pages(tmp_path)
     assert '<section id="demo">' in text and '<section id="table_1">' not in text
     absent = set(artefacts.ARTEFACTS) - {"demo"}
-    here = f"--results-dir {tmp_path}</code>"
-    assert all(f"reproduce.py {name} {here}" in text for name in absent)
+    assert all(f"<code>{name}</code>" in text for name in absent)
+    assert f"<code>python reproduce.py NAME --results-dir {tmp_path}</code>" in text
     # All runs, the demo's, and the paper's other numbers.
     assert text.count("<table>") == 3
     assert all(f"`{name}`" in readme.splitlines()[-1] for name in absent)
@@ -237,8 +252,8 @@ def test_mean_range_and_difference_by_hand(tmp_path, make_up):
     assert row.final("test_accuracy") == pytest.approx((10.03, 9.09, 11.0, 3))
     assert row.difference("test_accuracy") == 0.17  # 10.03 - 9.86
     assert row.difference("train_accuracy") == 0.08  # 99.9 - 99.82
-    assert tables.verdict(row) == "within"
-    assert tables.epochs_to_fit(row) == "4.0 (3–5)"
+    assert table_rows.verdict(row) == "within"
+    assert table_rows.epochs_to_fit(row) == "4.0 (3–5)"
     line = markdown.table_1([row]).splitlines()[2]
     assert "**99.90 (99.80–100.00)** (99.82)" in line
     assert "**10.03 (9.09–11.00)** (9.86)" in line
@@ -271,29 +286,29 @@ def test_within_rests_on_test_images_and_seeds(
         make_up(tmp_path, ROW_13, seed, train=0.9982, test=test)
     row = table_1(tmp_path)[13]
     assert row.interval() == pytest.approx(interval, abs=0.006)
-    assert tables.verdict(row) == verdict
+    assert table_rows.verdict(row) == verdict
     assert f"| {verdict} ±{interval:.2f} |" in markdown.table_1([row])
 
 
 def test_the_standard_error_of_a_test_accuracy():
-    assert tables.two_errors(76, 76, 10_000) / 2**1.5 == pytest.approx(0.43, abs=0.003)
+    assert stats.two_errors(76, 76, 10_000) / 2**1.5 == pytest.approx(0.43, abs=0.003)
 
 
 def test_errors_of_one_percent_are_told_apart():
     """0.42 and 0.6 % of 10,000 are as near as chance puts them; 0.3 and 0.6 are not."""
-    assert tables.two_errors(0.42, 0.6, 10_000) == pytest.approx(0.2)
-    assert tables.two_errors(0.3, 0.6, 10_000) < 0.2
+    assert stats.two_errors(0.42, 0.6, 10_000) == pytest.approx(0.2)
+    assert stats.two_errors(0.3, 0.6, 10_000) < 0.2
 
 
 def test_both_accuracies_count_for_the_verdict(tmp_path, make_up):
     make_up(tmp_path, artefacts.TABLE_1[12], train=0.99, test=0.7607)
-    assert tables.verdict(table_1(tmp_path)[12]) == "within"  # 99.0 of 100.0
+    assert table_rows.verdict(table_1(tmp_path)[12]) == "within"  # 99.0 of 100.0
     make_up(tmp_path, artefacts.TABLE_1[12], train=0.99, test=0.7807)
-    assert tables.verdict(table_1(tmp_path)[12]) == "outside"
+    assert table_rows.verdict(table_1(tmp_path)[12]) == "outside"
     # On ImageNet the paper's network reproduces 92.18 % and scores 77.84 %.
     for train, expected in ((0.94, "outside"), (0.93, "within"), (0.9, "outside")):
         make_up(tmp_path, artefacts.TABLE_2[1], 0, train, 0.78, fit=None)
-        assert tables.verdict(rows_of("table_2", tmp_path)[0]) == expected
+        assert table_rows.verdict(rows_of("table_2", tmp_path)[0]) == expected
 
 
 def test_the_papers_words_stand_beside_the_number(tmp_path, make_up):
@@ -316,7 +331,10 @@ def test_augmented_rows_compare_the_accuracy_of_the_batches(tmp_path, make_up):
     path.write_text(json.dumps(record))
     rows = {tuple(r.fields.values()): r for r in rows_of(TABLE_4, tmp_path)}
     row = rows["Inception", "augmentation"]
-    assert row.difference("train_accuracy") == -0.16 and tables.verdict(row) == "within"
+    assert (
+        row.difference("train_accuracy") == -0.16
+        and table_rows.verdict(row) == "within"
+    )
     text, readme = pages(tmp_path)
     assert "| augmentation | **99.12** (99.28 online) |" in readme
     assert "| random cropping | not yet run (99.93 online) |" in readme
@@ -329,28 +347,28 @@ TABLE_4 = "random_label_regularizers"
 def test_what_is_reported_has_to_fit(tmp_path, make_up):
     """Early stopping reports an epoch before the first that fitted."""
     make_up(tmp_path, ALEXNET, train=0.9, fit=4)
-    assert tables.verdict(table_1(tmp_path)[12]) == "did not fit"
+    assert table_rows.verdict(table_1(tmp_path)[12]) == "did not fit"
 
 
 def test_a_run_that_never_fitted_is_censored(tmp_path, make_up):
     make_up(tmp_path, ROW_13, 0, 0.5, 0.1, fit=None, epochs=5)
     row = table_1(tmp_path)[13]
-    assert tables.verdict(row) == "did not fit"
-    assert tables.epochs_to_fit(row) == "> 5"
+    assert table_rows.verdict(row) == "did not fit"
+    assert table_rows.epochs_to_fit(row) == "> 5"
     make_up(tmp_path, ROW_13, 1, 1.0, 0.1, fit=4, epochs=5)
     row = table_1(tmp_path)[13]
-    assert tables.verdict(row) == "did not fit"  # one of the two
-    assert tables.epochs_to_fit(row) == "> 5, 4"
+    assert table_rows.verdict(row) == "did not fit"  # one of the two
+    assert table_rows.epochs_to_fit(row) == "> 5, 4"
 
 
 def test_failing_as_in_the_paper_is_said(tmp_path, make_up):
     command = "cifar10_alexnet.py --random-labels --wd 5e-4"
     make_up(tmp_path, command, train=0.2, test=0.1, fit=None)
     text, _ = pages(tmp_path)
-    assert "did not fit, as in the paper" in text
+    assert "did not fit</span> <small>as in the paper</small>" in text
     make_up(tmp_path, command, train=1.0, test=0.1)
     (row,) = [r for r in rows_of("random_label_regularizers", tmp_path) if r.runs]
-    assert tables.verdict(row) == "outside"
+    assert table_rows.verdict(row) == "outside"
 
 
 def test_epochs_to_fit_relative_to_no_corruption(tmp_path, make_up):
@@ -370,7 +388,8 @@ def test_epochs_to_fit_relative_to_no_corruption(tmp_path, make_up):
         0.5: (Stat(2.5, 2.25, 2.75, 2), 0, ()),
         1.0: (Stat(12.5, 12.5, 12.5, 1), 1, (7.5,)),
     }
-    text, _ = pages(tmp_path)
+    text, readme = pages(tmp_path)
+    assert "| AlexNet | p = 0.5 |" in readme
     assert "AlexNet, p = 1: 1 of 2 seeds not fitted, &gt; 12.5 times p = 0" in text
 
 
@@ -436,7 +455,7 @@ def test_table_2_stands_beside_the_papers_values(tmp_path, make_up):
         "59.80 (63.16) | +0.20 | "
     )
     assert shown in readme and "| 99.00 | 100.00 | -1.00 | 80.00" in readme
-    assert "<span>not yet run</span>" in text and "72.95" in text
+    assert '<span class="none">not yet run</span>' in text and "72.95" in text
 
 
 def test_a_script_that_names_itself_is_shown(tmp_path, make_up):
@@ -454,11 +473,15 @@ def test_a_script_that_names_itself_is_shown(tmp_path, make_up):
     text, readme = pages(tmp_path)
     assert "Norms grow &amp; grow." in text and "`](mnist_l2norm.json): Norms" in readme
     (embedded,) = re.findall(
-        r'"width:(\d+)px"><div [^>]*><img [^>]*;base64,([^"]+)"', text
+        r'"width:(\d+)px"><div [^>]*><img [^>]*image/webp;base64,([^"]+)"', text
     )
     assert int(embedded[0]) == round(4 * 72 * 1.45)  # as large as the page's figures
-    drawn = base64.b64decode(embedded[1])
-    assert drawn == (figures / "mnist_l2norm_norms.png").read_bytes()
+    kept, shown = figures / "mnist_l2norm_norms.png", base64.b64decode(embedded[1])
+    assert len(shown) < kept.stat().st_size
+    drawn = [
+        np.asarray(Image.open(x).convert("RGB")) for x in (kept, io.BytesIO(shown))
+    ]
+    np.testing.assert_array_equal(*drawn)  # not a pixel is lost
     assert "<details><summary>Numbers (1 line)" in text
     head, rows = tables.grouped(records.read_rows(tmp_path / "mnist_l2norm.csv"))
     assert head[:7] == ["size", "labels", "stop", "n", "reached", "epochs", "l2_norm"]
@@ -469,10 +492,54 @@ def test_a_script_that_names_itself_is_shown(tmp_path, make_up):
 @pytest.mark.parametrize(
     ("text", "shown"),
     [("10000", "10000"), ("2.5e+05", "250000"), ("3006.4", "3006"), ("0.5", "0.5")]
-    + [("193526.3", "1.935e+05"), ("1.23456e-9", "1.235e-09"), ("true", "true")],
+    + [
+        ("193526.3", "1.935e+05"),
+        ("1.23456e-9", "1.235e-09"),
+        ("true", "true"),
+    ],
 )
 def test_counts_are_shown_in_full(text, shown):
-    assert tables.short(text) == shown
+    assert stats.short(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "small", "order"),
+    [
+        ("-0.17", "-0.17", "", None),
+        ("+1.5e-09", "+1.5e-09", "", None),
+        ("5.87 (5.80–5.98)", "5.87", "(5.80–5.98)", 5.87),
+        ("-0.16 (-0.58 to 0.43)", "-0.16", "(-0.58 to 0.43)", -0.16),
+        ("17 inferred", "17", "inferred", 17.0),
+        ("not yet run", "not yet run", "", ""),
+        ("10 of 10", None, "", None),
+        ("outside ±1.41", None, "", None),
+        ("2 layers of 512", None, "", None),
+        ("", None, "", None),
+    ],
+)
+def test_what_is_a_number_is_shown_as_one(text, shown, small, order):
+    ((cell,),) = cells.texts([[text]])
+    assert cell.number == (shown is not None)
+    assert (cell.text, cell.small) == (text if shown is None else shown, small)
+    assert cell.order == order
+
+
+def test_what_every_line_says_is_told_once():
+    head, lines = ["n", "p", "gone"], [["5", "0", ""], ["5", "1", ""]]
+    assert tables.constants(head, lines) == (["p"], [["0"], ["1"]], {"n": "5"})
+    assert tables.constants(head, lines[:1]) == (head, lines[:1], {})
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ((98758.0, 17109.0, 216000.0), "9.88e+04 (1.71e+04–2.16e+05)"),
+        ((28201.4, 4961.0, 65553.0), "28201 (4961–65553)"),
+        ((0.5, 0.25, 0.75), "0.5 (0.25–0.75)"),
+    ],
+)
+def test_a_mean_and_its_range_are_written_alike(values, shown):
+    assert stats.short_spread(stats.Stat(*values, 3)) == shown
 
 
 def test_the_analysis_of_saved_models_is_shown(tmp_path):
@@ -531,7 +598,7 @@ def test_an_artefact_that_names_its_data_on_other_data(tmp_path, make_up):
     section = text.split('<section id="synthetic_other_data">')[1].split("</section>")[
         0
     ]
-    assert "<span>synthetic</span>" in section and "12.50" in section
+    assert ">synthetic</span>" in section and "12.50" in section
     assert "MNIST" not in section
 
 
@@ -559,7 +626,7 @@ def test_the_finding_is_of_one_data_set(tmp_path, make_up):
     make_up(tmp_path, "cifar10_mlp.py --dataset mnist --random-labels", test=0.11)
     text, _ = pages(tmp_path)
     finding = text.split('<p class="finding">')[1].split("</p>")[0]
-    assert "on mnist<" in finding and "96.00" in finding and "11.00" in finding
+    assert "on MNIST<" in finding and "96.00" in finding and "11.00" in finding
 
 
 def test_seeds_of_different_length_have_a_line_each(tmp_path, make_up):
@@ -569,7 +636,7 @@ def test_seeds_of_different_length_have_a_line_each(tmp_path, make_up):
     artefact = artefacts.ARTEFACTS["figure_1"]._replace(
         runs={("AlexNet", "true labels"): command}
     )
-    (row,) = tables.rows(artefact, tables.load(tmp_path), {})
+    (row,) = table_rows.of(artefact, reading.load(tmp_path), {})
     drawing = corruption_figures.losses([row], {})
     ends = [line.get_xdata()[-1] for line in drawing.axes[0, 0].lines]
     assert ends == [3, 9, 5]
@@ -604,10 +671,12 @@ def test_compare_names_close_records(tmp_path, make_up):
 
 
 def test_a_chart_survives_a_run_of_one_epoch_and_a_diverged_one():
-    run = tables.Run("one", {}, {"epoch": [1.0], "train_cross_entropy": [0.5]})
-    assert page.chart(run, "loss").lines
-    run = tables.Run("nan", {}, {"epoch": [1.0], "train_cross_entropy": [float("nan")]})
-    assert page.chart(run, "loss") is None
+    run = reading.Run("one", {}, {"epoch": [1.0], "train_cross_entropy": [0.5]})
+    assert charts.chart(run, "loss").lines
+    run = reading.Run(
+        "nan", {}, {"epoch": [1.0], "train_cross_entropy": [float("nan")]}
+    )
+    assert charts.chart(run, "loss") is None
 
 
 def test_all_runs_of_a_folder_come_first(tmp_path, make_up):
@@ -635,8 +704,8 @@ def test_many_settings_that_vary_share_a_column(tmp_path, make_up):
     flags = "--wd 1e-3", "--dropout 0.5", "--lr 0.1", "--momentum 0", "--epochs 3"
     for flag in ("", *flags, "--batch-size 16", "--random-crop --stop-at 0.9"):
         make_up(tmp_path, f"{ALEXNET} {flag}")
-    rows = tables.by_setting(tables.load(tmp_path))
-    said = {tables.setting_name(row): row.fields["differs by"] for row in rows}
+    rows = table_rows.by_setting(reading.load(tmp_path))
+    said = {table_rows.setting_name(row): row.fields["differs by"] for row in rows}
     assert said["cifar10_alexnet"] == ""
     assert said["cifar10_alexnet_dropout0.5"] == "dropout 0.5"
     assert said["cifar10_alexnet_crop_stop0.9"] == "augment crop, stop at 0.9"
@@ -648,10 +717,14 @@ def test_commands_lead_to_the_folder(tmp_path, make_up):
     make_up(folder, f"{ALEXNET} --models-dir 'my models'")
     text, readme = pages(folder)
     where = f"--results-dir '{folder}' --models-dir 'my models'"
-    for command in (f"{ALEXNET} --random-labels {where}", f"report.py {where}"):
-        assert escape(command) in re.sub('<span class="word">|</span>', "", text)
-        assert command in readme
-    assert report.where(ROOT / "results", tables.load(ROOT / "results")) == ""
+    shown = re.sub('<span class="word">|</span>', "", text)
+    command = f"{ALEXNET} --random-labels {where}"
+    assert escape(command) in shown and command in readme
+    own = f"report.py --results-dir '{folder}'"  # which knows no --models-dir
+    assert f"<code>python {escape(own)}</code>" in shown
+    assert f"`python {own}`" in readme
+    report.parse(shlex.split(own)[1:])
+    assert report.where(ROOT / "results", reading.load(ROOT / "results")) == ""
 
 
 @pytest.mark.parametrize(
@@ -661,7 +734,7 @@ def test_commands_lead_to_the_folder(tmp_path, make_up):
     + [(98.9949, "98.99"), (99.0049, "99.00"), (-0.001, "0.00")],
 )
 def test_a_percentage_never_reads_what_it_has_not_reached(value, shown):
-    assert tables.percent(value) == shown
+    assert stats.percent(value) == shown
 
 
 def test_a_folder_without_records_is_left_alone(tmp_path):
@@ -695,8 +768,7 @@ def test_any_number_of_runs_is_compared(tmp_path, make_up, capsys):
     assert re.search(r"val_accuracy +0.75 +0.5 +0.25\n", said)
     text, _ = pages(tmp_path)
     section = text.split('<section id="compared">')[1].split("</section>")[0]
-    drawn = (tmp_path / "figures" / "compare.png").read_bytes()
-    assert base64.b64encode(drawn).decode() in section
+    assert section.count('src="data:image/webp;base64,') == 1
     with pytest.raises(cli.UsageError, match="two runs"):
         report.main(["--results-dir", str(tmp_path), "--compare", names[0]])
 
@@ -722,14 +794,16 @@ def test_seeds_of_a_setting_share_a_colour(tmp_path, make_up):
     for seed in range(2):
         make_up(tmp_path, ALEXNET, seed)
     make_up(tmp_path, ROW_13)
-    chart = page.curves(tables.by_setting(tables.load(tmp_path)))
+    chart = charts.curves(table_rows.by_setting(reading.load(tmp_path)))
     assert len(chart.lines) == 2 * 3  # training and test accuracy of each run
     inks = {}
     for line in chart.lines:
         inks.setdefault(line.name, set()).add(line.ink)
     assert [len(ink) for ink in inks.values()] == [1, 1]
     assert len(set.union(*inks.values())) == 2
-    tips = [text for *_, text in page.chart(tables.load(tmp_path)[ROW], "loss").strips]
+    tips = [
+        text for *_, text in charts.chart(reading.load(tmp_path)[ROW], "loss").strips
+    ]
     assert tips[0] == "epoch 1, training 2, test 2" and len(tips) == 5
 
 

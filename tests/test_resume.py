@@ -16,9 +16,10 @@ import pytest
 
 import cifar10_mlp
 from common import cli, datasets, models, pipelines, records, regime, training
+from common.command_line import Options, parse
 from common.engine import backend
 from common.engine.history import History
-from common.regime import Options, Regime, parse
+from common.regime import Regime
 
 ROOT = Path(__file__).parents[1]
 # All state at once: dropout's generator, augmentation, noise, momentum, penalty.

@@ -13,7 +13,7 @@ import report
 import reproduce
 from common import records, resumable, schema, verdicts
 from common.cli import MendableError
-from common.report import tables
+from common.report import reading, table_rows
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 ALEXNET = "cifar10_alexnet.py"
@@ -110,7 +110,7 @@ def test_what_a_record_may_lack(tmp_path, make_up, missing):
             records.read(path)
     else:
         records.read(path)
-        tables.load(tmp_path)[NAME]
+        reading.load(tmp_path)[NAME]
 
 
 DAMAGED = {
@@ -195,12 +195,12 @@ def test_a_folder_of_no_record_is_told(tmp_path, capsys):
 
 
 def test_a_record_of_another_run_is_not_called_complete(tmp_path, make_up, capsys):
-    from common import regime
+    from common import command_line
 
     other = tmp_path / f"{make_up(tmp_path, f'{ALEXNET} --wd 5e-4')}.json"
     other.rename(tmp_path / f"{NAME}.json")
     argv = ("--results-dir", str(tmp_path))
-    ((_, options),) = regime.read("cifar10_alexnet", argv).values()
+    ((_, options),) = command_line.read("cifar10_alexnet", argv).values()
     with pytest.raises(
         MendableError, match="it is of 'cifar10_alexnet_wd0.0005_seed0'"
     ):
@@ -240,7 +240,7 @@ def test_finished_parts_that_are_damaged_say_what_helps(tmp_path, content):
 def test_a_csv_has_to_be_of_its_record(tmp_path, make_up, change, told, capsys):
     path = tmp_path / f"{make_up(tmp_path, ALEXNET)}.csv"
     path.write_text(change(path.read_text()), encoding="utf-8")
-    loaded, said = tables.load(tmp_path), capsys.readouterr().err
+    loaded, said = reading.load(tmp_path), capsys.readouterr().err
     if told is None:
         assert [*loaded] == [NAME] and not said
     else:
@@ -297,7 +297,7 @@ def test_any_json_is_read_or_refused_in_one_line(tmp_path, data):
         return
     if "regime" in kept:
         assert verdicts.verdict(kept)
-        run = tables.Run(name, kept, {"epoch": [1.0]})
-        (row,) = tables.by_setting({name: run})
-        assert tables.verdict(row) and tables.epochs_to_fit(row)
+        run = reading.Run(name, kept, {"epoch": [1.0]})
+        (row,) = table_rows.by_setting({name: run})
+        assert table_rows.verdict(row) and table_rows.epochs_to_fit(row)
         assert 0 <= row.final("test_accuracy").mean <= 100

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from common import cli, records, regime, settings
+from common import cli, command_line, records, settings, shared_settings
 from common.engine import replicas
 from common.sweep import artefacts
 
@@ -45,7 +45,7 @@ def test_every_record_is_found_by_its_command_with_the_settings_it_has():
     for record in RECORDS:
         if "name" not in record:  # of analyze.py
             continue
-        found = regime.read(record["script"], record["argv"]).values()
+        found = command_line.read(record["script"], record["argv"]).values()
         (ours,) = [ours for ours, options in found if options.name == record["name"]]
         kept = record.get("regime") or record["settings"]
         ours = json.loads(json.dumps(vars(ours)))
@@ -101,12 +101,12 @@ OWNERS = {  # flag: the scripts that have it; every other script refuses it
 
 @pytest.mark.parametrize("script", [*TRAIN, *PARTS])
 def test_help_lists_a_flag_if_and_only_if_the_script_has_it(script):
-    shown = regime.parser(script).format_help()
+    shown = command_line.parser(script).format_help()
     for flag, owners in OWNERS.items():
         assert bool(re.search(rf"{flag}(?![\w-])", shown)) == (script in owners), flag
         if script not in owners:
             with pytest.raises(cli.UsageError, match=f"unknown flag {flag}.*has it"):
-                regime.read(script, [flag])
+                command_line.read(script, [flag])
 
 
 # Values that flags take where they do not take 1; "" needs another flag beside it.
@@ -132,14 +132,14 @@ BESIDE = dict.fromkeys(
 
 @pytest.mark.parametrize("script", [*TRAIN, *PARTS])
 def test_no_listed_flag_is_refused(script):
-    for action in regime.parser(script)._actions[1:]:  # but for --help
+    for action in command_line.parser(script)._actions[1:]:  # but for --help
         value = VALUES.get(action.dest, next(iter(action.choices or ["1"])))
         if (script, action.dest) == ("imdb_text", "dataset"):
             value = "synthetic_text"
         beside = BESIDE.get((script, action.dest), [])
         for flag in action.option_strings if value else ():
             words = [flag] if action.nargs == 0 else [flag, value]
-            regime.read(script, [*words, *beside])
+            command_line.read(script, [*words, *beside])
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,15 @@ def test_one_word_for_one_thing_in_every_script(old, new):
     new = new or " ".join(words.get(word, word) for word in old.split())
     assert old != new and name(old) == name(new)
     script, flags = artefacts.split(new)
-    shown = regime.parser(script.removesuffix(".py")).format_help()
+    shown = command_line.parser(script.removesuffix(".py")).format_help()
     assert all(flag in shown for flag in flags if flag.startswith("--"))
     assert not any(f"{word} " in shown for word in words)
 
 
 def test_parts_have_names_and_settings_of_their_own():
-    found = regime.read("expressivity", ["--seed", "2", "--widths", "3", "1", "3"])
+    found = command_line.read(
+        "expressivity", ["--seed", "2", "--widths", "3", "1", "3"]
+    )
     assert [*found] == ["theorem", "rademacher", "memorize", "bound"]
     assert [options.name for _, options in found.values()] == [
         "expressivity_theorem_seed2",
@@ -183,11 +185,11 @@ def test_parts_have_names_and_settings_of_their_own():
 
 def test_a_script_without_settings_is_refused():
     with pytest.raises(cli.UsageError, match="mine.py: its settings are not in"):
-        regime.read("mine", [])
+        command_line.read("mine", [])
 
 
 def test_optimizers_of_many_networks_at_once():
-    assert {*replicas.OPTIMIZERS} == {*regime.OPTIMIZERS}
+    assert {*replicas.OPTIMIZERS} == {*shared_settings.OPTIMIZERS}
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ import tensorflow as tf
 import cifar10_mlp
 from common import corruptions, datasets, models, pipelines, records, training
 from common.cli import MendableError
+from common.command_line import Options
 from common.engine import backend, machine
-from common.regime import Options, Regime
+from common.regime import Regime
 
 ROOT = Path(__file__).parents[1]
 

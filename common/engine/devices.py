@@ -18,7 +18,7 @@ def start(options, batch_size):
     `keras.distribution`; many machines' by the latter. Nothing without `--distribute`.
 
     Args:
-        options: `regime.Options`.
+        options: `command_line.Options`.
         batch_size: Of all devices together.
 
     Raises:

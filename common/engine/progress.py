@@ -18,7 +18,7 @@ def header(history, feed, options, precision, pace):
     Args:
         history: `history.History` of the run.
         feed: `pipelines.Feed` or another.
-        options: `regime.Options`.
+        options: `command_line.Options`.
         precision: The precision in force.
         pace: Seconds that an epoch took in like runs on this machine, or None.
     """

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import shutil
 import zipfile
 
 import keras
@@ -89,8 +88,3 @@ class Recorder(keras.callbacks.Callback):
         epochs = map(self._load, range(self.epochs))
         path, classes = self.paths.examples, feed.num_classes
         return files.write(path, self.name, labels, classes, epochs)
-
-
-def forget(paths):
-    """Removes what was kept epoch by epoch."""
-    shutil.rmtree(paths.recorded, ignore_errors=True)

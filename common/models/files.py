@@ -127,12 +127,19 @@ def start_from(model, path):
             f"--init-from {path}: its {len(theirs)} arrays of weights do not fit this "
             f"network's {len(ours)}: number {number} is {found}, expected {wanted}."
         )
-    if not all(np.isfinite(np.asarray(w, float)).all() for w in weights):
-        raise MendableError(
-            f"--init-from {path}: it holds weights that are not finite, as a run that "
-            "diverged leaves them."
-        )
+    try:
+        _require_finite(weights)
+    except ValueError as error:
+        raise MendableError(f"--init-from {path}: {error}") from None
     model.set_weights(weights)
+
+
+def _require_finite(weights):
+    if not all(np.isfinite(np.asarray(w, float)).all() for w in weights):
+        raise ValueError(
+            "it holds weights that are not finite, as a run that diverged leaves them: "
+            "train it with a smaller --lr."
+        )
 
 
 def leaves(model):
@@ -168,11 +175,7 @@ def logits_of(model):
             "of each is expected."
         )
     weights = [np.asarray(w) for w in model.get_weights()]
-    if not all(np.isfinite(w.astype(float)).all() for w in weights):
-        raise ValueError(
-            "it holds weights that are not finite, as a run that diverged leaves them: "
-            "train it with a smaller --lr."
-        )
+    _require_finite(weights)
     *_, last = leaves(model)
     softmax = isinstance(last, keras.layers.Softmax)
     activation = "softmax" if softmax else _activation(last)

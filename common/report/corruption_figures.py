@@ -3,7 +3,12 @@
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from common.report import drawing, levels, names, tables
+from common.report import (
+    drawing,
+    levels,
+    names,
+    stats,
+)
 from common.report.style import BLUE, GREY, HOLLOW, ORANGE, SKY, YELLOW, Sketch
 
 # One look a condition, the same in every panel.
@@ -70,7 +75,7 @@ def _against_corruption(sketch, axis, rows, measure, unit, **look):
 
     Args:
         sketch, axis: The figure and its panel.
-        rows: `tables.Row`s.
+        rows: `table_rows.Row`s.
         measure: Function from a model's rows to dict of p -> `levels.Level`.
         unit: Text behind a value shown on hover.
         **look: Of the line, as of `Axes.plot`.
@@ -90,7 +95,7 @@ def _against_corruption(sketch, axis, rows, measure, unit, **look):
             axis.plot([p, p], [value.low, value.high], color=ink, linewidth=2)
         last = max((p for p, level in values.items() if level.unfit), default=None)
         for p, (value, unfit, others) in values.items():
-            shown = f"{model}, p = {p:g}: {tables.spread(value)} {unit}"
+            shown = f"{model}, p = {p:g}: {stats.spread(value)} {unit}"
             if unfit:
                 for other in others:
                     axis.plot(p, other, "o", color=ink, markersize=2)
@@ -134,8 +139,9 @@ def _legend(sketch, models, words, loc="outside lower center", ncols=5):
 _OURS = {"marker": "o", "markersize": 3.5}
 _PAPERS = {"linestyle": "--", "marker": "D", "fillstyle": "none", "ms": 4}
 _CENSORED = (
-    " A hollow triangle is a run that was not there when it ended: the true value is "
-    "larger; small dots below it are the seeds that were. Bars: lowest to highest seed."
+    " A hollow triangle is a run that had not got there when it ended, so that the "
+    "true value is larger; small dots below it are seeds that had. Bars: lowest to "
+    "highest seed."
 )
 # Where training counts as complete: what is counted -> the epoch of it.
 THRESHOLDS = {
@@ -201,8 +207,8 @@ def errors(rows, papers):
         caption="Error on the test set, whose labels are never corrupted, against the "
         "probability p that a training label is replaced (solid), and the error that "
         "the same networks would show if test labels were replaced likewise (dotted)."
-        + " Dashed: the paper's. Below: the distance of either to it, root mean square "
-        "over 0 < p < 1." * bool(theirs),
+        + " Dashed: the paper's. In the corner: how far either lies from it, in "
+        "points, root mean square over 0 < p < 1." * bool(theirs),
         data=drawing.data(rows),
         sharey=True,
     )
@@ -227,6 +233,7 @@ def errors(rows, papers):
         if any(said):
             axis.text(0.98, 0.02, "points from the paper,\n" + "\n".join(said),
                       ha="right", fontsize=6, transform=axis.transAxes)  # fmt: skip
+        axis.set_xticks([0, 0.5, 1])  # more would run into the next panel's
         drawing.chance(axis, chosen, error=True, side="left")
         axis.text(0.5, 1.02, f"{model} ({drawing.seeds(chosen)})", ha="center",
                   transform=axis.transAxes)  # fmt: skip
@@ -254,7 +261,7 @@ def convergence(rows, papers):
     _against_corruption(sketch, left, rows, levels.epochs_by_level, "epochs")
     _against_corruption(sketch, right, rows, levels.generalization_by_level, "points")
     left.set(ylabel="epochs to 99 %", ylim=(0, None))
-    right.set(ylabel="test error - training error (points)", ylim=(0, 100))
+    right.set(ylabel="test error − training error (points)", ylim=(0, 100))
     handles = left.get_legend_handles_labels()
     sketch.figure.legend(*handles, loc="outside lower center", ncols=4)
     return sketch

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from common.report import names
 from common.report.style import (
+    BELOW,
     BLUE,
     GREY,
     HOLLOW,
@@ -20,11 +21,13 @@ from common.report.style import (
 
 CAPTIONS = {  # end of a file's name -> what it shows
     "widths": "Test error against the number of weights, for networks that begin with "
-    "weights of their own and with those of the next narrower network, and their "
-    "training error (pale). Vertical: as many weights as numbers to reproduce. Hollow: "
-    "read from the figure of Belkin et al. (2019), 6,000 epochs, reused weights.",
+    "weights of their own (fresh) and with those of the next narrower network "
+    "(reused), and their training error (pale). Vertical: the threshold, as many "
+    "weights as numbers to reproduce. Hollow: read from the figure of Belkin et al. "
+    "(2019), 6,000 epochs, reused weights.",
     "epochs": "Test error over training, of networks below, at and beyond the "
-    "threshold, at the largest label corruption; dashed: error on the training set.",
+    "threshold, at the largest label corruption; dashed: error on the training set. A "
+    "curve ends where training stopped.",
 }
 # Belkin et al. (2019), Figure 9: weights -> test error in %, read from the figure.
 PUBLISHED = {1e4: 13.0, 4e4: 20.8, 8e5: 4.4}
@@ -79,15 +82,17 @@ def _widths(record, table):
         for start, (colour, mark) in STARTS.items():
             rows = curve(table, noise, start)
             style = {"color": colour, "markersize": 3.5}
-            axis.plot(rows.index, 100 * rows["mean"], f"{mark}o", label=start, **style)
+            label = f"test error, {start} weights"
+            axis.plot(rows.index, 100 * rows["mean"], f"{mark}o", label=label, **style)
             band = rows.index, 100 * rows["min"], 100 * rows["max"]
             axis.fill_between(*band, color=colour, alpha=0.2, lw=0)
             train = 100 * rows.train_error
             axis.plot(rows.index, train, mark, color=colour, alpha=0.4, lw=0.9)
+        axis.plot([], [], color=GREY, alpha=0.4, lw=0.9, label="training error")
+        axis.axvline(record["threshold"], color=GREY, lw=0.8, label="threshold")
         if not noise:
             known = np.array(list(PUBLISHED.items())).T
             axis.plot(*known, "s", color=GREY, label="Belkin et al.", **HOLLOW)
-        axis.axvline(record["threshold"], color=GREY, lw=0.8)
         log_scale(axis, "x")
         powers = [10.0**i for i in range(10)]  # fewer ticks: these are long numbers
         axis.set_xticks(powers, [power(x) for x in powers])
@@ -95,9 +100,14 @@ def _widths(record, table):
         axis.set_ylim(0, None)
         axis.set_xlabel("weights")
         axis.set_ylabel("error (%)")
-        said = f"{100 * noise:g} % of the labels corrupted" if noise else "true labels"
-        axis.legend(title=said)
+        axis.set_title(_labels(noise), fontsize=8)
+    shown = (axis.get_legend_handles_labels() for axis in axes)
+    figure.legend(*max(shown, key=lambda pair: len(pair[1])), **BELOW, ncols=3)
     return figure
+
+
+def _labels(noise):
+    return f"{100 * noise:g} % of the labels corrupted" if noise else "true labels"
 
 
 def _epochs(record, table):
@@ -109,8 +119,7 @@ def _epochs(record, table):
     wanted = [record["threshold"] * times for times in (0.1, 0.3, 1, 3, 20)]
     chosen = sorted({abs(np.log(counts / count)).idxmin() for count in wanted})
     figure = Figure(figsize=(4.6, 4))
-    said = f"{100 * noise:g} % of the labels corrupted" if noise else "true labels"
-    head(figure, f"{names.data(settings)}, {said}")
+    head(figure, f"{names.data(settings)}, {_labels(noise)}")
     axis = figure.subplots()
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(chosen)))
     for width, colour in zip(chosen, shades, strict=True):
@@ -118,9 +127,11 @@ def _epochs(record, table):
         label = f"{width:,} units, {counts[width]:,} weights"
         axis.plot(mean.index, 100 * mean.test_error, color=colour, label=label)
         axis.plot(mean.index, 100 * mean.train_error, "--", color=colour, lw=0.9)
+    axis.plot([], [], color=GREY, label="test error")
+    axis.plot([], [], "--", color=GREY, lw=0.9, label="training error")
     log_scale(axis, "x")
     axis.set_ylim(0, None)
     axis.set_xlabel("epochs")
     axis.set_ylabel("error (%)")
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(**BELOW, ncols=2)
     return figure

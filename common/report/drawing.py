@@ -90,7 +90,7 @@ def papers(axis, points, scale=1, **line):
 
     Args:
         axis: The panel.
-        points: List of (x, y) of `tables.paper_curves`, in the panel's units of x.
+        points: List of (x, y) of `published.curves`, in the panel's units of x.
         scale: Times y.
         **line: As of `Axes.plot`.
     """

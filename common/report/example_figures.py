@@ -9,6 +9,7 @@ from common.examples import scores
 from common.report import names
 from common.report.drawing import data as data_of
 from common.report.style import (
+    BELOW,
     BLUE,
     GREY,
     INKS,
@@ -21,18 +22,20 @@ from common.report.style import (
 
 CAPTIONS = {  # end of a file's name -> what it shows
     "examples_course": "Kept (blue) and flipped (orange) labels over the epochs. Left: "
-    "cross-entropy of the given label; middle: its margin; median and middle half. "
-    "Right: what is predicted of the flipped ones; the dashed line is the last epoch "
-    "before memorization.",
-    "examples_learned": "Left: share of the examples that are right from this epoch "
-    "to the end. Right: how often examples are forgotten.",
+    "cross-entropy of the given label; middle: its margin; lines are medians, bands "
+    "the middle half of the examples. Right: what is predicted, and with a probability "
+    f"p above {scores.MEMORIZED}. The dashed line is the last epoch before "
+    "memorization.",
+    "examples_learned": "Left: share of the examples that are predicted as labelled "
+    "after each epoch, and from it to the end. Right: how often examples are "
+    "forgotten: right after one epoch, wrong after the next.",
     "examples_roc": "Finding the flipped labels by each score. Left: area under the "
-    "ROC curve after each epoch, its best marked. Right: the ROC curve then.",
-    "examples_gallery": "The training images with the smallest AUM (up to the epoch "
-    "named): what label they have, the true one where another was given, and what the "
-    "network predicted most often until then.",
+    "ROC curve (AUC) of the score after each epoch, its best marked. Right: the ROC "
+    "curve at the best epoch, which the legend names.",
+    "examples_gallery": "The training images with the smallest area under the margin "
+    "(AUM, up to the epoch named): what label they have, the true one where another "
+    "was given, and what the network predicted most often until then.",
 }
-BELOW = {"loc": "outside lower center", "ncols": 5}
 SHOWN = 24  # images of the gallery
 COLUMNS = 8
 
@@ -53,9 +56,9 @@ def draw(examples, found, course, images, look, said, folder):
         List of the PNGs' paths.
     """
     parts = {"course": (_course, (8.6, 3.3), (examples, course))}
-    parts["learned"] = _learned, (6.6, 2.9), (examples,)
+    parts["learned"] = _learned, (6.6, 3.1), (examples,)
     if found:
-        parts["roc"] = _roc, (6.6, 3.4), (found,)
+        parts["roc"] = _roc, (6.6, 3.6), (found,)
     if images is not None:
         size = 8.6, 3.9
         parts["gallery"] = _gallery, size, (examples, images, look, said["dataset"])
@@ -105,7 +108,7 @@ def _course(figure, examples, course):
             axes[2].plot(epochs, values, dashes, color=colour, label=label)
     axes[2].set_ylabel("share predicted (%)")
     axes[2].set_ylim(0, 102)
-    figure.legend(*axes[2].get_legend_handles_labels(), **BELOW)
+    figure.legend(*axes[2].get_legend_handles_labels(), **BELOW, ncols=5)
     last = scores.memorization_starts(course, examples.num_classes)
     for axis in axes:
         if last:
@@ -122,9 +125,8 @@ def _learned(figure, examples):
     kinds, most = _kinds(examples), 10
     for i, (name, colour, which) in enumerate(kinds):
         share = [100 * np.mean(learned[which] <= epoch) for epoch in epochs]
-        left.plot(epochs, share, color=colour, label=f"{name}: right from here on")
-        now = 100 * was_right[:, which].mean(1)
-        left.plot(epochs, now, ":", color=colour, label=f"{name}: right after it")
+        left.plot(epochs, share, color=colour)
+        left.plot(epochs, 100 * was_right[:, which].mean(1), ":", color=colour)
         counts = np.clip(events[which], 0, most + 1)
         counts[np.isinf(events[which])] = most + 3  # a gap apart
         heights = 100 * np.bincount(counts.astype(int), minlength=most + 4)
@@ -132,12 +134,14 @@ def _learned(figure, examples):
         width = 0.8 / len(kinds)
         right.bar(places, heights / which.sum(), width, color=colour, label=name)
     left.set(xlabel="epoch", ylabel="examples (%)", ylim=(0, 102))
-    left.legend(fontsize=7)
+    for dashes, text in ((":", "right after the epoch"), ("-", "and to the end")):
+        left.plot([], [], dashes, color=GREY, label=text)
     ticks = [0, 2, 4, 6, 8, most + 1, most + 3]
     texts = [*map(str, ticks[:5]), f"> {most}", "never\nright"]
     right.set_xticks(ticks, texts, fontsize=7, ha="center")
     right.set(xlabel="forgetting events", ylabel="examples (%)")
-    right.legend()
+    drawn = [axis.get_legend_handles_labels() for axis in (right, left)]
+    figure.legend(*(a + b for a, b in zip(*drawn, strict=True)), **BELOW, ncols=4)
 
 
 def _roc(figure, found):
@@ -154,8 +158,11 @@ def _roc(figure, found):
         right.plot(*each.curve, **style, label=name)
     left.set(xlabel="epoch", ylabel="area under the ROC curve")
     right.plot([0, 1], [0, 1], color="0.6", lw=0.7)
-    right.set(xlabel="kept labels suspected", ylabel="flipped labels found")
-    right.legend(fontsize=6.5, title="AUC", title_fontsize=7)
+    right.set(xlabel="share of the kept labels suspected")
+    right.set(ylabel="share of the flipped labels found")
+    shown = right.get_legend_handles_labels()
+    title = "best area under the curve (epoch)"
+    figure.legend(*shown, **BELOW, ncols=4, fontsize=7, title=title)
 
 
 def _gallery(figure, examples, images, look, dataset):
@@ -183,7 +190,8 @@ def compare(rows, folder, stem):
     """Draws how runs differ: what finds their wrong labels, and when they memorize.
 
     Args:
-        rows: `tables.Row`s of the experiment; of those with the record of examples.py.
+        rows: `table_rows.Row`s of the experiment; of those with the record of
+            examples.py.
         folder: `Path` of figures/, in the folder of results.
         stem: Of the files.
 
@@ -200,9 +208,10 @@ def compare(rows, folder, stem):
         return []
     models = list(dict.fromkeys(row.fields["model"] for row, _ in known))
     caption = (
-        "Wrong labels, one seed each. Left: how well AUM up to an epoch finds them. "
-        "Middle: share of them whose true label is predicted. Right: share whose wrong "
-        f"label has a probability above {scores.MEMORIZED}."
+        "Wrong labels, one seed each. Left: how well they are found by the area under "
+        "the margin (AUM) up to an epoch: area under the ROC curve (AUC). Middle: "
+        "share of them whose true label is predicted. Right: share whose wrong label "
+        f"has a probability above {scores.MEMORIZED}."
     )
     with matplotlib.rc_context(STYLE):
         size = 8.6, 2.9 * len(models) + 0.3

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from common import records
 from common.cli import MendableError
-from common.settings import folder_name
+from common.flag_types import folder_name
 
 KINDS = (".csv", ".parquet", "mlflow:", "wandb:")
 _NEEDS = {".parquet": "pyarrow", "mlflow:": "mlflow", "wandb:": "wandb"}
@@ -40,7 +40,7 @@ def write(runs, target, epochs=False):
     """Writes records where other tools read them.
 
     Args:
-        runs: Dict of name -> `tables.Run`.
+        runs: Dict of name -> `reading.Run`.
         target: `Target`. Runs are added to an MLflow or W&B folder that is there.
         epochs: Whether to write a line (or step) for every epoch of each training, in
             place of the final numbers alone.
@@ -75,7 +75,7 @@ def frame(runs, epochs=False):
     """Returns runs as a `pandas.DataFrame`.
 
     Args:
-        runs: Dict of name -> `tables.Run`.
+        runs: Dict of name -> `reading.Run`.
         epochs: See `write`.
 
     Returns:

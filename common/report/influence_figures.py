@@ -48,7 +48,7 @@ def _histogram(axis, record, table):
     axis.hist(table.score.clip(-0.4, 1), bins, color=BLUE)
     axis.axvline(record["mean_score"], color=ORANGE, lw=1, label="mean")
     if record["settings"]["label_corruption"] == 1:
-        axis.axvline(record["chance"], color=GREY, ls="--", lw=1, label="1 - 1/K")
+        axis.axvline(record["chance"], color=GREY, ls="--", lw=1, label="1 − 1/K")
     axis.set_xlabel("memorization score")
     axis.set_ylabel("training examples")
     axis.set_ylim(bottom=0.7)

@@ -1,4 +1,4 @@
-"""What the lab notebooks draw: the runs so far, and images with their labels."""
+"""What the lab notebooks show: runs so far, images with their labels."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.report import tables
+from common.report import reading
 from common.report.gallery import displayable
 from common.report.style import BLUE, GREY, INKS, ORANGE, SKY, STYLE
 
@@ -37,7 +37,7 @@ def curves(runs, folder="mine"):
         if len(runs) > len(INKS):
             inks = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(runs)))
         for (label, record), ink in zip(runs.items(), inks, strict=False):
-            history = tables.curves(Path(folder) / f"{record['name']}.csv", record)
+            history = reading.curves(Path(folder) / f"{record['name']}.csv", record)
             for part, dashes in (("train", "-"), ("val", ":")):
                 percent = 100 * np.array(history[f"{part}_accuracy"])
                 axis.plot(history["epoch"], percent, dashes, color=ink)
@@ -61,7 +61,7 @@ def parts(record, folder="mine"):
     Returns:
         `matplotlib.figure.Figure`.
     """
-    history = tables.curves(Path(folder) / f"{record['name']}.csv", record)
+    history = reading.curves(Path(folder) / f"{record['name']}.csv", record)
     with matplotlib.rc_context(_SHOWN):
         figure = Figure(figsize=(6.6, 2.9))
         axis = figure.subplots()
@@ -102,6 +102,24 @@ def images(shown, titles, marked=None, columns=10):
             axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=white)
             axis.set_title(title, fontsize=6.5, color=ORANGE if mark else "black")
         return figure
+
+
+def least_margins(shown, given, says, margins, count=10):
+    """Draws the images with the smallest margins, each with its label and margin.
+
+    Args:
+        shown: `(n, height, width, channels)`: uint8, or whitened.
+        given, says: `(n,)` integers: the label, and what the network says.
+        margins: `(n,)`: logit of the label less the largest other one. Titles of
+            negative ones are coloured.
+        count: Images drawn.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    least = np.argsort(margins)[:count]
+    titles = [f"{given[i]}, says {says[i]}\n{margins[i]:.2f}" for i in least]
+    return images(shown[least], titles, margins[least] < 0)
 
 
 def bars(groups, unit, log=False):

@@ -7,19 +7,19 @@ labels level 1.
 import math
 from typing import NamedTuple
 
-from common.report import tables
+from common.report import stats
 
 
 class Level(NamedTuple):
     """What the seeds of one corruption level measured."""
 
-    value: tables.Stat  # of all seeds; where some did not fit, the last epoch of those
+    value: stats.Stat  # of all seeds; where some did not fit, the last epoch of those
     unfit: int = 0  # seeds that never fitted: the true value is larger
     fitted: tuple = ()  # beside unfit ones, the values of the seeds that did
 
 
 def level(row):
-    """Returns the label corruption of a `tables.Row` with runs, from 0 to 1.
+    """Returns the label corruption of a `table_rows.Row` with runs, from 0 to 1.
 
     None where pixels or words are corrupted: that is another experiment.
     """
@@ -57,7 +57,7 @@ def epochs_by_level(rows, first=fitted):
     of the longest such run, and the true value is larger.
 
     Args:
-        rows: `tables.Row`s with runs.
+        rows: `table_rows.Row`s with runs.
         first: Function of a run: its first epoch that counts as fitted, or None.
     """
     values = {}
@@ -66,9 +66,9 @@ def epochs_by_level(rows, first=fitted):
         fitted = tuple(epoch for epoch, _ in ends if epoch is not None)
         unfit = [last for epoch, last in ends if epoch is None]
         values[level(row)] = (
-            Level(tables.stat([max(unfit)]), len(unfit), fitted)
+            Level(stats.stat([max(unfit)]), len(unfit), fitted)
             if unfit
-            else Level(tables.stat(fitted))
+            else Level(stats.stat(fitted))
         )
     return values
 
@@ -81,7 +81,7 @@ def relative_by_level(rows, first=fitted):
     base = values[0.0].value.mean
 
     def relative(found):
-        value = tables.Stat(*(part / base for part in found.value[:3]), found.value.n)
+        value = stats.Stat(*(part / base for part in found.value[:3]), found.value.n)
         return Level(value, found.unfit, tuple(part / base for part in found.fitted))
 
     return {p: relative(found) for p, found in values.items()}
@@ -151,4 +151,4 @@ def _last(run):
 
 
 def _by_level(rows, measure):
-    return {level(row): Level(tables.stat([*map(measure, row.runs)])) for row in rows}
+    return {level(row): Level(stats.stat([*map(measure, row.runs)])) for row in rows}

@@ -7,23 +7,28 @@ import re
 from urllib.parse import quote
 
 from common import records, verdicts
-from common.report import tables
+from common.report import (
+    published,
+    stats,
+    table_rows,
+    tables,
+)
 
 
-def readme(sections, absent, runs, where=""):
+def readme(sections, absent, runs, where, written):
     """Returns the text of README.md of a folder of results.
 
     Args:
         sections: List of `page.Section`.
         absent: Names of the experiments without any record.
-        runs: Dict of name -> `tables.Run`: every record of the folder.
+        runs: Dict of name -> `reading.Run`: every record of the folder.
         where: Of a folder of your own, the flags that name it. It then begins with a
             table of all its runs.
+        written: The command that writes it.
     """
-    command = f"python report.py {where}".strip()
     parts = [
         "# Results",
-        f"Written by {code(command)} from the records in this folder; "
+        f"Written by {code(written)} from the records in this folder; "
         "[report.html](report.html) shows them with figures (open it in a browser: "
         "it needs no network). Accuracy in %, ours in bold: mean over the seeds (with "
         "the lowest and the highest where they differ), then the paper's value in "
@@ -31,8 +36,8 @@ def readme(sections, absent, runs, where=""):
         "training labels are reproduced as in the paper, and the test accuracy differs "
         "by at most 1.2 points, which is two standard errors of the difference (of the "
         "number of test images, and of the spread of the seeds where there are some) "
-        f"or {tables.TOLERANCE} points if that is less. The seeds differ in initial "
-        "weights and order; they share one draw of random labels. "
+        f"or {table_rows.TOLERANCE} points if that is less. The seeds differ in "
+        "initial weights and order; they share one draw of random labels. "
         "“> N” is a run of N epochs that never fitted.",
     ]
     if where:
@@ -79,21 +84,24 @@ def all_runs(runs):
     """Returns every run of a folder as Markdown: a line for the seeds of a setting.
 
     Args:
-        runs: Dict of name -> `tables.Run`.
+        runs: Dict of name -> `reading.Run`.
     """
-    rows = tables.by_setting(runs)
+    rows = table_rows.by_setting(runs)
     parts = []
     if rows:
         head = ["run", *map(plain, rows[0].fields)]
         head += ["train %", "test %", "gap", "first fitted"]
         lines = [_line([*head, "time", "seeds"]), _line(["--"] * (len(head) + 2))]
         for row in rows:
-            name = link(plain(tables.setting_name(row)), row.runs[0])
+            name = link(plain(table_rows.setting_name(row)), row.runs[0])
             cells = [name, *map(plain, row.fields.values())]
-            cells += [f"**{_spread(row, metric)}**" for metric in tables.FINAL]
-            cells += [tables.spread(tables.gap(row))]
-            seconds = tables.seconds(row)
-            cells += [tables.epochs_to_fit(row), seconds and verdicts.duration(seconds)]
+            cells += [f"**{_spread(row, metric)}**" for metric in table_rows.FINAL]
+            cells += [stats.spread(table_rows.gap(row))]
+            seconds = table_rows.seconds(row)
+            cells += [
+                table_rows.epochs_to_fit(row),
+                seconds and verdicts.duration(seconds),
+            ]
             lines.append(_line([*(cell or "" for cell in cells), len(row.runs)]))
         parts.append("\n".join(lines))
     parts += [
@@ -108,7 +116,7 @@ def table_1(rows):
     """Returns Table 1 as Markdown: measured beside printed, linked to its records.
 
     Args:
-        rows: List of `tables.Row`, from `tables.table_1`.
+        rows: List of `table_rows.Row`, from `table_rows.table_1`.
     """
     lines = [
         "| row | model | crop | weight decay | labels | train (paper) | test (paper) "
@@ -117,9 +125,9 @@ def table_1(rows):
     ]
     for row in rows:
         cells = [*row.fields.values()]
-        for metric in tables.FINAL:
+        for metric in table_rows.FINAL:
             cells.append(f"{_ours(row, metric)} ({_paper(row, metric)})")
-        epochs = tables.epochs_to_fit(row)
+        epochs = table_rows.epochs_to_fit(row)
         cells.append(_verdict(row) if row.runs else "")
         cells += [f"epoch {epochs}" if epochs else "", len(row.runs) or ""]
         lines.append(_line([*cells, _command(row)]))
@@ -135,7 +143,7 @@ def short_table_1(rows):
     and names those that were not yet run.
 
     Args:
-        rows: Iterable of `tables.Row`, from `tables.table_1`.
+        rows: Iterable of `table_rows.Row`, from `table_rows.table_1`.
     """
     lines = [
         "| row | model | regularizer | labels | train | test | the paper's test "
@@ -149,7 +157,7 @@ def short_table_1(rows):
             waiting.append(number)
             continue
         regularizers = ["crop"] * (crop == "yes") + ["weight decay"] * (decay == "yes")
-        train, test = (tables.spread(row.final(metric)) for metric in tables.FINAL)
+        train, test = (stats.spread(row.final(metric)) for metric in table_rows.FINAL)
         cells = [
             number,
             link(model, row.runs[0]),
@@ -158,15 +166,15 @@ def short_table_1(rows):
             train,
             test,
             f"{row.paper['test_accuracy'].value:.2f}",
-            tables.epochs_to_fit(row),
+            table_rows.epochs_to_fit(row),
             len(row.runs),
         ]
         lines.append(_line(cells))
-    near = [row for row in rows if tables.verdict(row) == "within"]
+    near = [row for row in rows if table_rows.verdict(row) == "within"]
     said = f"{len(near)} of {len(rows) - len(waiting)} rows are as in the paper: "
     said += "99 % of the training labels are reproduced, and the test accuracies "
     said += "differ by no more than two standard errors of the difference and "
-    said += f"{tables.TOLERANCE} points"
+    said += f"{table_rows.TOLERANCE} points"
     said += "."
     if waiting:
         said += f" Not yet run: rows {', '.join(map(str, waiting))}."
@@ -184,12 +192,12 @@ def table(rows):
     head = [*rows[0].fields, "train %", "test %", "first fitted", "seeds", "verdict"]
     lines = [_line([*head, "command"]), _line(["--"] * (len(head) + 1))]
     for row in rows:
-        cells = [*row.fields.values()]
-        for metric in tables.FINAL:
+        cells = [*map(table_rows.said, row.fields.values())]
+        for metric in table_rows.FINAL:
             known = metric in row.paper
             paper = f" ({_paper(row, metric)})" if known else _outcome(row, metric)
             cells.append(f"{_ours(row, metric)}{paper}")
-        cells += [tables.epochs_to_fit(row), len(row.runs) or ""]
+        cells += [table_rows.epochs_to_fit(row), len(row.runs) or ""]
         cells.append(_verdict(row) if row.runs else "")
         lines.append(_line([*cells, _command(row)]))
     return "\n".join(lines)
@@ -219,7 +227,7 @@ def code(text):
 
 
 def link(shown, run):
-    """Returns a link from some Markdown to the record of a `tables.Run`."""
+    """Returns a link from some Markdown to the record of a `reading.Run`."""
     return f"[{shown}]({quote(run.name)}.json)"
 
 
@@ -229,7 +237,7 @@ def _line(cells):
 
 
 def _spread(row, metric):
-    return tables.spread(row.final(metric))
+    return stats.spread(row.final(metric))
 
 
 def _ours(row, metric):
@@ -237,14 +245,14 @@ def _ours(row, metric):
 
 
 def _verdict(row):
-    return f"{tables.verdict(row)} {tables.rests_on(row)}".strip()
+    return f"{table_rows.verdict(row)} {table_rows.rests_on(row)}".strip()
 
 
 def _paper(row, metric):
     value = row.paper[metric].value
     text = f"{value:.1f}" if value == 100 else f"{value:.2f}"
     text += " online" if row.online and metric == "train_accuracy" else ""
-    return text + tables.unsure(row.paper[metric])
+    return text + published.unsure(row.paper[metric])
 
 
 def _outcome(row, metric):
@@ -252,7 +260,7 @@ def _outcome(row, metric):
     if metric != "train_accuracy" or "outcome" not in row.paper:
         return ""
     outcome = row.paper["outcome"]
-    return f" (paper: {outcome.value}{tables.unsure(outcome)})"
+    return f" (paper: {outcome.value}{published.unsure(outcome)})"
 
 
 def _command(row):

@@ -5,12 +5,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from common.report import names
-from common.report.style import BLUE, GREY, ORANGE, SKY, STYLE, head, save_png
+from common.report.style import BELOW, BLUE, GREY, ORANGE, SKY, STYLE, head, save_png
 
 CAPTIONS = {  # end of a file's name -> what it shows
-    "ranking": "Kendall's tau of each measure with the generalization gap: over all "
-    "networks, with the bootstrap's 95 % interval over settings, and (right) over "
-    "pairs of networks of the grid that differ in one setting alone.",
+    "ranking": "Kendall's tau of each measure (a column of analyze.py's table) with "
+    "the generalization gap: 1 where it orders every pair of networks as the gap does, "
+    "-1 where it orders all of them the other way round. Left: over all networks, with "
+    "the bootstrap's 95 % interval over settings. Right: over pairs of networks of "
+    "measures.py that differ in one setting alone.",
 }
 INKS = {"grid": BLUE, "mnist_l2norm": ORANGE, "mnist_l2norm_whitened": SKY}
 
@@ -39,14 +41,14 @@ def _figure(record):
     figure = Figure(figsize=(8.5, 1.2 + 0.19 * max(len(order), 8)))
     head(figure, f"{names.data(record['settings'])}, {record['networks']['grid']} MLPs")
     axes = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.1))
-    _overall(axes[0], lines, order)
+    _overall(axes[0], lines, order, record["networks"])
     _within(axes[1], grid, order)
     axes[0].set_yticks(range(len(order)), [x.replace("_", " ") for x in order])
     axes[0].set_ylim(-0.6, len(order) - 0.4)
     return figure
 
 
-def _overall(axis, lines, order):
+def _overall(axis, lines, order, counts):
     place = {name: i for i, name in enumerate(order)}
     for i, (networks, colour) in enumerate(INKS.items()):
         found = [
@@ -61,14 +63,14 @@ def _overall(axis, lines, order):
         y = np.array([place[x["measure"]] for x in found]) + 0.22 * (1 - i)
         ends = [[x[end] for x in found] for end in ("low", "high")]
         axis.hlines(y, *ends, color=colour, lw=1, alpha=0.6)
-        label = networks.replace("_", " ")
+        label = f"{counts[networks]} {names.NETWORKS[networks]}"
         tau = [x["tau"] for x in found]
         axis.plot(tau, y, "o", color=colour, markersize=3.5, label=label)
     axis.axvline(0, color=GREY, lw=0.8)
     axis.set_xlim(-1, 1)
     axis.set_xticks([-1, -0.5, 0, 0.5, 1])
-    axis.set_xlabel("Kendall's tau over all")
-    axis.figure.legend(loc="outside lower left", ncols=3)
+    axis.set_xlabel("Kendall's tau, over all networks")
+    axis.figure.legend(**BELOW, ncols=3)
 
 
 def _within(axis, grid, order):
@@ -80,8 +82,9 @@ def _within(axis, grid, order):
             values[at] = line["tau"]
     axis.imshow(values, cmap="RdBu", vmin=-1.3, vmax=1.3, aspect="auto")
     for i, j in np.argwhere(np.isfinite(values)):
-        text = f"{values[i, j]:.2f}"
+        text = f"{values[i, j]:.2f}".replace("-", "−")
         ink = "white" if abs(values[i, j]) > 0.9 else "black"
         axis.text(j, i, text, ha="center", va="center", fontsize=6, color=ink)
-    axis.set_xticks(range(len(changed)), changed)
-    axis.set_xlabel("mean over pairs that differ in this alone")
+    axis.set_xticks(range(len(changed)), [names.SETTINGS.get(x, x) for x in changed])
+    axis.set_xlabel("Kendall's tau, over pairs that differ in this alone")
+    axis.tick_params(left=False)

@@ -23,8 +23,8 @@ MODELS = {
     "MLP 3x512": Model("cifar10_mlp", {"hidden": [512] * 3}, ORANGE),
     "Wide ResNet 28-1": Model("cifar10_wide_resnet", {"depth": 28, "width": 1}, SKY),
     "Inception": Model("cifar10_inception", {"batch_norm": True}, GREY),
-    "Inception without BatchNorm": Model(
-        "cifar10_inception", {"batch_norm": False}, SILVER
+    "Inception without BatchNorm": Model(  # in no figure with a Wide ResNet
+        "cifar10_inception", {"batch_norm": False}, SKY
     ),
     "Inception v3": Model("imagenet_inception_v3", {}, GREY),
     "bag of embeddings": Model("imdb_text", {"model": "bag"}, YELLOW),
@@ -44,6 +44,13 @@ DATA = {
     "imdb": "IMDB reviews",
     "synthetic_text": "synthetic reviews",
 }
+# Of measures.py: the networks it ranks, and what it changes; others go by their names.
+NETWORKS = {
+    "grid": "networks of measures.py",
+    "mnist_l2norm": "of mnist_l2norm.py",
+    "mnist_l2norm_whitened": "of mnist_l2norm.py, whitened inputs",
+}
+SETTINGS = {"all": "all networks", "size": "examples", "noise": "label noise"}
 # In the order of their numbers; others go by these.
 CLASSES = {
     "cifar10": "plane car bird cat deer dog frog horse ship truck".split(),

@@ -12,7 +12,8 @@ from common.report import (
     kernel_figures,
     levels,
     names,
-    tables,
+    stats,
+    table_rows,
 )
 from common.report.corruption_figures import LINES
 from common.report.style import (
@@ -32,9 +33,9 @@ def draw(name, rows, papers, folder, prefix=""):
 
     Args:
         name: Key of `artefacts.ARTEFACTS`.
-        rows: Its `tables.Row`s.
-        papers: Dict of the paper's figure -> its curves, as `tables.paper_curves`,
-            and of `kernels` -> its `tables.paper_of`; {} where they do not apply.
+        rows: Its `table_rows.Row`s.
+        papers: Dict of the paper's figure -> its curves, as `published.curves`,
+            and of `kernels` -> its `published.of`; {} where they do not apply.
         folder: `Path` the files are written to.
         prefix: Start of their names.
 
@@ -210,9 +211,8 @@ def epochs_by_input(rows, papers):
             axis.plot(
                 value.mean, at, color=drawing.colour(row), **{"markersize": 4} | marker
             )
-            text = (
-                f"{model}, {drawing.condition(row)}: {tables.epochs_to_fit(row)} epochs"
-            )
+            epochs = table_rows.epochs_to_fit(row)
+            text = f"{model}, {drawing.condition(row)}: {epochs} epochs"
             sketch.value(axis, value.mean, at, text)
     axis.set_yticks(range(len(kinds)), kinds)
     axis.invert_yaxis()
@@ -232,8 +232,7 @@ def _label(row):
     if "row" in fields:
         parts = [name for name in ("crop", "weight decay") if fields[name] == "yes"]
         return f"{fields['labels']} labels" + "".join(f", {part}" for part in parts)
-    last = list(fields.values())[-1]
-    return f"p = {last:g}" if isinstance(last, float) else str(last)
+    return table_rows.said(list(fields.values())[-1])
 
 
 def accuracies(rows, papers):
@@ -287,7 +286,7 @@ def _dumbbell(sketch, axis, at, row, label):
     axis.plot([test.low, test.high], [at, at], color=ink, lw=2.5)
     for metric, value, mark in (("train", train, "|"), ("test", test, "o")):
         axis.plot(value.mean, at, mark, color=ink, markersize=5)
-        text = f"{label}: {metric} accuracy {tables.spread(value)} %"
+        text = f"{label}: {metric} accuracy {stats.spread(value)} %"
         sketch.value(axis, value.mean, at, text)
         paper = row.paper.get(f"{metric}_accuracy")
         if paper:
@@ -300,7 +299,7 @@ def compare(runs, path):
     """Draws the loss and the accuracy of runs, side by side, a colour a run.
 
     Args:
-        runs: `tables.Run`s of trainings, any number.
+        runs: `reading.Run`s of trainings, any number.
         path: `Path` of the PNG; the SVG stands beside it.
 
     Returns:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from common.report import tables
+from common.report import published
 from common.report.style import BLUE, GREY, HOLLOW, INKS, log_scale
 
 CAPTIONS = {  # end of a file's name -> what it shows
@@ -16,10 +16,11 @@ CAPTIONS = {  # end of a file's name -> what it shows
     "solution, against the number of random features N, at several levels of label "
     "corruption: mean of the draws, and band from the lowest to the highest. Dashed: "
     "as many features as images. Hollow: Belkin et al. (2019), as read from a figure.",
-    "left_out": "Left: how far the prediction for a training image without it is below "
-    "1, for its label. Right: the training images whose true labels are memorized, "
-    "with the label and what is predicted without it; and test images that are "
-    "classified rightly only because of one training image, each above that image.",
+    "left_out": "Left: how far the prediction for a training image, made without it, "
+    "is below 1 for its label (log scale; what lies beyond an end is counted at it). "
+    "Right: training images whose true labels are memorized, with the label and what "
+    "is predicted without it; and test images that are classified rightly only because "
+    "of one training image, each above that image.",
 }
 # Their settings in paper.csv.
 PUBLISHED = "MNIST, random Fourier features", "MNIST, the Gaussian kernel itself"
@@ -42,7 +43,8 @@ def curves(table, record):
             )
             axes[column].plot(mean.index, mean, "-o", color=ink, markersize=3)
             axes[column].fill_between(mean.index, low, high, color=ink, alpha=0.2, lw=0)
-        label = {0: "true labels", 1: "random labels"}.get(p, f"corruption {p:g}")
+        known = {0: "true labels", 1: "random labels"}
+        label = known.get(p, f"label corruption {p:g}")
         handles.append(Line2D([], [], color=ink, marker="o", markersize=3, label=label))
     if _as_published(record):
         handles.append(_published(axes))
@@ -73,7 +75,7 @@ def _as_published(record):
 
 def _published(axes):
     """Draws the published points; returns what stands in the legend."""
-    said, kernel = map(tables.published_features().get, PUBLISHED)
+    said, kernel = map(published.features().get, PUBLISHED)
     look = {"color": BLUE} | HOLLOW | {"marker": "D"}
     for metric, column in (("test_error", "test_error"), ("norm", "rkhs_norm")):
         points = [(n, x[metric].value) for n, x in said.items() if metric in x]
@@ -95,16 +97,18 @@ def left_out(table, record):
         row = table[
             (table.label_corruption == float(p)) & (table.labels == "all")
         ].iloc[0]
-        word = {"0": "true labels", "1": "random labels"}.get(p, f"corruption {p}")
+        known = {"0": "true labels", "1": "random labels"}
+        word = known.get(p, f"label corruption {p}")
         weights = np.full(len(residuals), 100 / len(residuals))
         axis.hist(
             residuals.clip(bins[0], bins[-1]), bins, weights=weights, color=ink,
             histtype="step", lw=1.3, label=f"{word}: {100 * row.memorized:.1f} %",
         )  # fmt: skip
-    axis.set(xlabel="1 - prediction for its label without it", ylabel="images (%)")
+    axis.set(xlabel="1 − prediction for its label without it", ylabel="images (%)")
     axis.set_yscale("log")
     axis.yaxis.set_major_formatter("{x:g}")
-    axis.legend(title="memorized", loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
+    axis.legend(title="labels memorized", **place)
     shape, above, below = tuple(record["image_shape"]), *right.subfigures(2, 1)
     texts = {
         above: "memorized: label, and in brackets what is predicted without it",

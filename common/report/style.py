@@ -42,6 +42,7 @@ DARK = {
 }
 HOLLOW = {"markerfacecolor": "white", "markersize": 5, "linestyle": "none"}
 OPEN = {"markerfacecolor": "none", "markersize": 7.5, "linestyle": "none"}
+BELOW = {"loc": "outside lower center"}  # a figure's legend, where it hides nothing
 DPI = 200  # of every PNG
 
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from common.report import names
 from common.report.style import (
+    BELOW,
     BLUE,
     GREY,
     HOLLOW,
@@ -18,20 +19,22 @@ from common.report.style import (
     save_png,
 )
 
-BELOW = {"loc": "outside lower center", "ncols": 4}
 CAPTIONS = {  # end of a file's name -> what it shows
-    "growth": "The network of Theorem 1 against n: largest error of its outputs, "
-    "accuracy, condition of the system that gives its weights, and their size.",
+    "growth": "The network of Theorem 1 against n: largest error of its outputs; "
+    "accuracy; condition of the matrix A that gives its weights w, where each bias b "
+    "is the projection of the example before, and where it lies midway between two; "
+    "norm of w, beside one over the smallest gap between two projections z.",
     "complexity": "Estimated Rademacher complexity against the examples and against "
     "the hidden units, and the bound on the generalization error that it gives. Bands: "
     "95 % confidence intervals over the random signs.",
-    "bound": "A PAC-Bayes bound as it is made smaller, with true and with random "
+    "bound": "A PAC-Bayes bound on the error of a network whose weights are drawn anew "
+    "for every prediction, as the bound is made smaller, with true and with random "
     "labels: the bound by the inverse of the small kl, the weaker one by Pinsker's "
-    "inequality, which can exceed 1, and the errors of the stochastic network; and "
-    "the KL divergence that both are paid with. Hollow: values of Dziugaite and Roy "
+    "inequality, which can exceed 1, and the network's errors. Right: the KL "
+    "divergence that both bounds grow with. Hollow: values of Dziugaite and Roy "
     "(2017), recalled.",
-    "capacity": "Most examples whose random labels a network reproduces, against its "
-    "weights.",
+    "capacity": "The largest number of examples whose random labels a network "
+    "reproduces, against its number of weights.",
 }
 
 
@@ -49,7 +52,7 @@ def draw(record, csv):
         "theorem": ("growth", (2, 2), (6.6, 5.2), _theorem),
         "rademacher": ("complexity", (1, 3), (8.5, 3.6), _rademacher),
         "memorize": ("capacity", (1, 1), (3.8, 3.4), _memorize),
-        "bound": ("bound", (1, 3), (8.5, 3.4), _bound),
+        "bound": ("bound", (1, 3), (8.5, 3.6), _bound),
     }[record["part"]]
     path = csv.parent / "figures" / f"{csv.stem}_{end}.png"
     with matplotlib.rc_context(STYLE):
@@ -108,7 +111,7 @@ def _theorem(table, axes):
     axes[3].plot(table.n, 1 / table.smallest_gap, "--s", color=ORANGE, markersize=4)
     axes[3].lines[0].set_label("norm of w")
     axes[3].lines[1].set_label("1 / smallest gap of z")
-    axes[3].set_ylabel("size")
+    axes[3].set_ylabel("norm, or one over the gap")
     for axis in axes:
         log_scale(axis, "x" if axis is axes[1] else "xy")
         axis.set_xlabel("training examples n")
@@ -148,8 +151,8 @@ def _rademacher(table, axes):
         axes[1].legend(title="examples n")
         axes[1].set_xticks(widths, widths)
     axes[1].set_xlabel("hidden units")
-    axes[2].set_ylabel("bound on test - training error")
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), **BELOW)
+    axes[2].set_ylabel("bound on test − training error")
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), **BELOW, ncols=4)
 
 
 def _memorize(table, axes):
@@ -188,21 +191,23 @@ def _bound(table, axes):
             axis.plot(rows.updates, rows[column], mark, color=colour, label=name)
             if (known := PUBLISHED[labels].get(column)) is not None:
                 axis.plot(end, known, "s", color=colour, clip_on=False, **HOLLOW)
-        axis.axhline(1, color=GREY, lw=0.8)
-        axis.annotate("above 1 it says nothing", (0, 1), va="bottom", color=GREY)
-        axis.set_ylabel(f"error and its bound, {labels} labels")
+        axis.axhline(1, color=GREY, lw=0.8, label="above 1 it says nothing", zorder=0)
+        axis.set_title(f"{labels} labels", fontsize=8)
+        axis.set_ylabel("share of wrong predictions")
         axis.set_ylim(0, max(1.2, 1.05 * rows.pinsker.max()))
         axis.set_xlabel("updates")
-    for labels, colour in (("true", BLUE), ("random", ORANGE)):
-        rows = table[table.labels == labels]
-        axes[2].plot(rows.updates, rows.kl, "-", color=colour, label=f"{labels} labels")
+    axes[0].plot([], [], "s", color=GREY, label="Dziugaite and Roy", **HOLLOW)
+    # In black: in the other panels the colours tell bounds and errors apart.
+    for labels, dashes in (("true", "-"), ("random", "--")):
+        rows, name = table[table.labels == labels], f"{labels} labels"
+        axes[2].plot(rows.updates, rows.kl, dashes, color="black", label=name)
         known = PUBLISHED[labels]["kl"]
-        axes[2].plot(end, known, "s", color=colour, clip_on=False, **HOLLOW)
+        axes[2].plot(end, known, "s", color="black", clip_on=False, **HOLLOW)
     log_scale(axes[2], "y")
     axes[2].set_ylabel("KL divergence from the prior (nats)")
     axes[2].set_xlabel("updates")
-    axes[2].legend()
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), **BELOW)
+    axes[2].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), **BELOW, ncols=3)
 
 
 def _shades(count):

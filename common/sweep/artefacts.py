@@ -11,7 +11,7 @@ import shlex
 from dataclasses import fields
 from typing import NamedTuple
 
-from common import regime, reviews
+from common import command_line, reviews
 from common.augmentations import NAMES as AUGMENTATIONS
 from common.cli import UsageError
 
@@ -285,8 +285,8 @@ ARTEFACTS = {
     ),
     "inputs": Artefact(
         "Corrupted inputs",
-        "Whether networks fit pixels without any structure too, and in how many epochs "
-        "beside random labels.",
+        "Whether networks fit pixels without any structure too, and in how many "
+        "epochs, compared with random labels.",
         ("model", "inputs"),
         _crossed(
             {"MLP 1x512": MLP, "MLP 3x512": MLP_3, "AlexNet": ALEXNET}
@@ -410,7 +410,9 @@ ARTEFACTS = {
         ("labels",),
         {
             ("true",): "influence.py",
-            ("random, 500 digits",): "influence.py --random-labels --train-size 500",
+            ("random, 500 digits",): (
+                "influence.py --random-labels --train-size 500 --epochs 400"
+            ),
         },
     ),
     "measures": Artefact(
@@ -426,7 +428,7 @@ ARTEFACTS = {
         "A network that is built, not trained, takes any labels; networks that fit "
         "random signs have a Rademacher complexity of 1, so that the bound says "
         "nothing; the number of weights tells how many labels can be memorized. A "
-        "bound that is made small by training says something, of true labels.",
+        "bound that training makes small does say something, with true labels.",
         ("experiment",),
         {
             ("Theorem 1, constructed",): "expressivity.py theorem",
@@ -580,7 +582,7 @@ def variation(dataset=None, flags=None):
     """
     words = [word for word in shlex.split(flags or "") if word.startswith("--")]
     names = {word[2:].partition("=")[0].removeprefix("no-") for word in words}
-    if names <= {each.name.replace("_", "-") for each in fields(regime.Options)}:
+    if names <= {each.name.replace("_", "-") for each in fields(command_line.Options)}:
         flags = None
     given = {"--dataset": dataset, "--flags": flags}
     return [f"{flag}={value}" for flag, value in given.items() if value]
@@ -613,11 +615,11 @@ def parse(command, seed=None):
         seed: Integer, in place of the command's own.
 
     Raises:
-        UsageError: As `regime.parse`.
+        UsageError: As `command_line.parse`.
     """
     script, words = split(command)
     words += [] if seed is None else ["--seed", str(seed)]
-    found = regime.read(script.removesuffix(".py"), words)
+    found = command_line.read(script.removesuffix(".py"), words)
     if len(found) > 1:
         raise UsageError(f"{command}: name one of {', '.join(found)}.")
     return next(iter(found.values()))

@@ -10,7 +10,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from common import cli, corruptions, datasets, pipelines
+from common import corruptions, datasets, pipelines
 from common.engine import replicas
 
 # What a reused network's new weights are drawn from (Belkin et al.: variance 0.01).
@@ -29,7 +29,7 @@ class Descent:
     """Trains the networks of one width after the other.
 
     Args:
-        settings: `regime.DoubleDescent`.
+        settings: `experiments.double_descent.DoubleDescent`.
         data_dir: Where data sets lie, or None.
         quiet: Whether no progress is shown.
     """
@@ -37,11 +37,6 @@ class Descent:
     def __init__(self, settings, data_dir, quiet=True):
         self.settings, self.quiet = settings, quiet
         data = datasets.named(settings.dataset, data_dir=data_dir)
-        if settings.train_size > len(data.y_train):
-            raise cli.UsageError(
-                f"{settings.train_size} examples asked for: {data.name} has "
-                f"{len(data.y_train)} to train on. Choose a smaller --train-size."
-            )
         self.data = data
         self.test = _flat(data.x_test), data.y_test
         self.inputs, self.classes = self.test[0].shape[1], data.num_classes

@@ -13,11 +13,10 @@ import numpy as np
 
 from common import cli, corruptions, datasets, models, pipelines
 from common.engine import evaluation
+from common.experiments.expressivity import POOL
 from common.models.interpolant import interpolant, units_of_widest
 from common.models.mlp import mlp
 from common.theory import memorization, pac_bayes, rademacher, theorem
-
-POOL = 10_000  # images whose principal components are taken
 
 
 class Theorem:
@@ -26,11 +25,6 @@ class Theorem:
     def __init__(self, settings, data_dir, model_path):
         self.settings, self.model_path = settings, model_path
         sizes, depths = settings["sizes"], settings["depths"]
-        if depths[-1] > sizes[-1] + 1:
-            raise cli.UsageError(
-                f"{sizes[-1]} units do not fill the {depths[-1] - 1} hidden layers of "
-                f"depth {depths[-1]}: choose larger --sizes or smaller --depths."
-            )
         self.keys = [(n, 2) for n in sizes]
         self.keys += [(sizes[-1], depth) for depth in depths if depth > 2]
         self.data, self.kept = _images(settings, data_dir, sizes[-1])
@@ -122,11 +116,6 @@ class Signs:
     def __init__(self, settings, data_dir, model_path):
         self.settings = settings
         self.x = _components(settings, data_dir)
-        if settings["sizes"][-1] > len(self.x):
-            raise cli.UsageError(
-                f"{settings['sizes'][-1]} examples asked for: the principal "
-                f"components are those of {len(self.x)}. Choose smaller --train-size."
-            )
         widths = [None, *settings["widths"]]
         self.keys = [(n, width) for n in settings["sizes"] for width in widths]
 
@@ -346,11 +335,6 @@ def _bound(row):
 def _images(settings, data_dir, count):
     """The data set, and indices of its first `count` training images, balanced."""
     data = datasets.named(settings["dataset"], data_dir=data_dir)
-    if count > len(data.y_train):
-        raise cli.UsageError(
-            f"{count} examples asked for: {data.name} has {len(data.y_train)} to train "
-            "on. Choose smaller --sizes."
-        )
     return data, datasets.balanced_order(data.y_train, settings["seed"])[:count]
 
 

@@ -9,7 +9,7 @@ import base64
 
 import numpy as np
 
-from common import cli, corruptions, datasets, pipelines
+from common import corruptions, datasets, pipelines
 from common.engine import replicas
 
 AT_ONCE = 50  # networks in one program, each with images of its own
@@ -21,7 +21,7 @@ class Subsets:
     """Trains networks on subsets of one set.
 
     Args:
-        settings: `regime.Influence`.
+        settings: `experiments.influence.Influence`.
         data_dir: Where data sets lie, or None.
     """
 
@@ -29,11 +29,6 @@ class Subsets:
         self.settings = settings
         data = datasets.named(settings.dataset, data_dir=data_dir)
         n, seed = settings.train_size, settings.seed
-        if n > len(data.y_train):
-            raise cli.UsageError(
-                f"{n} examples asked for: {data.name} has {len(data.y_train)} to "
-                "train on. Choose a smaller --train-size."
-            )
         kept = datasets.balanced_order(data.y_train, seed)[:n]
         self.images, self.true = data.x_train[kept], data.y_train[kept]
         self.y = corruptions.corrupt_labels(
@@ -126,6 +121,7 @@ class Subsets:
             if wrong.any()
             else None,
             "chance": chance,
+            "train_accuracy": float(np.nanmean(inside)),
             "test_accuracy": float(right[:, n:].mean()),
             "fitted": sum(part["fitted"] for part in parts),
             "best": [
@@ -146,7 +142,7 @@ class Subsets:
         text = (
             f"{s.networks} networks, each on {100 * s.share:g} % of {s.train_size:,} "
             f"examples ({self.data.name}): the memorization score is "
-            f"{found['mean_score']:.3f} ± {found['mean_standard_error']:.3f} on "
+            f"{found['mean_score']:.3f} ± {found['mean_standard_error']:.2g} on "
             f"average, and at least {MEMORIZED} for {100 * found['memorized']:.1f} % "
             "of them."
         )
@@ -157,11 +153,10 @@ class Subsets:
                 f" Of those whose label was replaced it is "
                 f"{found['mean_score_mislabelled']:.3f}."
             )
-        if found["fitted"] < s.networks:
-            text += (
-                f" {s.networks - found['fitted']} networks did not fit their labels."
-            )
-        return text
+        return (
+            f"{text} The networks reproduce {100 * found['train_accuracy']:.1f} % of "
+            "the labels that they were trained on."
+        )
 
 
 def _short(value):

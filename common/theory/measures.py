@@ -5,7 +5,7 @@ import functools
 import keras
 import numpy as np
 
-from common import cli, corruptions, datasets, pipelines
+from common import corruptions, datasets, pipelines
 from common.analysis import bounds, norms, sensitivity
 from common.analysis.meter import Meter
 from common.engine import replicas
@@ -21,11 +21,6 @@ class Grid:
     def __init__(self, settings, data_dir):
         self.settings = settings
         data = datasets.named(settings.dataset, data_dir=data_dir)
-        if settings.sizes[-1] > len(data.y_train):
-            raise cli.UsageError(
-                f"{settings.sizes[-1]} examples asked for: {data.name} has "
-                f"{len(data.y_train)} to train on. Choose smaller --train-size."
-            )
         self.data = data
         self.test = pipelines.prepare(data.x_test), data.y_test
         self.meter = functools.lru_cache(1)(self._meter)

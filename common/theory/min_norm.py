@@ -47,11 +47,6 @@ def load(settings, data_dir=None):
         data = datasets.named(s.dataset, data_dir=data_dir)
         x, y = data.x_train, data.y_train
         size = size or len(y) - held_out
-        if not 0 < size <= len(y) - held_out:
-            raise UsageError(
-                f"{s.dataset} has {len(y)} training images, fewer than "
-                f"--train-size and --held-out {held_out} ask for."
-            )
         order = datasets.balanced_order(y, s.data_seed)
         kept, other = order[:size], order[size : size + held_out]
         data = data._replace(x_train=x[kept], y_train=y[kept], y_train_true=y[kept])

@@ -39,22 +39,18 @@ sys.path.insert(0, os.getcwd())
 
 # %%
 # %matplotlib inline
-import shlex
-
-import numpy as np
 import pandas as pd
 
 import cifar10_inception
 from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.inception import small_inception
-from common.report import lab_figures
+from common.report import lab_figures, lab_runs
 from common.sweep import artefacts
 
-IMAGES, EPOCHS = 100, 12
-SMALL = f"--dataset synthetic --train-size {IMAGES} --epochs {EPOCHS}"
-SMALL += " --lr-decay 1 --lr 0.05 --batch-size 32"
-KEPT = "--quiet --results-dir mine --models-dir mine"
+IMAGES, EPOCHS = 100, 14
+SMALL = f"cifar10_inception.py --dataset mnist_5k --train-size {IMAGES}"
+SMALL += f" --epochs {EPOCHS} --lr 0.02 --lr-decay 0.9 --batch-size 10 --stop-at 1"
 
 # %% [markdown]
 # **Question 1.** In the 3 x 3 convolutions of the last modules, which have the most
@@ -65,54 +61,43 @@ KEPT = "--quiet --results-dir mine --models-dir mine"
 
 # %%
 model = small_inception((28, 28, 3), 10)
-sizes = {
-    layer.name: layer.count_params() for layer in model.layers if layer.count_params()
-}
-largest = sorted(sizes, key=sizes.get)[-5:]
-pd.DataFrame({"parameters": {name: sizes[name] for name in reversed(largest)}})
+sizes = pd.Series({layer.name: layer.count_params() for layer in model.layers})
+sizes.nlargest(5).to_frame("parameters")
 
 # %% [markdown]
 # **Question 2.** With true labels: training accuracy 100 % and test accuracy 86.25 %
 # (the paper: 85.75 %), without any regularizer. The rows with random labels and with
-# regularizers say "not yet run". From the paper one expects 100 % training accuracy
-# with random labels too, and 10 % on the test set.
+# regularizers are empty. From the paper one expects 100 % training accuracy with random
+# labels too, and 10 % on the test set.
 #
-# **Question 3.** Usually random labels need the larger weights: storing many unrelated
-# answers takes steeper functions. Per unit of norm their margins are the smaller ones.
-# Beware of reading it as a law: both numbers grow as long as one trains, so that runs
+# **Question 3.** Look at the margins first: the run with true labels was stopped when
+# all training labels were right, after fewer epochs, and its margins are the larger
+# ones. The norms are mostly those of the random weights which both began with. Beware
+# of reading either as a law: norms and margins grow as long as one trains, so that runs
 # have to be compared at the same loss or after the same epochs.
 
 # %%
-table = {}
-for labels in ("true", "random"):
-    command = f"cifar10_inception.py {SMALL}" + " --random-labels" * (
-        labels == "random"
-    )
-    record = cifar10_inception.main(shlex.split(command)[1:] + shlex.split(KEPT))
-    regime, _ = artefacts.parse(command)
+found = lab_runs.true_and_random(cifar10_inception.main, SMALL)
+layers, margins = {}, {}
+for labels, trained in found.items():
+    network = models.load(trained.model)
+    regime, _ = artefacts.parse(trained.command)
     feed = pipelines.Feed(corruptions.corrupt(datasets.load(regime), regime), regime)
-    network = models.load(f"mine/{record['name']}.h5")
-    margin = np.median(norms.margins(network, feed.x_train, feed.y_train))
-    norm = norms.total_norms(norms.layer_norms(network))["frobenius"]
-    table[f"{labels} labels"] = {
-        "epochs": record["epochs"],
-        "training %": 100 * record["final"]["train_accuracy"],
-        "test %": 100 * record["final"]["val_accuracy"],
-        "norm of all kernels": norm,
-        "median margin": margin,
-        "margin / norm": margin / norm,
-    }
-pd.DataFrame(table).round(3)
+    layers[labels] = norms.layer_norms(network)
+    margins[labels] = norms.margins(network, feed.x_train, feed.y_train)
+lab_runs.norms_and_margins(layers, margins)
 
 # %% [markdown]
-# **A run of your own.** It trains more slowly without BatchNorm (with a learning rate
-# as high as this perhaps hardly at all). Where both fit, their test accuracies differ
-# by a few points in the paper: BatchNorm helps mostly the optimization.
+# **A run of your own.** Without BatchNorm the network has hardly begun to fit when the
+# other is done: here BatchNorm is what makes so deep a network trainable in some dozens
+# of steps. With enough epochs both fit (figures): in the paper they end at 85.75 and
+# 82.00 % on the test set, in ours on 5,000 images 11 points apart. It helps, and the
+# network generalizes without it.
 
 # %%
-runs = {}
-for name in ("", "--no-batch-norm"):
-    runs[name or "as it is"] = cifar10_inception.main(
-        shlex.split(f"{SMALL} {name} {KEPT}")
-    )
+without = f"{SMALL} --no-batch-norm --epochs {EPOCHS // 2}"
+runs = {
+    "BatchNorm": lab_runs.run(cifar10_inception.main, SMALL),
+    "without": lab_runs.run(cifar10_inception.main, without),
+}
 lab_figures.curves(runs)

@@ -28,7 +28,8 @@ from common.models.layers import (
 )
 from common.models.mlp import mlp
 from common.models.wide_resnet import wide_resnet
-from common.regime import OPTIMIZERS, Regime
+from common.regime import Regime
+from common.shared_settings import OPTIMIZERS
 
 SHAPE = (28, 28, 3)
 

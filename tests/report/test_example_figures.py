@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from panels import assert_curves_are_free, assert_ticks_are_apart
 
 import report
 from common import records
@@ -49,6 +50,9 @@ def test_every_picture_has_a_caption_and_says_what_it_is_of(
     for stem, figure in drawn.items():
         assert stem.removeprefix("a_") in example_figures.CAPTIONS
         assert figure.get_suptitle() == "CIFAR-10, a network"
+        for axis in figure.axes:
+            assert_ticks_are_apart(figure, axis)
+            assert_curves_are_free(figure, axis)
     titles = [axis.get_title() for axis in drawn["a_examples_gallery"].axes]
     assert len(titles) == 24 and all("given" in title for title in titles)
     shown = sum("true" in title for title in titles)

@@ -7,7 +7,7 @@ import pytest
 
 import report
 from common import cli, records
-from common.report import export, tables
+from common.report import export, reading
 from common.sweep import artefacts
 
 
@@ -34,7 +34,7 @@ def test_a_line_a_run_with_its_settings_and_final_numbers(folder, capsys):
     assert "Wrote 4 records" in capsys.readouterr().out
     path = folder.parent / "runs.csv"  # as text: pandas takes "true" for a boolean
     table = pandas.read_csv(path, dtype=str, keep_default_na=False).set_index("name")
-    found = tables.load(folder)
+    found = reading.load(folder)
     assert list(table.index) == list(found)
     for name, run in found.items():
         for group in ("regime", "settings", "final", "best"):
@@ -55,7 +55,7 @@ def test_a_line_a_run_with_its_settings_and_final_numbers(folder, capsys):
 
 def test_a_line_an_epoch(folder):
     table = exported(folder, "epochs.csv", "--epochs")
-    runs = {name: run for name, run in tables.load(folder).items() if run.history}
+    runs = {name: run for name, run in reading.load(folder).items() if run.history}
     assert len(table) == sum(len(run.history["epoch"]) for run in runs.values())
     for name, run in runs.items():
         ours = table[table.name == name]
@@ -76,7 +76,7 @@ def test_the_numbers_of_committed_records(tmp_path):
 
 
 def test_a_column_of_numbers_and_texts_is_one_of_texts(folder):
-    column = export.frame(tables.load(folder))["regime.batch_size"]
+    column = export.frame(reading.load(folder))["regime.batch_size"]
     assert column.dtype == "string" and set(column.dropna()) == {"128", "full"}
 
 
@@ -136,7 +136,7 @@ def test_a_class_is_exported_with_its_folders(school):
 def test_folders_of_one_name_are_told_apart(school, make_up):
     for pupil in ("cy", "di"):
         make_up(school / pupil / "mine", artefacts.TABLE_1[18])
-    _, runs = tables.collect([school / "cy" / "mine", school / "di" / "mine"])
+    _, runs = reading.collect([school / "cy" / "mine", school / "di" / "mine"])
     assert [name.rpartition("/")[0] for name in runs] == ["cy/mine", "di/mine"]
 
 

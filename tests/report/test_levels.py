@@ -2,12 +2,12 @@
 
 import pytest
 
-from common.report import levels, tables
+from common.report import levels, reading, table_rows
 
 
 def row(**regime):
-    run = tables.Run("r", {"regime": {"label_corruption": 0.5} | regime}, {})
-    return tables.Row({"corruption": "true labels"}, "", (run,), {})
+    run = reading.Run("r", {"regime": {"label_corruption": 0.5} | regime}, {})
+    return table_rows.Row({"corruption": "true labels"}, "", (run,), {})
 
 
 def test_p_is_the_records():

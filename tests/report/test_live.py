@@ -172,11 +172,12 @@ def test_nothing_is_wider_than_the_window(opened, width):
 
 def test_readme_and_our_report_lead_to_it():
     root = live.PAGE.parents[1]
-    text = page.render(root / "results", [], [], {})
+    text = page.render(root / "results", [], [], {}, "", "", "")
     (link,) = re.findall(r'href="([^"]*live.html)"', text)
     assert (root / "results" / link).resolve() == live.PAGE
     assert "(docs/live.html)" in (root / "README.md").read_text("utf-8")
-    assert "live.html" not in page.render(root, [], [], {}, where="--results-dir x")
+    where = "--results-dir x"
+    assert "live.html" not in page.render(root, [], [], {}, "", where, "")
 
 
 def test_light_and_dark(opened):

@@ -10,7 +10,7 @@ import pytest
 from browsing import find, requests_of, size
 
 import report
-from common import schema
+from common import csv_lines, schema
 from common.sweep import artefacts
 
 # Where the columns are, so that a test reads what a visitor reads.
@@ -229,6 +229,24 @@ def test_on_a_phone_the_first_column_stays(page, selector):
     assert (moved, first, second) == (150, 0, -150)
 
 
+def test_letters_are_of_one_size_in_all_figures(page):
+    scales = page.execute_script(
+        "return [...document.querySelectorAll('.figures:not(.small) svg')]"
+        ".map((s) => s.getBoundingClientRect().width / s.viewBox.baseVal.width)"
+    )
+    assert len(scales) > 3
+    assert {round(scale, 2) for scale in scales} == {1.45}  # none fills its line
+
+
+def test_numbers_stand_under_each_other(page):
+    shown = page.execute_script(
+        "return [...document.querySelector('#table_1 table').rows].map((r) => "
+        "[...r.cells].map((c) => [c.innerText, getComputedStyle(c).textAlign]))"
+    )
+    column = [text.split()[0] for text, _ in shown[0]].index("test")
+    assert {line[column][1] for line in shown} == {"right"}  # its heading, too
+
+
 def test_on_a_phone_figures_scale(page):
     size(page, 390)
     wide = page.execute_script(
@@ -323,7 +341,7 @@ def hostile(tmp_path_factory, make_up):
     (folder / "analysis.csv").write_text(f"model,trace\n{cell},{cell}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schema, "check", lambda record, name: None)
-        patch.setattr(schema, "check_rows", lambda record, rows: None)
+        patch.setattr(csv_lines, "check", lambda record, rows: None)
         report.main(["--results-dir", str(folder)])
     return folder
 

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from common.report import corruption_figures, kernel_figures, paper_figures, tables
+from common.report import (
+    corruption_figures,
+    kernel_figures,
+    paper_figures,
+    published,
+    reading,
+    table_rows,
+)
 from common.sweep import artefacts
 
 ALEXNET = "cifar10_alexnet.py"
@@ -14,8 +21,8 @@ def row(runs, p=0.0, **fields):
         "num_classes": 10,
         "regime": {"dataset": "cifar10", "label_corruption": p},
     }
-    runs = [tables.Run(f"r{i}", record, h) for i, h in enumerate(runs)]
-    return tables.Row(fields, "", tuple(runs), {})
+    runs = [reading.Run(f"r{i}", record, h) for i, h in enumerate(runs)]
+    return table_rows.Row(fields, "", tuple(runs), {})
 
 
 def test_an_unfit_level_is_hollow_and_off_the_line(tmp_path, make_up):
@@ -25,7 +32,7 @@ def test_an_unfit_level_is_hollow_and_off_the_line(tmp_path, make_up):
     for seed, epochs in enumerate((50, 80)):
         command = f"{ALEXNET} --random-labels"
         make_up(tmp_path, command, seed, 0.9, 0.1, fit=None, epochs=epochs)
-    rows = tables.rows(artefacts.ARTEFACTS["figure_1"], tables.load(tmp_path), {})
+    rows = table_rows.of(artefacts.ARTEFACTS["figure_1"], reading.load(tmp_path), {})
     rows = [row for row in rows if row.runs]
     axis = corruption_figures.relative_time(rows, {}).axes[0, 0]
     (line,) = [line for line in axis.lines if line.get_label() == "AlexNet"]
@@ -38,7 +45,7 @@ def test_an_unfit_level_is_hollow_and_off_the_line(tmp_path, make_up):
 def test_unfit_inputs_are_hollow(tmp_path, make_up):
     make_up(tmp_path, ALEXNET, fit=4, epochs=50)
     make_up(tmp_path, f"{ALEXNET} --pixels random", 0, 0.9, 0.1, fit=None, epochs=50)
-    rows = tables.rows(artefacts.ARTEFACTS["inputs"], tables.load(tmp_path), {})
+    rows = table_rows.of(artefacts.ARTEFACTS["inputs"], reading.load(tmp_path), {})
     axis = paper_figures.epochs_by_input([r for r in rows if r.runs], {}).axes[0, 0]
     drawn = {x.get_xdata()[0]: x for x in axis.lines if len(x.get_xdata()) == 1}
     assert (drawn[4].get_marker(), drawn[50].get_marker()) == ("o", ">")
@@ -72,7 +79,7 @@ def levelled(p, accuracy, **more):
     final = {"train_accuracy": 1.0, "val_accuracy": accuracy}
     (run,) = row([{}], p=p).runs
     run = run._replace(record=run.record | {"final": final} | more)
-    return tables.Row({"model": "AlexNet"}, "", (run,), {})
+    return table_rows.Row({"model": "AlexNet"}, "", (run,), {})
 
 
 def test_errors_stand_beside_the_papers_on_true_and_on_corrupted_test_labels():
@@ -110,9 +117,9 @@ def test_relative_time_is_drawn_at_two_thresholds(tmp_path, make_up):
     for p, fit in ((0.0, 10), (0.5, 20), (1.0, 30)):
         command = f"{ALEXNET} --label-corruption {p}" if p else ALEXNET
         make_up(tmp_path, command, fit=fit, epochs=50)
-    rows = tables.rows(artefacts.ARTEFACTS["figure_1"], tables.load(tmp_path), {})
+    rows = table_rows.of(artefacts.ARTEFACTS["figure_1"], reading.load(tmp_path), {})
     rows = [row for row in rows if row.runs]
-    sketch = corruption_figures.relative_time(rows, tables.paper_curves())
+    sketch = corruption_figures.relative_time(rows, published.curves())
     drawn = [
         [x.get_ydata().tolist() for x in axis.lines if x.get_label() == "AlexNet"]
         for axis in sketch.axes[0]
@@ -124,7 +131,7 @@ def test_relative_time_is_drawn_at_two_thresholds(tmp_path, make_up):
 
 
 def test_every_figure_of_the_paper_is_drawn_with_its_curves():
-    curves = tables.paper_curves()
+    curves = published.curves()
     history = {"train_cross_entropy": [2.0, 1.0]}
     one = row([history], model="Inception", corruption="true labels")
     axis = corruption_figures.losses([one], curves).axes[0, 0]
@@ -182,8 +189,8 @@ def solved(dataset, features, norm, size=60_000, p=0.0):
     record["rows"] = [
         {"ridge": ridge, "rkhs_norm": norm, "test_error": 0.1} for ridge in (0.0, 0.1)
     ]
-    run = tables.Run("r", record, {})
-    return tables.Row({"setting": f"{dataset} {features}"}, "", (run,), {})
+    run = reading.Run("r", record, {})
+    return table_rows.Row({"setting": f"{dataset} {features}"}, "", (run,), {})
 
 
 def test_kernels_are_told_apart_by_colour_marker_and_number():
@@ -209,7 +216,7 @@ def test_kernels_are_told_apart_by_colour_marker_and_number():
 def test_any_number_of_runs_is_compared(tmp_path, make_up, count):
     for seed in range(count):
         make_up(tmp_path, ALEXNET, seed)
-    runs = list(tables.load(tmp_path).values())
+    runs = list(reading.load(tmp_path).values())
     drawn = paper_figures.compare(runs, tmp_path / "figures" / "compare.png")
     assert drawn.stem == "compare" and (tmp_path / "figures/compare.svg").exists()
     assert all(run.name in drawn.svg for run in runs) and "CIFAR-10" in drawn.svg

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from panels import assert_curves_are_free, assert_ticks_are_apart
 
 from common.report import (
     descent_figures,
@@ -64,21 +65,8 @@ def test_records_are_drawn_again_with_their_data_named(path, saved):
         assert (RESULTS / "figures" / file).exists()
         for axis in figure.axes:
             assert axis.get_xlabel() or len(figure.axes) > 4  # the lowest row's
-            _assert_ticks_are_apart(figure, axis)
-
-
-def _assert_ticks_are_apart(figure, axis):
-    """No tick's label lies on the next."""
-    renderer = figure.canvas.get_renderer()
-    low, high = sorted(axis.get_xlim())
-    boxes = [
-        label.get_window_extent(renderer)
-        for at, label in zip(axis.get_xticks(), axis.get_xticklabels(), strict=False)
-        if label.get_text() and low <= at <= high
-    ]
-    boxes.sort(key=lambda box: box.x0)
-    for left, right in zip(boxes, boxes[1:], strict=False):
-        assert left.x1 < right.x0
+            assert_ticks_are_apart(figure, axis)
+            assert_curves_are_free(figure, axis)
 
 
 def path_of_bandwidths(tmp_path, bandwidths, norms, **settings):
@@ -156,7 +144,7 @@ def test_the_analysis_has_one_legend_and_no_overprinted_ticks(tmp_path, saved):
     assert len({p.get_facecolor() for p in legend.get_patches()}) == 3
     assert len(figure.axes) == 4 and not any(a.get_legend() for a in figure.axes)
     for axis in figure.axes:
-        _assert_ticks_are_apart(figure, axis)
+        assert_ticks_are_apart(figure, axis)
     assert figure.axes[3].get_xlabel() == "normalized margin / 1e-5"
     assert max(float(t.get_text()) for t in figure.axes[3].get_xticklabels()) < 10
     # No column stands empty: the panels are about equally far apart.
