@@ -10,10 +10,14 @@ import os
 import platform
 import sys
 
+from common import quiet
 from common.cli import MendableError, UsageError
 
 BACKENDS = ("tensorflow", "jax")
 _OTHERS = ("torch", "openvino")  # that Keras would take, and we do not
+# Keras imports them where they are, to draw, to take data frames, to be wrapped. It is
+# asked for none of that here, and they are a part of the time that it takes to start.
+_UNUSED = ("IPython", "matplotlib", "pandas", "sklearn")
 _LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 
 
@@ -36,8 +40,11 @@ class _Fixed:
 
             def load_fixed(module):
                 _ignore_limits()
+                chosen = os.environ.get("KERAS_BACKEND")
+                unused = (*_UNUSED, "jax") if chosen == "tensorflow" else _UNUSED
                 try:
-                    load(module)
+                    with quiet.without_packages(*unused):
+                        load(module)
                 except Exception as error:
                     missing = isinstance(error, ModuleNotFoundError)
                     if missing and error.name not in _OTHERS:

@@ -63,6 +63,18 @@ def without_notices():
         sieve.wait()
 
 
+@contextlib.contextmanager
+def without_packages(*names):
+    """Lets what is imported within it do without packages, though they are there."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # None: to import it is an ImportError
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
+
+
 def install():
     """Lets TensorFlow say nothing of its own when it is imported."""
     # Read by TensorFlow when it starts.

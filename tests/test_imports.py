@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "records": "cli schema csv_lines",
     "verdicts": "cli records",
     "quiet": "",
-    "keras_defaults": "cli",
+    "keras_defaults": "cli quiet",
     "sources": "cli",
     "datasets": "cli sources",
     "reviews": "cli sources datasets",

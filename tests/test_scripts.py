@@ -127,6 +127,8 @@ def test_saved_models_say_the_same_in_a_fresh_process(trained, tmp_path):
         "images = pipelines.prepare(datasets.named('synthetic').x_test[:50])\n"
         "np.savez(sys.argv[1],\n"
         "    *[models.load(path)(images, training=False) for path in sys.argv[2:]])\n"
+        # What Keras and TensorFlow would import, and nothing here needs.
+        "assert not {'IPython', 'jax', 'matplotlib', 'pandas'} & {*sys.modules}\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "said.npz")]
     command += [str(paths.model) for _, paths, _ in trained.values()]
