@@ -9,15 +9,17 @@ import importlib.util
 import os
 import platform
 import sys
+from pathlib import Path
 
 from common import quiet
 from common.cli import MendableError, UsageError
 
 BACKENDS = ("tensorflow", "jax")
 _OTHERS = ("torch", "openvino")  # that Keras would take, and we do not
-# Keras imports them where they are, to draw, to take data frames, to be wrapped. It is
-# asked for none of that here, and they are a part of the time that it takes to start.
+# Keras imports them where they are, to draw, to take data frames, to be wrapped. The
+# scripts ask it for none of that, and they are a part of the time it takes to start.
 _UNUSED = ("IPython", "matplotlib", "pandas", "sklearn")
+_SCRIPTS = Path(__file__).resolve().parents[1]  # the folder they lie in
 _LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 
 
@@ -40,10 +42,8 @@ class _Fixed:
 
             def load_fixed(module):
                 _ignore_limits()
-                chosen = os.environ.get("KERAS_BACKEND")
-                unused = (*_UNUSED, "jax") if chosen == "tensorflow" else _UNUSED
                 try:
-                    with quiet.without_packages(*unused):
+                    with quiet.without_packages(*_unused()):
                         load(module)
                 except Exception as error:
                     missing = isinstance(error, ModuleNotFoundError)
@@ -54,6 +54,15 @@ class _Fixed:
 
             spec.loader.exec_module = load_fixed
         return spec
+
+
+def _unused():
+    """The packages that Keras need not import: none in a notebook or another's code."""
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    if not main or Path(main).resolve().parent != _SCRIPTS:
+        return ()
+    chosen = os.environ.get("KERAS_BACKEND")
+    return (*_UNUSED, "jax") if chosen == "tensorflow" else _UNUSED
 
 
 def fix(keras):

@@ -1,6 +1,7 @@
 """Keras's global settings decide no number, wherever they come from."""
 
 import importlib.util
+import sys
 from types import SimpleNamespace
 
 import keras
@@ -91,3 +92,14 @@ def test_limits_of_the_environment_are_ignored_aloud(value, monkeypatch, capsys)
     assert capsys.readouterr().err.splitlines() == [
         "Note: KERAS_MAX_EPOCHS is ignored; --epochs says how long a run is."
     ]
+
+
+def test_packages_are_kept_from_keras_in_the_scripts_alone(monkeypatch, tmp_path):
+    main = sys.modules["__main__"]
+    for file, hidden in (
+        (keras_defaults._SCRIPTS / "cifar10_mlp.py", True),
+        (tmp_path / "my_own.py", False),
+        (None, False),  # a notebook
+    ):
+        monkeypatch.setattr(main, "__file__", file and str(file), raising=False)
+        assert ("pandas" in keras_defaults._unused()) is hidden

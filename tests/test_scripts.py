@@ -122,12 +122,13 @@ def test_one_epoch_leaves_its_files(trained, name):
 def test_saved_models_say_the_same_in_a_fresh_process(trained, tmp_path):
     code = (
         "import sys\n"
+        f"__file__ = {str(ROOT / 'analyze.py')!r}\n"  # as in a script
         "import numpy as np\n"
         "from common import datasets, models, pipelines\n"
         "images = pipelines.prepare(datasets.named('synthetic').x_test[:50])\n"
         "np.savez(sys.argv[1],\n"
         "    *[models.load(path)(images, training=False) for path in sys.argv[2:]])\n"
-        # What Keras and TensorFlow would import, and nothing here needs.
+        # What Keras and TensorFlow would import, and no script needs.
         "assert not {'IPython', 'jax', 'matplotlib', 'pandas'} & {*sys.modules}\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "said.npz")]
