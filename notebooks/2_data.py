@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 2. What the network is fed
 #
-# *45 minutes in class. All cells together compute for about half a minute on two cores;
+# *45 minutes in class. All cells together compute for about 20 seconds on two cores;
 # nothing is downloaded. Do `1_memorize` first.*
 #
 # An experiment on random labels is only as good as its randomness. If labels were drawn

@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 3. The multilayer perceptron
 #
-# *45 minutes in class. All cells together compute for about 1 minute on two cores;
+# *45 minutes in class. All cells together compute for about 20 seconds on two cores;
 # nothing is downloaded. Do `1_memorize` first.*
 #
 # The plainest network of the paper: pixels, one or three hidden layers of 512 ReLU

@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 4. The small AlexNet
 #
-# *45 minutes in class. All cells together compute for about 4 minutes on two cores;
+# *45 minutes in class. All cells together compute for about 2½ minutes on two cores;
 # nothing is downloaded. Do `1_memorize` first.*
 #
 # Two convolutions with max-pooling and local response normalization, then dense layers

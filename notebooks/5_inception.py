@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 5. The small Inception
 #
-# *45 minutes in class. All cells together compute for about 5 minutes on two cores;
+# *45 minutes in class. All cells together compute for about 3 minutes on two cores;
 # nothing is downloaded. Do `1_memorize` first.*
 #
 # Convolutions throughout, in modules that look through 1 x 1 and 3 x 3 windows side by

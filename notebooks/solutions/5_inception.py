@@ -70,11 +70,12 @@ sizes.nlargest(5).to_frame("parameters")
 # regularizers are empty. From the paper one expects 100 % training accuracy with random
 # labels too, and 10 % on the test set.
 #
-# **Question 3.** Look at the margins first: the run with true labels was stopped when
-# all training labels were right, after fewer epochs, and its margins are the larger
-# ones. The norms are mostly those of the random weights which both began with. Beware
-# of reading either as a law: norms and margins grow as long as one trains, so that runs
-# have to be compared at the same loss or after the same epochs.
+# **Question 3.** The network with random labels has the larger weights and here the
+# larger margins, too, also for its norm: the opposite of `3_mlp`. Look at the epochs
+# before you explain it. Both runs stop once all training labels are right, and random
+# labels took twice as long. Norms and margins grow as long as one trains, so that runs
+# have to be compared at the same loss or after the same epochs; and a margin that is
+# large for its norm does not say that a network generalizes.
 
 # %%
 found = lab_runs.true_and_random(cifar10_inception.main, SMALL)
