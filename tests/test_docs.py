@@ -732,6 +732,14 @@ def of_influence():
     yield f"reproduce {100 * found['right_inside'].mean():.1f} % of the labels"
     yield f"right on {100 * run['test_accuracy']:.1f} % of the test set"
     yield f"{run['mean_score']:.3f}, and {100 * run['memorized']:.1f} % of the digits"
+    random = record("influence_n500_labels1_epochs400_seed0")
+    yield f"reproduce {100 * random['train_accuracy']:.1f} % of the labels"
+    yield f"an average score of {random['mean_score']:.3f}; {random['chance']} is"
+    chance = random["chance"]  # of a label that is not the one predicted
+    drawn = (chance * (1 - chance) / random["settings"]["train_size"]) ** 0.5
+    yield f"of 500 that gives another {drawn:.3f}"
+    yield f"networks, {random['mean_standard_error']:.2g}, leaves out"
+    assert abs(random["mean_score"] - chance) < 2 * drawn
     kernel = record("min_norm_mnist_leave_one_out_seed0")["examples"]["0"]
     labels, left_out, residuals = (
         np.array(kernel[key].split(), float)
