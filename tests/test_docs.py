@@ -260,6 +260,8 @@ def of_readme():
     size = kept["examples"]["bytes"]
     yield f"{size / kept['epochs'] / kept['train_examples']:.0f} bytes an image and"
     yield f"{size / 1e6:.0f} MB for {kept['epochs']} epochs of CIFAR-10"
+    time = clock(record("influence_seed0")["seconds"])
+    yield f"which examples are memorized, and whom they help ({time})"
     gaussian = record("cifar10_alexnet_gaussian_seed0")
     assert gaussian["epochs_to_fit"] is None
     yield f"does not fit Gaussian pixels in {gaussian['epochs']} epochs"
