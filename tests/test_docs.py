@@ -623,6 +623,17 @@ def of_log():
     yield "takes it 2.8 times the epochs of the true one to 99 %"
     yield "(AlexNet and MLP 1x512 2.8 times, three seeds)"
     assert cells["AlexNet"][2] == cells["MLP 1x512"][2] == "2.8"
+    pixels, gabor, cifar10 = (left_out(dataset) for dataset in LEFT_OUT)
+    true, random = (
+        [f"{100 * float(rows[p, 'all']['memorized']):.2f}" for rows, _ in each]
+        for p, each in ((0, (gabor, pixels, cifar10)), (1, (pixels, gabor)))
+    )
+    yield (
+        f"{true[0]} % of the true labels of MNIST on Gabor wavelets, {true[1]} % on "
+        f"pixels, and {true[2]} % of those of CIFAR-10"
+    )
+    yield f"random labels {' to '.join(random)} % everywhere"
+    yield f"alone: {gabor[1]}, {pixels[1]} and {cifar10[1]} of 10,000"
 
 
 def of_theory():
@@ -710,20 +721,32 @@ def of_random_features():
 
 def of_double_descent():
     yield from of_random_features()
-    run = "min_norm_mnist_leave_one_out_seed0"
-    rows = {(float(x["label_corruption"]), x["labels"]): x for x in lines(run)}
-    shares = {key: 100 * float(row["memorized"]) for key, row in rows.items()}
+    rows, counts = zip(*map(left_out, LEFT_OUT), strict=True)
     for text, key in (
         ("true labels", (0, "all")),
         ("a fifth of the labels replaced: those that stayed true", (0.2, "true")),
         ("those that became wrong", (0.2, "wrong")),
         ("random labels", (1, "all")),
     ):
-        yield f"| {text} | {shares[key]:.2f} % |"
-    error = 100 * float(rows[1, "all"]["standard_error"])
-    assert abs(shares[1, "all"] - 90) < 2 * error
-    yield f"standard error of {error:.2f} points, and 90 % are expected"
-    yield f"{record(run)['helped_test_images']} of the 10,000 test digits"
+        shares = [f"{100 * float(row[key]['memorized']):.2f} %" for row in rows]
+        yield f"| {text} | {' | '.join(shares)} |"
+    yield f"one training image, of 10,000 | {' | '.join(map(str, counts))} |"
+    random = [row[1, "all"] for row in rows]
+    errors = [float(x["standard_error"]) for x in random]
+    yield "random labels 90 % are expected"
+    for x, error in zip(random, errors, strict=True):
+        assert abs(float(x["memorized"]) - 0.9) < 2 * error
+    yield f"the standard error is at most {100 * max(errors):.2f} points"
+
+
+LEFT_OUT = ("mnist", "mnist_gabor", "cifar10")
+
+
+def left_out(dataset):
+    """CSV rows by corruption and group of labels, and the test images that hinge."""
+    run = f"min_norm_{dataset}_leave_one_out_seed0"
+    rows = {(float(x["label_corruption"]), x["labels"]): x for x in lines(run)}
+    return rows, record(run)["helped_test_images"]
 
 
 def of_influence():
