@@ -68,9 +68,7 @@ def main(argv=None):
     squares, vectors = decomposition(f)
     parts = vectors.T @ y
     for name, cutoff in cutoffs(n, squares, parts, scale):
-        kept = int((squares > cutoff**2 * squares[0]).sum())
-        alpha = vectors[:, :kept] @ (parts[:kept] / squares[:kept, None])
-        add(name, cutoff, kept, alpha)
+        add(name, cutoff, *solution(squares, vectors, parts, cutoff))
     with args.to.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
@@ -86,6 +84,12 @@ def decomposition(f):
         f @ f.T, overwrite_a=True, driver="evd", check_finite=False
     )
     return squares[::-1], vectors[:, ::-1]
+
+
+def solution(squares, vectors, parts, cutoff):
+    """Returns `(kept, alpha)`: weights f.T @ alpha of the truncated pseudo-inverse."""
+    kept = int((squares > cutoff**2 * squares[0]).sum())
+    return kept, vectors[:, :kept] @ (parts[:kept] / squares[:kept, None])
 
 
 def cutoffs(n, squares, parts, scale):

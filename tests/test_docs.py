@@ -705,6 +705,7 @@ def of_random_features():
     yield f"took {sum(run['seconds']) / 60:.0f} minutes on two busy cores"
     peak = over_draws(0, 10_000, "rkhs_norm")
     assert peak.low > 11 * 445
+    yield from of_cutoff()
     noisy = {k: over_draws(0.2, k, "test_error").mean for p, k in rows if p == 0.2}
     assert min(noisy, key=noisy.get) == 1000
     yield f"least on the left ({100 * noisy[1000]:.2f} % at N = 1,000)"
@@ -717,6 +718,36 @@ def of_random_features():
     ]
     assert not any(row["train_error"] for row in fitted)
     assert max(row["misfit"] for row in fitted) < 1e-10
+
+
+def of_cutoff():
+    """The table of what is left out at N = n, of the first draw."""
+    with (ROOT / "benchmarks/cutoff.csv").open(newline="") as file:
+        rows = {row["solver"]: row for row in csv.DictReader(file)}
+
+    def line(solver, text=None):
+        row = rows[solver]
+        text = text or f"{float(row['cutoff']):.2g}"
+        error = 100 * float(row["test_error"])
+        kept, norm = int(row["kept"]), float(row["norm"])
+        return f"| {text} | {kept:,} | {norm:,.0f} | {error:.2f} |"
+
+    yield line("none", "nothing")
+    yield from map(line, ("3e-06", "1e-05", "3e-05", "published norm"))
+    yield line("numpy.linalg.lstsq in float32")
+    yield line("float32 Gram matrix", "Gram matrix in float32")
+    exact = [row for row in record("min_norm_mnist_fourier_seed0")["rows"]
+             if (row["label_corruption"], row["num_features"]) == (0, 10_000)
+             and not row["draw"]]  # fmt: skip
+    for solver in ("none", *(s for s in rows if "float64" in s)):
+        assert float(rows[solver]["norm"]) == pytest.approx(exact[0]["rkhs_norm"], 1e-4)
+    wrong = {s: float(row["train_error"]) for s, row in rows.items()}
+    yield f"but for {100 * wrong.pop('float32 Gram matrix'):.2f} % with the last"
+    assert not any(wrong.values())
+    there = rows["published norm"]
+    assert float(there["norm"]) == pytest.approx(445, 0.02)
+    yield f"goes with a test error of {100 * float(there['test_error']):.1f} %"
+    yield f"and one of {100 * float(rows['none']['test_error']):.0f} % with a norm"
 
 
 def of_double_descent():
