@@ -260,11 +260,33 @@ def of_readme():
     size = kept["examples"]["bytes"]
     yield f"{size / kept['epochs'] / kept['train_examples']:.0f} bytes an image and"
     yield f"{size / 1e6:.0f} MB for {kept['epochs']} epochs of CIFAR-10"
-    time = clock(record("influence_seed0")["seconds"])
-    yield f"which examples are memorized, and whom they help ({time})"
+    yield from times()
     gaussian = record("cifar10_alexnet_gaussian_seed0")
     assert gaussian["epochs_to_fit"] is None
     yield f"does not fit Gaussian pixels in {gaussian['epochs']} epochs"
+
+
+def times():
+    """How long the experiments take on two cores: under an hour each."""
+
+    def minutes(*runs):
+        found = []
+        for run in runs:
+            seconds = record(run)["seconds"]  # of the whole, or of each part
+            if isinstance(seconds, dict):
+                seconds = list(seconds.values())
+            found.append(np.sum(seconds) / 60)
+        assert max(found) < 60
+        return f"{span(found)} min"
+
+    curves = minutes(*(f"min_norm_mnist_{x}_seed0" for x in ("fourier", "relu")))
+    left_out = minutes(*(f"min_norm_{x}_leave_one_out_seed0" for x in LEFT_OUT))
+    yield f"random features ({curves}); leave-one-out ({left_out})"
+    yield f"a PAC-Bayes bound below 1 ({minutes('expressivity_bound_seed0')})"
+    yield f"and falls beyond ({minutes('double_descent_seed0')})"
+    few, more = minutes("measures_seed0"), minutes(WIDER)
+    yield f"predicts the generalization gap ({few}; of 96 networks {more})"
+    yield f"and whom they help ({minutes('influence_seed0')})"
 
 
 def of_choices():
@@ -634,6 +656,30 @@ def of_log():
     )
     yield f"random labels {' to '.join(random)} % everywhere"
     yield f"alone: {gabor[1]}, {pixels[1]} and {cifar10[1]} of 10,000"
+    yield from of_descent_in_the_log()
+
+
+def of_descent_in_the_log():
+    """The peak of random features, what is cut off there, and 96 networks ranked."""
+    relu = curve("relu")[1]
+    errors = [f"{100 * relu(0, x, 'test_error').mean:.2f}" for x in
+              (3000, 10_000, 60_000)]  # fmt: skip
+    yield "{}, {} and {} % with 3,000, 10,000 and 60,000 random ReLU".format(*errors)
+    rows = cut_off()
+    there, whole = rows["published norm"], rows["none"]
+    kept, norm = 10_000 - int(there["kept"]), float(there["norm"])
+    yield f"smallest {kept} of 10,000 singular values leaves a norm of {norm:.0f}"
+    yield f"test error of {100 * float(there['test_error']):.1f} %, not 88"
+    error = 100 * float(whole["test_error"])
+    yield f"it is {float(whole['norm']):,.0f} and {error:.1f} %"
+    rough = rows["numpy.linalg.lstsq in float32"]
+    yield f"{float(rough['norm']):.0f} and {100 * float(rough['test_error']):.1f} %"
+    tau = ranked(WIDER)
+    best = tau["grid", "all", "pacbayes_init"]
+    yield f"PAC-Bayes measure about the initial weights {interval(best)}"
+    weak = [f"{tau['grid', 'all', x]['tau']:.2f}" for x in
+            ("l2_norm", "product_of_norms", "trace")]  # fmt: skip
+    yield "L2 norm {}, product of norms {}, trace {}".format(*weak)
 
 
 def of_theory():
@@ -669,13 +715,30 @@ def of_theory():
     yield f"only {two['largest_n']} with {two['weights']} weights"
 
 
-def of_random_features():
-    rows, known = {}, published.features()
-    for row in record("min_norm_mnist_fourier_seed0")["rows"]:
+def curve(kind):
+    """Rows of random features by (corruption, N), and statistics over the draws."""
+    rows = {}
+    for row in record(f"min_norm_mnist_{kind}_seed0")["rows"]:
         rows.setdefault((row["label_corruption"], row["num_features"]), []).append(row)
 
     def over_draws(p, count, column):
         return stats.stat([row[column] for row in rows[p, count]])
+
+    return rows, over_draws
+
+
+def of_relu_features():
+    _, over_draws = curve("relu")
+    counts = (200, 1000, 3000, 9000, 10_000, 11_000, 20_000, 60_000)
+    for p, word in ((0, "true"), (0.2, "a fifth replaced"), (1, "random")):
+        shown = [f"{100 * over_draws(p, x, 'test_error').mean:.2f}" for x in counts]
+        yield f"| {word} | {' | '.join(shown)} |"
+    seconds = sum(record("min_norm_mnist_relu_seed0")["seconds"])
+    yield f"({'../results/min_norm_mnist_relu_seed0.json'}), {seconds / 60:.0f} minutes"
+
+
+def of_random_features():
+    known, (rows, over_draws) = published.features(), curve("fourier")
 
     def beside(said):
         return [
@@ -695,6 +758,10 @@ def of_random_features():
             size = f"{solution.low:,.0f} to {solution.high:,.0f}"
         line = f"| {count:,} | {text} | {error_there} | {size} | {norm} |"
         yield " ".join(line.split())
+        if count == 10_000:  # the published peak, within the spread over draws
+            assert 100 * test.low <= float(error_there) <= 100 * test.high
+        elif count > 11_000:  # the right end, within a point
+            assert 100 * test.mean == pytest.approx(float(error_there), abs=1)
         if count > 10_000:  # what is said of the norm
             ratio = solution.mean / kernel["rkhs_norm"]
             assert ratio == pytest.approx(math.sqrt(count / (count - 10_000)), rel=0.03)
@@ -706,6 +773,7 @@ def of_random_features():
     peak = over_draws(0, 10_000, "rkhs_norm")
     assert peak.low > 11 * 445
     yield from of_cutoff()
+    yield from of_relu_features()
     noisy = {k: over_draws(0.2, k, "test_error").mean for p, k in rows if p == 0.2}
     assert min(noisy, key=noisy.get) == 1000
     yield f"least on the left ({100 * noisy[1000]:.2f} % at N = 1,000)"
@@ -720,10 +788,14 @@ def of_random_features():
     assert max(row["misfit"] for row in fitted) < 1e-10
 
 
+def cut_off():
+    with (ROOT / "benchmarks/cutoff.csv").open(newline="") as file:
+        return {row["solver"]: row for row in csv.DictReader(file)}
+
+
 def of_cutoff():
     """The table of what is left out at N = n, of the first draw."""
-    with (ROOT / "benchmarks/cutoff.csv").open(newline="") as file:
-        rows = {row["solver"]: row for row in csv.DictReader(file)}
+    rows = cut_off()
 
     def line(solver, text=None):
         row = rows[solver]
@@ -832,6 +904,7 @@ def of_pac_bayes():
             cells.append(format(float(ends[labels][column]), style))
             cells.append("" if theirs is None else format(theirs, style))
         yield f"| {' | '.join(cells)} |".replace("|  |", "| |")
+    assert float(ends["true"]["bound"]) < 1 < float(ends["random"]["pinsker"])
     for labels in ("true", "random"):
         yield f"{float(begins[labels]['trained_train_error']):.3f} of the training set"
 
@@ -876,24 +949,48 @@ def of_widths():
             yield f"| {weights:,} | {other} | {error:.1f} |".replace("  ", " ")
 
 
-MEASURES_SHOWN = "epochs pacbayes_init margin_10 pacbayes_origin train_loss distance"
-MEASURES_SHOWN += " l2_norm product_of_norms path_2 log10_bartlett trace eigenvalue_1"
+MEASURES_SHOWN = "pacbayes_init margin_10 epochs train_loss path_2 pacbayes_origin "
+MEASURES_SHOWN += "distance log10_bartlett trace product_of_norms l2_norm eigenvalue_1"
+WIDER = "measures_w32-128_batch32-128_seed0"
+
+
+def ranked(run):
+    """Lines of a ranking by (networks, over, measure)."""
+    found = record(run)["ranking"]
+    return {(x["networks"], x["over"], x["measure"]): x for x in found}
+
+
+def interval(line):
+    return f"{line['tau']:.2f} ({line['low']:.2f} to {line['high']:.2f})"
 
 
 def of_measures():
-    found = record("measures_seed0")["ranking"]
-    tau = {(x["networks"], x["over"], x["measure"]): x for x in found}
+    tau, run = ranked(WIDER), record(WIDER)
     for measure in MEASURES_SHOWN.split():
-        line = tau["grid", "all", measure]
-        cells = [measure.replace("_", " ")]
-        cells.append(f"{line['tau']:.2f} ({line['low']:.2f} to {line['high']:.2f})")
+        cells = [measure.replace("_", " "), interval(tau["grid", "all", measure])]
         cells += [
             f"{tau['grid', over, measure]['tau']:.2f}"
-            for over in ("size", "depth", "noise")
+            for over in ("size", "width", "depth", "batch", "noise")
         ]
         other = tau.get(("mnist_l2norm", "all", measure))
         cells.append(f"{other['tau']:.2f}" if other else "")
         yield f"| {' | '.join(cells)} |".replace("  ", " ")
+    over_all = {m: x["tau"] for (who, over, m), x in tau.items()
+                if (who, over) == ("grid", "all")}  # fmt: skip
+    order = sorted(over_all, key=over_all.get, reverse=True)
+    assert order[:3] == ["pacbayes_init", "margin_10", "epochs"]
+    norms = [m for m in over_all if "norm" in m or m.startswith("path")]
+    yield f"{max(over_all[m] for m in norms):.2f} at most for a norm"
+    for measure in ("l2_norm", "product_of_norms", "trace"):
+        line = tau["grid", "all", measure]
+        assert line["low"] < 0 < line["high"]
+    yield f"{run['networks']['grid']} networks of 32 or 128 units a layer"
+    yield f"{clock(run['seconds'])}utes on two busy cores"
+    assert "0 of 27 measures keep the sign" in run["verdict"]
+    few = record("measures_seed0")
+    yield f"makes {few['networks']['grid']} networks, of 32 units"
+    yield f"batches of 128, in {clock(few['seconds'])}utes"
+    yield f"with {interval(ranked('measures_seed0')['grid', 'all', 'epochs'])}"
 
 
 FACTS = {
