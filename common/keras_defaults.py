@@ -87,6 +87,15 @@ def fix(keras):
     keras.config.set_image_data_format("channels_last")
     for name in ("set_max_epochs", "set_max_steps_per_epoch"):  # not in every Keras 3
         getattr(keras.config, name, lambda limit: None)(None)
+    _round_nothing(importlib.import_module(backend))
+
+
+def _round_nothing(library):
+    """Has float32 computed in float32 on a GPU, too, which else has TF32's 10 bits."""
+    if library.__name__ == "tensorflow":
+        library.config.experimental.enable_tensor_float_32_execution(False)
+    else:
+        library.config.update("jax_default_matmul_precision", "highest")
 
 
 def _ignore_limits():

@@ -55,6 +55,8 @@ def run(folder, *flags):
 
 plain, noisy = sys.argv[1].split(), sys.argv[2].split()
 run("plain", *plain)
+products = jax.make_jaxpr(jax.numpy.dot)(*[jax.numpy.ones((2, 2))] * 2)
+assert "HIGHEST" in str(products)  # float32 in float32, on a GPU too
 run("whole", *noisy)
 
 def interrupt(self, epoch, logs=None):

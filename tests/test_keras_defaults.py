@@ -33,6 +33,13 @@ def test_what_a_keras_json_has_set_is_set_back(name, value, monkeypatch):
     assert get() == usual and keras.config.dtype_policy().name == "float32"
 
 
+def test_float32_is_computed_in_float32():
+    tf = pytest.importorskip("tensorflow")
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    keras_defaults.fix(keras)
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+
+
 def test_a_precision_that_was_chosen_stays():
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
