@@ -68,7 +68,7 @@ sizes.nlargest(5).to_frame("parameters")
 # **Question 2.** Without any regularizer true labels end at 100 % training and 86.1 %
 # test accuracy (the paper: 85.75 %), random ones at 100 and 10.0 %: the same network
 # can do both. Crops add 3.5 points, weight decay 2.3, both together 5.0; BatchNorm is
-# worth 5.5 (the paper: 3.75). Without it training depends on luck: at the paper's
+# worth 5.5 (the paper: 3.75). Without it training is fragile: at the paper's
 # learning rate, here, weight decay or random labels left it at chance.
 #
 # **Question 3.** The network with random labels has the larger weights (63 against 53)
