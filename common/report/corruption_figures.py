@@ -93,14 +93,14 @@ def _against_corruption(sketch, axis, rows, measure, unit, **look):
         axis.plot(list(fitted), means, color=ink, **line | look | dashes)
         for p, value in fitted.items():
             axis.plot([p, p], [value.low, value.high], color=ink, linewidth=2)
-        last = max((p for p, level in values.items() if level.unfit), default=None)
+        first = min((p for p, level in values.items() if level.unfit), default=None)
         for p, (value, unfit, others) in values.items():
             shown = f"{model}, p = {p:g}: {stats.spread(value)} {unit}"
             if unfit:
                 for other in others:
                     axis.plot(p, other, "o", color=ink, markersize=2)
                 axis.plot(p, value.mean, "^", color=ink, **HOLLOW)
-                if p == last:  # many would be overprinted
+                if p == first:  # many would be overprinted
                     axis.annotate(f"> {value.mean:.3g}", (p, value.mean), (0, 5),
                                   textcoords="offset points", ha="center",
                                   fontsize=6, color=ink)  # fmt: skip

@@ -96,7 +96,8 @@ def fits(draw, train, test, y, numbers, tick=lambda: None):
         Dict of N -> `Fit`.
 
     Raises:
-        MendableError: If features, or examples, are dependent in float64.
+        MendableError: If features almost depend on each other, so that float64 cannot
+            tell, or if examples do.
     """
     if not numbers:
         return {}
@@ -122,7 +123,9 @@ def blocks(numbers):
 def _below(draw, x, y, numbers, tick):
     """Yields `(N, weights, condition)` for N <= n, from one QR of [F y].
 
-    A ReLU feature that no example activates has no weight.
+    ReLU features may depend on those before: some no example activates, others only
+    the one that others also have to themselves. They are set apart, and get their part
+    of the smallest norm in the end.
     """
     most = numbers[-1]
     a = np.empty((len(x), most + y.shape[1]), order="F")
@@ -139,14 +142,31 @@ def _below(draw, x, y, numbers, tick):
         a[:, : end + y.shape[1]], mode="r", overwrite_a=True, check_finite=False
     )
     del a
+    free = _independent(r[:, :end])
+    rest = active[~free]
+    if len(rest):
+        order = [*np.flatnonzero(free), *np.flatnonzero(~free), *range(end, r.shape[1])]
+        (r,) = scipy.linalg.qr(r[:, order], mode="r", check_finite=False)
+    active, end = active[free], end - len(rest)
     for count in numbers:
-        here = active[active < count]
+        here, others = active[active < count], rest[rest < count]
         size = len(here)
         # R of fewer columns is its leading block: the columns before do not change.
-        top, right = r[:size, :size], r[:size, end:]
+        right = r[:size, end:]
+        solved, condition = _triangular(r[:size, :size], right, False, count)
+        parts, fitted = solved[:, : len(others)], solved[:, len(rest) :]
+        # F others = F here parts, so that weights move from here to the others, to
+        # where the sum of their squares is the smallest.
+        moved = np.linalg.solve(parts.T @ parts + np.eye(len(others)), parts.T @ fitted)
         weights = np.zeros((count, y.shape[1]))
-        weights[here], condition = _triangular(top, right, False, count)
+        weights[here], weights[others] = fitted - parts @ moved, moved
         yield count, weights, condition
+
+
+def _independent(r):
+    """Which columns of a QR do not depend on those before, as a mask."""
+    left = np.abs(np.diag(r))
+    return left > len(r) * np.finfo(np.float64).eps * np.linalg.norm(r, axis=0)
 
 
 def _near(draw, x, y, count, tick):
@@ -212,8 +232,8 @@ def _condition(gram, factor):
 
 def _dependent(count):
     return MendableError(
-        f"{count} features are not independent in float64 on these examples, so that "
-        "no norm is the smallest. Choose fewer --num-features or a larger --bandwidth; "
+        f"{count} features are too close to dependent on these examples for float64 to "
+        "tell. Choose fewer --num-features or a larger --bandwidth; "
         "equal images of different labels have no solution at all."
     )
 

@@ -65,13 +65,39 @@ def test_a_feature_that_no_image_activates_has_no_weight(images):
         np.testing.assert_allclose(fit.fitted, exact, atol=1e-9)
 
 
-@pytest.mark.parametrize("number", [40, 72, 90])
-def test_features_that_are_not_independent_are_refused(number, images):
+def test_features_that_depend_on_each_other_share_the_smallest_norm(images):
     train, test, y = images
-    twice = np.repeat(train[:35], 2, axis=0)
-    if number < 70:  # the same few features again and again
-        twice = np.tile(train[:2], (35, 1))
-    with pytest.raises(MendableError, match=f"{number} features are not independent"):
+
+    class Few(Draw):
+        """Each eighth feature is active on one image alone, others are sums."""
+
+        def block(self, x, first):
+            made = super().block(x, first)
+            made[:, 5::8] = 0
+            made[3, 5::8] = np.arange(1, 5) / 100
+            made[:, 7::8] = made[:, 1:3] @ np.array([[1, 2, 0, 1], [1, 0, -3, 1]])
+            return made
+
+    two_images = np.tile(train[:2], (35, 1))
+    for draw, x in (
+        (Few("relu", 784, None, 0, 0), train),
+        (Draw("fourier", 784, 0.02, 0, 0), two_images),
+    ):
+        found = random_features.fits(draw, x, test, y, (1, 8, 40, 69, 70))
+        for count, fit in found.items():
+            f, new = whole(draw, x, count), whole(draw, test, count)
+            weights, _, rank, _ = np.linalg.lstsq(f, y, rcond=None)
+            assert rank < count or count == 1
+            np.testing.assert_allclose(fit.squares, (weights**2).sum(0), rtol=1e-7)
+            np.testing.assert_allclose(fit.fitted, f @ weights, atol=1e-9)
+            np.testing.assert_allclose(fit.scores, new @ weights, atol=1e-7)
+
+
+@pytest.mark.parametrize("number", [72, 90])
+def test_examples_that_depend_on_each_other_are_refused(number, images):
+    train, test, y = images
+    twice = np.repeat(train[:35], 2, axis=0)  # each image with two labels
+    with pytest.raises(MendableError, match=f"{number} features are too close to dep"):
         draw = Draw("fourier", 784, 0.02, 0, 0)
         random_features.fits(draw, twice, test, y, (number,))
 
