@@ -14,7 +14,7 @@ labs: .venv/installed-dev  ## executes every notebook and its solution, offline,
 address: .venv/installed-dev  ## URL=https://github.com/…: into README's badge, the notebooks, CITATION.cff
 	$(BIN)/python notebooks/labs.py address "$(URL)"
 
-archive:  ## rethinking.zip: the code as one file, which a notebook unpacks
+archive:  ## rethinking.zip: code, records and models as one file, which a notebook unpacks
 	git archive --format=zip --prefix=rethinking/ -o rethinking.zip HEAD
 
 test: .venv/installed-dev  ## the whole suite, on a CPU, without network

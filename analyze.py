@@ -173,6 +173,7 @@ def analyze(path, arguments):
     """Measures one model, on what `trained_on` says; returns a `Measured`."""
     from common import models
     from common.analysis import bounds, hessian, norms, sensitivity, spectrum
+    from common.engine import evaluation
 
     try:
         model, notes = models.logits_of(models.load(path, arguments.results_dir))
@@ -199,8 +200,9 @@ def analyze(path, arguments):
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         "notes": "; ".join(notes),
     }
-    row |= _fit(model, feed.x_train, feed.y_train, "train")
-    row |= _fit(model, feed.x_test, feed.y_test, "test")
+    logits = evaluation.outputs_of(model, feed.x_train)
+    row |= _fit(logits, feed.y_train, "train")
+    row |= _fit(evaluation.outputs_of(model, feed.x_test), feed.y_test, "test")
     chance = np.bincount(feed.y_train).max() / len(feed.y_train)
     scatter = math.sqrt(chance * (1 - chance) / len(feed.y_train))
     if row["train_accuracy"] < chance + 3 * scatter:
@@ -210,7 +212,7 @@ def analyze(path, arguments):
             f"{feed.data.name}? See --inputs and --dataset.",
             file=sys.stderr,
         )
-    margins = norms.margins(model, feed.x_train, feed.y_train)
+    margins = norms.margins_of(logits, feed.y_train)
     layers = norms.layer_norms(model, initial)
     total = norms.total_norms(layers)
     row |= {key: value for key, value in total.items() if "stored" not in key}
@@ -256,14 +258,12 @@ def _rescales(model):
     )
 
 
-def _fit(model, x, y, split):
+def _fit(logits, y, split):
     """Mean loss, accuracy and error on a split, as columns of its name."""
     import keras
 
-    from common.engine import evaluation
     from common.models.losses import cross_entropy
 
-    logits = evaluation.outputs_of(model, x)
     losses = cross_entropy(y, keras.ops.cast(logits, "float64"))
     accuracy = float((logits.argmax(1) == y).mean())
     return {
@@ -297,7 +297,7 @@ def main(argv=None):
     if not paths:
         raise cli.UsageError("only *_init.h5 were given: name the trained models.")
     file, git = arguments.results_dir / "analysis.csv", records.git_state()
-    measured = []
+    measured, told = [], set()
     arguments.results_dir.mkdir(parents=True, exist_ok=True)
     for path in tqdm(
         paths, "models", disable=arguments.quiet or len(paths) == 1 or None
@@ -314,7 +314,9 @@ def main(argv=None):
                 )
             if len(paths) == 1:
                 raise error from None
-            tqdm.write(f"Left out: {error}", file=sys.stderr)
+            if str(error) not in told:  # once, where a data set is lacking
+                tqdm.write(f"Left out: {error}", file=sys.stderr)
+            told.add(str(error))
             continue
         table = pd.DataFrame([model.row for model in measured])
         with records.replacing(file) as temporary:  # Ctrl-C keeps what is measured

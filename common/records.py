@@ -319,9 +319,10 @@ def only_one(run_paths, name):
     """Holds the run's lock, makes its folders, and clears what a killed run left.
 
     Raises:
-        MendableError: If another process is running `name`, or a folder cannot
-            be written.
+        MendableError: If another process is running `name`, a folder cannot be
+            written, or a model there is of a record in another folder.
     """
+    _spare_models(run_paths)
     try:
         for path in run_paths:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -345,6 +346,27 @@ def only_one(run_paths, name):
             f"{name} {BUSY} (it holds {error.lock_file}). "
             "Wait for it, or choose another --seed."
         ) from None
+
+
+def _spare_models(run_paths):
+    """Refuses to write over models of saved_models/ that results/ has the record of."""
+    folder = run_paths.model.absolute().parent
+    theirs = folder.parent / "results" / run_paths.json.name
+    if not theirs.exists() or theirs.resolve() == run_paths.json.resolve():
+        return
+    try:
+        record = read(theirs)
+    except MendableError:  # which is no record of ours
+        return
+    digests = {theirs.stem: record.get("model_sha256")}
+    digests |= {k: x.get("sha256") for k, x in record.get("models", {}).items()}
+    for name, digest in digests.items():
+        path = folder / f"{name}.h5"
+        if digest and path.is_file() and sha256_of(path) == digest:
+            raise MendableError(
+                f"{path} is the model of the record {theirs}, and would be written "
+                "over: choose another folder for yours with --models-dir."
+            )
 
 
 def _locks(run_paths):

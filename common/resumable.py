@@ -72,7 +72,8 @@ def run(script, name, args, measure, draw):
             record = records.read(paths.json)
             print(f"{name} is complete; --overwrite runs it again.")
             if str(args.results_dir) == "results":  # which has ours
-                print("To make your own and keep that record, add --results-dir mine.")
+                folders = "--results-dir mine --models-dir mine"
+                print(f"To make your own and keep that record, add {folders}.")
             with contextlib.suppress(OSError):  # killed when the record was just there
                 if partial.stat().st_mtime <= paths.json.stat().st_mtime:
                     partial.unlink()

@@ -164,17 +164,11 @@ def test_the_columns_of_a_run_are_explained():
 # Code.
 
 
-def test_the_code_that_uses_a_trained_model_runs(tmp_path, capsys):
-    import cifar10_alexnet
-
+def test_the_code_that_uses_a_trained_model_runs(capsys, monkeypatch):
     (code,) = re.findall(r"^```python\n(.*?)^```", readme(), re.DOTALL | re.M)
-    (path,) = re.findall(r'"(saved_models/[^"]+)"', code)
-    command = re.search(r"^`python (.*?)` leaves that model", readme(), re.M)
-    assert path == f"saved_models/{artefacts.name_of(command.group(1))}.h5"
-    folders = ["--results-dir", str(tmp_path), "--models-dir", str(tmp_path)]
-    tiny = ["--dataset", "synthetic", "--train-size", "50", "--epochs", "1", "--quiet"]
-    run = cifar10_alexnet.main([*tiny, *folders])["name"]
-    exec(code.replace(path, str(tmp_path / f"{run}.h5")), {})
+    monkeypatch.chdir(ROOT)
+    # The images of a data set that is everywhere.
+    exec(code.replace('"cifar10"', '"synthetic"').replace("_test", "_test[:500]"), {})
     assert re.search(r"accuracy: 0\.\d+", capsys.readouterr().out)
 
 

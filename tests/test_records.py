@@ -216,6 +216,35 @@ def test_an_unwritable_folder_is_named(tmp_path, unwritable):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["cifar10_mlp_seed0", "mnist_l2norm"])
+def test_a_model_of_another_record_is_not_written_over(tmp_path, name):
+    """The network that comes with the collection, by a run with --results-dir mine."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "saved_models").mkdir()
+    record = json.loads((ROOT / f"results/{name}.json").read_text())
+    model = next(iter(record.get("models", [name])))
+    path = tmp_path / f"saved_models/{model}.h5"
+    path.write_bytes(b"weights")
+    digest = records.sha256_of(path)
+    if "models" in record:
+        record["models"][model]["sha256"] = digest
+    else:
+        record["model_sha256"] = digest
+    records.write_json(tmp_path / f"results/{name}.json", record)
+
+    def run(results, models):
+        folders = tmp_path / results, tmp_path / models
+        with records.only_one(records.paths(name, *folders), name):
+            pass
+
+    with pytest.raises(MendableError, match=f"{model}.h5 is the .*--models-dir"):
+        run("mine", "saved_models")
+    run("mine", "mine")
+    run("results", "saved_models")  # --overwrite: both are written
+    path.write_bytes(b"others")  # of the reader's own
+    run("mine", "saved_models")
+
+
 # What identifies a run's data and code
 
 

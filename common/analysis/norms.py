@@ -193,7 +193,12 @@ def margins(model, x, y, batch_size=500):
     Returns:
         `(n,)` float64 array; negative where the prediction is not `y`.
     """
-    logits = evaluation.outputs_of(model, x, batch_size)
+    return margins_of(evaluation.outputs_of(model, x, batch_size), y)
+
+
+def margins_of(logits, y):
+    """The same of `(n, num_classes)` logits that are there."""
+    logits = np.array(logits)
     picked = np.arange(len(y)), np.asarray(y)
     given = logits[picked]
     logits[picked] = -np.inf

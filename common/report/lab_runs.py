@@ -52,8 +52,8 @@ def run(main, command):
 def true_and_random(main, small):
     """Finds a network trained on true and one on random labels, or trains them.
 
-    Those of CIFAR-10 where their models lie in saved_models/ and the data set on this
-    machine; else small ones.
+    Those of CIFAR-10, from saved_models/, where the data set can be found or
+    downloaded; else small ones.
 
     Args:
         main: That of the script.
@@ -69,8 +69,12 @@ def true_and_random(main, small):
         paths = records.paths(artefacts.name_of(command), "results", "saved_models")
         if paths.model.exists() and paths.json.exists():
             found[labels] = Trained(command, records.read(paths.json), paths.model)
-    with contextlib.suppress(MendableError):
-        if len(found) == 2 and datasets.named("cifar10"):
+    if len(found) == 2:
+        try:
+            datasets.named("cifar10")
+        except MendableError:
+            print("CIFAR-10 cannot be had: small networks take the place of its own.")
+        else:
             print("The networks are those of CIFAR-10, from saved_models/.")
             return found
     for labels, flags in artefacts.TRUE_AND_RANDOM.items():

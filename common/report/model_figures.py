@@ -51,6 +51,7 @@ def draw(measured, path):
         figure = Figure(figsize=(7.6, 1.9 * len(rows) + 0.5))
         axes = figure.subplots(len(rows), 4, squeeze=False)
         for line, (network, together) in zip(axes, rows.items(), strict=True):
+            together.sort(key=lambda model: model.row["label_corruption"])
             for i, model in enumerate(together):
                 ink = looks[model.row["label_corruption"]]
                 _draw_model(line, model, ink, i, len(together))
