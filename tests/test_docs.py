@@ -778,10 +778,10 @@ def of_theory():
     yield f"only {two['largest_n']} with {two['weights']} weights"
 
 
-def curve(kind):
+def curve(kind, data="mnist"):
     """Rows of random features by (corruption, N), and statistics over the draws."""
     rows = {}
-    for row in record(f"min_norm_mnist_{kind}_seed0")["rows"]:
+    for row in record(f"min_norm_{data}_{kind}_seed0")["rows"]:
         rows.setdefault((row["label_corruption"], row["num_features"]), []).append(row)
 
     def over_draws(p, count, column):
@@ -790,12 +790,28 @@ def curve(kind):
     return rows, over_draws
 
 
-def of_relu_features():
-    _, over_draws = curve("relu")
+def errors_by_level(kind, data):
+    """Lines of a table: a level of corruption, and the errors along the curve."""
+    _, over_draws = curve(kind, data)
     counts = (200, 1000, 3000, 9000, 10_000, 11_000, 20_000, 60_000)
     for p, word in ((0, "true"), (0.2, "a fifth replaced"), (1, "random")):
         shown = [f"{100 * over_draws(p, x, 'test_error').mean:.2f}" for x in counts]
         yield f"| {word} | {' | '.join(shown)} |"
+
+
+def of_cifar_features():
+    yield from errors_by_level("fourier", "cifar10")
+    _, over_draws = curve("fourier", "cifar10")
+    norms = [
+        f"{over_draws(0, x, 'rkhs_norm').mean:,.0f}" for x in (9000, 10_000, 60_000)
+    ]
+    yield "{}, {} and {}".format(*norms)
+    run = record("min_norm_cifar10_fourier_seed0")
+    yield f"{sum(run['seconds']) / 60:.0f} minutes on {run['device'].split(', ')[1]}"
+
+
+def of_relu_features():
+    yield from errors_by_level("relu", "mnist")
     seconds = sum(record("min_norm_mnist_relu_seed0")["seconds"])
     yield f"({'../results/min_norm_mnist_relu_seed0.json'}), {seconds / 60:.0f} minutes"
 
@@ -837,6 +853,7 @@ def of_random_features():
     assert peak.low > 11 * 445
     yield from of_cutoff()
     yield from of_relu_features()
+    yield from of_cifar_features()
     noisy = {k: over_draws(0.2, k, "test_error").mean for p, k in rows if p == 0.2}
     assert min(noisy, key=noisy.get) == 1000
     yield f"least on the left ({100 * noisy[1000]:.2f} % at N = 1,000)"
