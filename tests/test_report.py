@@ -22,8 +22,10 @@ from common.report import (
     cells,
     charts,
     corruption_figures,
+    kept,
     levels,
     markdown,
+    pictures,
     published,
     reading,
     stats,
@@ -88,6 +90,10 @@ def redrawn(tmp_path_factory):
     shutil.copy(ROOT / "README.md", root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "ROOT", root)
+        # No test of it looks at a picture.
+        patch.setattr(style, "DPI", 40)
+        patch.setattr(kept, "FOLDER", root / "kept")
+        patch.setattr(pictures, "_encoded", lambda png: (1, b""))
         report.main(["--results-dir", str(folder)])
     return folder
 

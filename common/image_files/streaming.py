@@ -119,7 +119,11 @@ class Feed:
             places = places[pipelines.measuring_order(len(places))[:examples]]
         rows = functools.partial(self._evaluation_rows, split, places)
         steps = math.ceil(len(places) / self.regime.batch_size)
-        return self._stream(split, rows), steps
+        batches = self._stream(split, rows)
+        if tf is not None and tf.distribute.has_strategy():
+            strategy = tf.distribute.get_strategy()  # else Keras does it, each time
+            batches = strategy.experimental_distribute_dataset(batches)
+        return batches, steps
 
     def input_statistics(self):
         """Returns mean and standard deviation of a sample of the training inputs."""

@@ -79,6 +79,7 @@ def on_jax(start):
     plain = f"--dropout 0.2 {folders('one')}"
     both = f"--dropout 0.2 --distribute {folders('both')}"
     flag = "--xla_force_host_platform_device_count=2"
+    flag += f" {os.environ['XLA_FLAGS']}"  # see conftest
     ended(start(plain, "--then", both, KERAS_BACKEND="jax", XLA_FLAGS=flag))
     return start.folder
 
