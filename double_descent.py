@@ -48,7 +48,7 @@ def run(settings, options, paths, done):
     narrower = {}  # the last width's weights, of those that the next one may reuse
     for width in settings.widths:
         if str(width) not in done:
-            done[str(width)] = experiment.part(width, narrower)
+            done[str(width)] = resumable.timed(experiment.part, width, narrower)
         narrower = theory.unpacked(done[str(width)]["weights"])
     rows = [row for width in settings.widths for row in done[str(width)]["rows"]]
     return rows, {

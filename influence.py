@@ -16,7 +16,6 @@ continue an interrupted run.
 """
 
 import functools
-import time
 
 from common import cli, command_line, resumable
 
@@ -43,18 +42,18 @@ def run(settings, options, paths, done):
     from common.theory import influence as theory
 
     backend.require_tensorflow()
-    clock = time.perf_counter()
     experiment = theory.Subsets(settings, options.data_dir)
     starts = range(0, settings.networks, theory.AT_ONCE)
     for start in tqdm(starts, "networks", unit_scale=theory.AT_ONCE,
                       disable=options.quiet or None):  # fmt: skip
         if str(start) not in done:
-            done[str(start)] = experiment.part(start)
-    rows, fields = experiment.summary([done[str(start)] for start in starts])
+            done[str(start)] = resumable.timed(experiment.part, start)
+    parts = [done[str(start)] for start in starts]
+    rows, fields = experiment.summary(parts)
     return rows, {
         "settings": vars(settings),
         **fields,
-        "seconds": round(time.perf_counter() - clock, 1),
+        "seconds": round(sum(part["seconds"] for part in parts), 1),
     }
 
 

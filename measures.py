@@ -19,7 +19,6 @@ groups are kept.
 
 import functools
 import itertools
-import time
 
 from common import cli, command_line, records, resumable
 
@@ -48,7 +47,6 @@ def run(settings, options, paths, done):
     from common.theory import ranking as order
 
     backend.require_tensorflow()
-    clock = time.perf_counter()
     grid = theory.Grid(settings, options.data_dir)
     groups = [
         *itertools.product(
@@ -57,8 +55,9 @@ def run(settings, options, paths, done):
     ]
     for group in tqdm(groups, "groups", disable=options.quiet or None):
         if str(group) not in done:
-            done[str(group)] = {"rows": grid.rows(*group)}
-    rows = [row for group in groups for row in done[str(group)]["rows"]]
+            done[str(group)] = resumable.timed(grid.part, *group)
+    parts = [done[str(group)] for group in groups]
+    rows = [row for part in parts for row in part["rows"]]
     table = pd.DataFrame(rows)
     tables = {"grid": (table, order.SETTINGS)}
     for name, record in records.read_all(options.results_dir, "mnist_l2norm*").items():
@@ -78,7 +77,7 @@ def run(settings, options, paths, done):
         "networks": {name: len(networks) for name, (networks, _) in tables.items()},
         "unfit": int((~table.reached).sum()),
         "verdict": order.verdict(ranking, table),
-        "seconds": round(time.perf_counter() - clock, 1),
+        "seconds": round(sum(part["seconds"] for part in parts), 1),
     }
 
 

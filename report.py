@@ -361,9 +361,10 @@ def draw(results, runs, dataset=None, flags=None, lenient=False):
             `flags` ask for.
     """
     # Only now: importing matplotlib takes longer than telling most mistakes.
-    from common.report import markdown, page
+    from common.report import kept, markdown, page
 
     sections, absent = collect(results, runs, dataset, flags)
+    kept.clear()
     draw_missing(runs, results)
     here, other = where(results, runs), label(dataset, flags)
     more = artefacts.variation(dataset, flags)

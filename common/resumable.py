@@ -6,6 +6,7 @@ after it; the record is written last, so that its presence means complete.
 """
 
 import contextlib
+import time
 
 from common import cli, records
 
@@ -31,6 +32,13 @@ class Finished(dict):
         records.write_json(self.path, self)
         # As read after an interruption, so that resuming changes no digit.
         super().__setitem__(part, records.read_parts(self.path)[part])
+
+
+def timed(function, *args):
+    """Returns what a function returns, a dict, with the `seconds` that it took."""
+    clock = time.perf_counter()
+    part = function(*args)
+    return part | {"seconds": round(time.perf_counter() - clock, 2)}
 
 
 def run(script, name, args, measure, draw):

@@ -69,6 +69,19 @@ def data():
 
 
 @pytest.fixture(scope="session")
+def took_long():
+    """A function that says, of an interrupted run, that its first part took 999 s."""
+
+    def change(folder):
+        (partial,) = folder.rglob(".checkpoints/*.json")
+        parts = json.loads(partial.read_text())
+        next(iter(parts.values()))["seconds"] = 999
+        partial.write_text(json.dumps(parts))
+
+    return change
+
+
+@pytest.fixture(scope="session")
 def make_up():
     """A function that leaves the record and the CSV of a run that never was.
 

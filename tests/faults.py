@@ -68,12 +68,30 @@ SCRIPTS = {
     "min_norm": (25, f"{MIN_NORM} 60 --ridge 0 1 2"),
     "filters": (25, f"{MIN_NORM} 60 --features random_conv --filters 30 90 150"),
     "linear": (10, f"{MIN_NORM} 80 --kernel linear --ridge 0 1"),
+    "random_features": (10, f"{MIN_NORM} 60 --features fourier"),
+    "left_out": (4, f"{MIN_NORM} 60 --leave-one-out"),
+    "double_descent": (
+        4,
+        "double_descent.py --dataset mnist_5k --train-size 40 --widths 1 2 4 "
+        "--epochs 12 --quiet",
+    ),
+    "influence": (
+        4,
+        "influence.py --dataset mnist_5k --train-size 40 --networks 120 --width 4 "
+        "--epochs 12 --quiet",
+    ),
+    "measures": (
+        4,
+        "measures.py --dataset mnist_5k --train-size 12 20 --widths 4 --depths 1 "
+        "--batch-size 8 --seeds 2 --epochs 12 --quiet",
+    ),
     "expressivity": (
         24,
         "expressivity.py --dataset mnist_5k --sizes 12 24 --depths 2 3 --widths 0 2 "
         "--components 3 --draws 2 --restarts 1 --epochs 50 --updates 8 --quiet",
     ),
     "analyze": (8, "analyze.py --examples 64 --quiet"),
+    "examples": (8, "examples.py"),
     "report": (12, "report.py"),
 }
 MOMENTS = ("written", "between", "any", "start")
@@ -81,8 +99,10 @@ QUICK = {"mlp": 2}
 # What differs between two runs of the same: times, and where the files lie.
 TIMES = {"seconds", "images_per_second", "started", "finished", "resumed_at", "argv"}
 TIMES |= {"git", "peak_memory_gb"}
+LOOKS = ("analyze.py", "examples.py", "report.py")  # at runs that are there
 # XLA does not survive a fork, and a report has no Keras: processes from the start.
-FRESH = ("mnist_l2norm.py", "expressivity.py", "analyze.py", "report.py")
+FRESH = ("mnist_l2norm.py", "expressivity.py", "double_descent.py", "influence.py")
+FRESH += ("measures.py", *LOOKS)
 
 
 def main():
@@ -295,18 +315,18 @@ class Faults:
             models = sorted(str(p) for p in (place / "m").glob("*.h5"))
             words[1:1] = models
         folders = {"--results-dir": place / "r"}
-        if words[0] not in ("report.py", "analyze.py"):
+        if words[0] not in LOOKS:
             folders["--models-dir"] = place / "m"
         return [*words, *(str(word) for pair in folders.items() for word in pair)]
 
     def _prepared(self, command, place):
         """Makes a folder to run in; with runs in it where they are looked at."""
         place.mkdir()
-        if command.startswith(("report.py", "analyze.py")):
+        if command.startswith(LOOKS):
             with self._lock:
                 kept = self.folder / "kept"
                 if not kept.exists():
-                    for flags in (MLP, f"{MLP} --seed 1"):
+                    for flags in (MLP, f"{MLP} --seed 1 --record-examples"):
                         finish(self._words(flags, kept), kept / "log")
             shutil.copytree(kept, place, dirs_exist_ok=True)
         return place

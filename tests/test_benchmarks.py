@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from common.cli import MendableError
@@ -12,6 +13,7 @@ from common.cli import MendableError
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 import bench  # noqa: E402
+import cutoff  # noqa: E402
 import ours  # noqa: E402
 import standings  # noqa: E402
 
@@ -34,6 +36,27 @@ def table(tmp_path):
     missing = {"PyTorch bfloat16": "this machine has no bfloat16"}
     result.add("mlp_1x512", "images", TURNS, missing, facts | {"Keras": {}})
     return result
+
+
+@pytest.mark.parametrize(("rcond", "kept"), [(0, 30), (0.01, 29), (0.3, 19)])
+def test_what_is_cut_off_is_what_numpy_leaves_out(rcond, kept):
+    rng = np.random.default_rng(5)
+    f, y = rng.standard_normal((30, 30)), rng.standard_normal((30, 2))
+    squares, vectors = cutoff.decomposition(f)
+    found, alpha = cutoff.solution(squares, vectors, vectors.T @ y, rcond)
+    expected, _, rank, _ = np.linalg.lstsq(f, y, rcond)
+    assert found == (rank if rcond else 30) == kept
+    np.testing.assert_allclose(f.T @ alpha, expected, rtol=1e-6, atol=1e-9)
+    norms = np.linalg.norm(expected), np.linalg.norm(f.T @ alpha)
+    assert norms[0] == pytest.approx(norms[1])
+
+
+def test_the_cut_off_of_the_published_norm_gives_at_most_that_norm():
+    squares, parts = np.array([4.0, 1.0, 1e-10]), np.ones((3, 1))
+    found = dict(cutoff.cutoffs(3, squares, parts, 1.0))
+    kept, alpha = cutoff.solution(squares, np.eye(3), parts, found["published norm"])
+    assert kept == 2 and np.sqrt((squares * alpha[:, 0] ** 2).sum()) < cutoff.PUBLISHED
+    assert found["numpy.linalg.lstsq in float64"] == 3 * 2**-52
 
 
 def test_the_loop_of_mnist_l2norm_is_made_as_the_engine_makes_it():

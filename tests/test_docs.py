@@ -268,11 +268,33 @@ def of_readme():
     size = kept["examples"]["bytes"]
     yield f"{size / kept['epochs'] / kept['train_examples']:.0f} bytes an image and"
     yield f"{size / 1e6:.0f} MB for {kept['epochs']} epochs of CIFAR-10"
-    time = clock(record("influence_seed0")["seconds"])
-    yield f"which examples are memorized, and whom they help ({time})"
+    yield from times()
     gaussian = record("cifar10_alexnet_gaussian_seed0")
     assert gaussian["epochs_to_fit"] is None
     yield f"does not fit Gaussian pixels in {gaussian['epochs']} epochs"
+
+
+def times():
+    """How long the experiments take on two cores: under an hour each."""
+
+    def minutes(*runs):
+        found = []
+        for run in runs:
+            seconds = record(run)["seconds"]  # of the whole, or of each part
+            if isinstance(seconds, dict):
+                seconds = list(seconds.values())
+            found.append(np.sum(seconds) / 60)
+        assert max(found) < 60
+        return f"{span(found)} min"
+
+    curves = minutes(*(f"min_norm_mnist_{x}_seed0" for x in ("fourier", "relu")))
+    left_out = minutes(*(f"min_norm_{x}_leave_one_out_seed0" for x in LEFT_OUT))
+    yield f"random features ({curves}); leave-one-out ({left_out})"
+    yield f"a PAC-Bayes bound below 1 ({minutes('expressivity_bound_seed0')})"
+    yield f"and falls beyond ({minutes('double_descent_seed0')})"
+    few, more = minutes("measures_seed0"), minutes(WIDER)
+    yield f"predicts the generalization gap ({few}; of 96 networks {more})"
+    yield f"and whom they help ({minutes('influence_seed0')})"
 
 
 def fastest_epoch(run):
@@ -686,6 +708,41 @@ def of_log():
     yield "(AlexNet {} and MLP 1x512 {} times, three seeds)".format(
         *(cells[model][2] for model in SCRIPT)
     )
+    pixels, gabor, cifar10 = (left_out(dataset) for dataset in LEFT_OUT)
+    true, random = (
+        [f"{100 * float(rows[p, 'all']['memorized']):.2f}" for rows, _ in each]
+        for p, each in ((0, (gabor, pixels, cifar10)), (1, (pixels, gabor)))
+    )
+    yield (
+        f"{true[0]} % of the true labels of MNIST on Gabor wavelets, {true[1]} % on "
+        f"pixels, and {true[2]} % of those of CIFAR-10"
+    )
+    yield f"random labels {' to '.join(random)} % everywhere"
+    yield f"alone: {gabor[1]}, {pixels[1]} and {cifar10[1]} of 10,000"
+    yield from of_descent_in_the_log()
+
+
+def of_descent_in_the_log():
+    """The peak of random features, what is cut off there, and 96 networks ranked."""
+    relu = curve("relu")[1]
+    errors = [f"{100 * relu(0, x, 'test_error').mean:.2f}" for x in
+              (3000, 10_000, 60_000)]  # fmt: skip
+    yield "{}, {} and {} % with 3,000, 10,000 and 60,000 random ReLU".format(*errors)
+    rows = cut_off()
+    there, whole = rows["published norm"], rows["none"]
+    kept, norm = 10_000 - int(there["kept"]), float(there["norm"])
+    yield f"smallest {kept} of 10,000 singular values leaves a norm of {norm:.0f}"
+    yield f"test error of {100 * float(there['test_error']):.1f} %, not 88"
+    error = 100 * float(whole["test_error"])
+    yield f"it is {float(whole['norm']):,.0f} and {error:.1f} %"
+    rough = rows["numpy.linalg.lstsq in float32"]
+    yield f"{float(rough['norm']):.0f} and {100 * float(rough['test_error']):.1f} %"
+    tau = ranked(WIDER)
+    best = tau["grid", "all", "pacbayes_init"]
+    yield f"PAC-Bayes measure about the initial weights {interval(best)}"
+    weak = [f"{tau['grid', 'all', x]['tau']:.2f}" for x in
+            ("l2_norm", "product_of_norms", "trace")]  # fmt: skip
+    yield "L2 norm {}, product of norms {}, trace {}".format(*weak)
 
 
 def of_theory():
@@ -721,13 +778,46 @@ def of_theory():
     yield f"only {two['largest_n']} with {two['weights']} weights"
 
 
-def of_random_features():
-    rows, known = {}, published.features()
-    for row in record("min_norm_mnist_fourier_seed0")["rows"]:
+def curve(kind, data="mnist"):
+    """Rows of random features by (corruption, N), and statistics over the draws."""
+    rows = {}
+    for row in record(f"min_norm_{data}_{kind}_seed0")["rows"]:
         rows.setdefault((row["label_corruption"], row["num_features"]), []).append(row)
 
     def over_draws(p, count, column):
         return stats.stat([row[column] for row in rows[p, count]])
+
+    return rows, over_draws
+
+
+def errors_by_level(kind, data):
+    """Lines of a table: a level of corruption, and the errors along the curve."""
+    _, over_draws = curve(kind, data)
+    counts = (200, 1000, 3000, 9000, 10_000, 11_000, 20_000, 60_000)
+    for p, word in ((0, "true"), (0.2, "a fifth replaced"), (1, "random")):
+        shown = [f"{100 * over_draws(p, x, 'test_error').mean:.2f}" for x in counts]
+        yield f"| {word} | {' | '.join(shown)} |"
+
+
+def of_cifar_features():
+    yield from errors_by_level("fourier", "cifar10")
+    _, over_draws = curve("fourier", "cifar10")
+    norms = [
+        f"{over_draws(0, x, 'rkhs_norm').mean:,.0f}" for x in (9000, 10_000, 60_000)
+    ]
+    yield "{}, {} and {}".format(*norms)
+    run = record("min_norm_cifar10_fourier_seed0")
+    yield f"{sum(run['seconds']) / 60:.0f} minutes on {run['device'].split(', ')[1]}"
+
+
+def of_relu_features():
+    yield from errors_by_level("relu", "mnist")
+    seconds = sum(record("min_norm_mnist_relu_seed0")["seconds"])
+    yield f"({'../results/min_norm_mnist_relu_seed0.json'}), {seconds / 60:.0f} minutes"
+
+
+def of_random_features():
+    known, (rows, over_draws) = published.features(), curve("fourier")
 
     def beside(said):
         return [
@@ -747,6 +837,10 @@ def of_random_features():
             size = f"{solution.low:,.0f} to {solution.high:,.0f}"
         line = f"| {count:,} | {text} | {error_there} | {size} | {norm} |"
         yield " ".join(line.split())
+        if count == 10_000:  # the published peak, within the spread over draws
+            assert 100 * test.low <= float(error_there) <= 100 * test.high
+        elif count > 11_000:  # the right end, within a point
+            assert 100 * test.mean == pytest.approx(float(error_there), abs=1)
         if count > 10_000:  # what is said of the norm
             ratio = solution.mean / kernel["rkhs_norm"]
             assert ratio == pytest.approx(math.sqrt(count / (count - 10_000)), rel=0.03)
@@ -757,6 +851,9 @@ def of_random_features():
     yield f"took {sum(run['seconds']) / 60:.0f} minutes on two busy cores"
     peak = over_draws(0, 10_000, "rkhs_norm")
     assert peak.low > 11 * 445
+    yield from of_cutoff()
+    yield from of_relu_features()
+    yield from of_cifar_features()
     noisy = {k: over_draws(0.2, k, "test_error").mean for p, k in rows if p == 0.2}
     assert min(noisy, key=noisy.get) == 1000
     yield f"least on the left ({100 * noisy[1000]:.2f} % at N = 1,000)"
@@ -771,22 +868,68 @@ def of_random_features():
     assert max(row["misfit"] for row in fitted) < 1e-10
 
 
+def cut_off():
+    with (ROOT / "benchmarks/cutoff.csv").open(newline="") as file:
+        return {row["solver"]: row for row in csv.DictReader(file)}
+
+
+def of_cutoff():
+    """The table of what is left out at N = n, of the first draw."""
+    rows = cut_off()
+
+    def line(solver, text=None):
+        row = rows[solver]
+        text = text or f"{float(row['cutoff']):.2g}"
+        error = 100 * float(row["test_error"])
+        kept, norm = int(row["kept"]), float(row["norm"])
+        return f"| {text} | {kept:,} | {norm:,.0f} | {error:.2f} |"
+
+    yield line("none", "nothing")
+    yield from map(line, ("3e-06", "1e-05", "3e-05", "published norm"))
+    yield line("numpy.linalg.lstsq in float32")
+    yield line("float32 Gram matrix", "Gram matrix in float32")
+    exact = [row for row in record("min_norm_mnist_fourier_seed0")["rows"]
+             if (row["label_corruption"], row["num_features"]) == (0, 10_000)
+             and not row["draw"]]  # fmt: skip
+    for solver in ("none", *(s for s in rows if "float64" in s)):
+        assert float(rows[solver]["norm"]) == pytest.approx(exact[0]["rkhs_norm"], 1e-4)
+    wrong = {s: float(row["train_error"]) for s, row in rows.items()}
+    yield f"but for {100 * wrong.pop('float32 Gram matrix'):.2f} % with the last"
+    assert not any(wrong.values())
+    there = rows["published norm"]
+    assert float(there["norm"]) == pytest.approx(445, 0.02)
+    yield f"goes with a test error of {100 * float(there['test_error']):.1f} %"
+    yield f"and one of {100 * float(rows['none']['test_error']):.0f} % with a norm"
+
+
 def of_double_descent():
     yield from of_random_features()
-    run = "min_norm_mnist_leave_one_out_seed0"
-    rows = {(float(x["label_corruption"]), x["labels"]): x for x in lines(run)}
-    shares = {key: 100 * float(row["memorized"]) for key, row in rows.items()}
+    rows, counts = zip(*map(left_out, LEFT_OUT), strict=True)
     for text, key in (
         ("true labels", (0, "all")),
         ("a fifth of the labels replaced: those that stayed true", (0.2, "true")),
         ("those that became wrong", (0.2, "wrong")),
         ("random labels", (1, "all")),
     ):
-        yield f"| {text} | {shares[key]:.2f} % |"
-    error = 100 * float(rows[1, "all"]["standard_error"])
-    assert abs(shares[1, "all"] - 90) < 2 * error
-    yield f"standard error of {error:.2f} points, and 90 % are expected"
-    yield f"{record(run)['helped_test_images']} of the 10,000 test digits"
+        shares = [f"{100 * float(row[key]['memorized']):.2f} %" for row in rows]
+        yield f"| {text} | {' | '.join(shares)} |"
+    yield f"one training image, of 10,000 | {' | '.join(map(str, counts))} |"
+    random = [row[1, "all"] for row in rows]
+    errors = [float(x["standard_error"]) for x in random]
+    yield "random labels 90 % are expected"
+    for x, error in zip(random, errors, strict=True):
+        assert abs(float(x["memorized"]) - 0.9) < 2 * error
+    yield f"the standard error is at most {100 * max(errors):.2f} points"
+
+
+LEFT_OUT = ("mnist", "mnist_gabor", "cifar10")
+
+
+def left_out(dataset):
+    """CSV rows by corruption and group of labels, and the test images that hinge."""
+    run = f"min_norm_{dataset}_leave_one_out_seed0"
+    rows = {(float(x["label_corruption"]), x["labels"]): x for x in lines(run)}
+    return rows, record(run)["helped_test_images"]
 
 
 def of_influence():
@@ -841,6 +984,7 @@ def of_pac_bayes():
             cells.append(format(float(ends[labels][column]), style))
             cells.append("" if theirs is None else format(theirs, style))
         yield f"| {' | '.join(cells)} |".replace("|  |", "| |")
+    assert float(ends["true"]["bound"]) < 1 < float(ends["random"]["pinsker"])
     for labels in ("true", "random"):
         yield f"{float(begins[labels]['trained_train_error']):.3f} of the training set"
 
@@ -885,24 +1029,48 @@ def of_widths():
             yield f"| {weights:,} | {other} | {error:.1f} |".replace("  ", " ")
 
 
-MEASURES_SHOWN = "epochs pacbayes_init margin_10 pacbayes_origin train_loss distance"
-MEASURES_SHOWN += " l2_norm product_of_norms path_2 log10_bartlett trace eigenvalue_1"
+MEASURES_SHOWN = "pacbayes_init margin_10 epochs train_loss path_2 pacbayes_origin "
+MEASURES_SHOWN += "distance log10_bartlett trace product_of_norms l2_norm eigenvalue_1"
+WIDER = "measures_w32-128_batch32-128_seed0"
+
+
+def ranked(run):
+    """Lines of a ranking by (networks, over, measure)."""
+    found = record(run)["ranking"]
+    return {(x["networks"], x["over"], x["measure"]): x for x in found}
+
+
+def interval(line):
+    return f"{line['tau']:.2f} ({line['low']:.2f} to {line['high']:.2f})"
 
 
 def of_measures():
-    found = record("measures_seed0")["ranking"]
-    tau = {(x["networks"], x["over"], x["measure"]): x for x in found}
+    tau, run = ranked(WIDER), record(WIDER)
     for measure in MEASURES_SHOWN.split():
-        line = tau["grid", "all", measure]
-        cells = [measure.replace("_", " ")]
-        cells.append(f"{line['tau']:.2f} ({line['low']:.2f} to {line['high']:.2f})")
+        cells = [measure.replace("_", " "), interval(tau["grid", "all", measure])]
         cells += [
             f"{tau['grid', over, measure]['tau']:.2f}"
-            for over in ("size", "depth", "noise")
+            for over in ("size", "width", "depth", "batch", "noise")
         ]
         other = tau.get(("mnist_l2norm", "all", measure))
         cells.append(f"{other['tau']:.2f}" if other else "")
         yield f"| {' | '.join(cells)} |".replace("  ", " ")
+    over_all = {m: x["tau"] for (who, over, m), x in tau.items()
+                if (who, over) == ("grid", "all")}  # fmt: skip
+    order = sorted(over_all, key=over_all.get, reverse=True)
+    assert order[:3] == ["pacbayes_init", "margin_10", "epochs"]
+    norms = [m for m in over_all if "norm" in m or m.startswith("path")]
+    yield f"{max(over_all[m] for m in norms):.2f} at most for a norm"
+    for measure in ("l2_norm", "product_of_norms", "trace"):
+        line = tau["grid", "all", measure]
+        assert line["low"] < 0 < line["high"]
+    yield f"{run['networks']['grid']} networks of 32 or 128 units a layer"
+    yield f"{clock(run['seconds'])}utes on two busy cores"
+    assert "0 of 27 measures keep the sign" in run["verdict"]
+    few = record("measures_seed0")
+    yield f"makes {few['networks']['grid']} networks, of 32 units"
+    yield f"batches of 128, in {clock(few['seconds'])}utes"
+    yield f"with {interval(ranked('measures_seed0')['grid', 'all', 'epochs'])}"
 
 
 FACTS = {

@@ -32,7 +32,7 @@ def folders(path):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, took_long):
     """(folder, records) of a run interrupted in its first part, and continued."""
     path, asked = tmp_path_factory.mktemp("expressivity"), []
     row = theory.Theorem.row
@@ -52,6 +52,7 @@ def finished(tmp_path_factory):
         ):
             expressivity.main(flags)
         assert not list(path.glob("*.json"))
+        took_long(path)
         result = expressivity.main(flags)
         result |= expressivity.main([*BOUND, *folders(path)])
     assert asked == [(12, 2), (24, 2), (24, 2), (24, 2), (24, 3)]
@@ -70,6 +71,7 @@ def test_records_figures_and_names(finished):
         assert result[part]["name"] == name and result[part]["settings"]["seed"] == 0
         assert len(list((path / "figures").glob(f"{name}_*.png"))) == 1
     assert len(result["theorem"]["resumed_at"]) == 1
+    assert result["theorem"]["seconds"] >= 999 > result["bound"]["seconds"] > 0
     assert len(list((path / "figures").iterdir())) == len(NAMES)
     assert not list((path / "models/.checkpoints").glob("*.json"))
 

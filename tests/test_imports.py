@@ -196,7 +196,7 @@ def test_a_script_answers_without_keras_and_matplotlib(script):
 def test_matplotlib_is_imported_where_something_is_drawn():
     for module in modules(["report"]):
         name = module.rpartition(".")[2]
-        draws = name in ("style", "gallery") or name.endswith("_figures")
+        draws = name in ("style", "kept", "gallery") or name.endswith("_figures")
         used = {other.split(".")[0] for other in COMMON[module]}
         assert draws or "matplotlib" not in used, module
     assert "matplotlib" not in reachable("common.report.tables")

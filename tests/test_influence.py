@@ -29,7 +29,7 @@ def train(initial, x, y, seeds, **settings):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, took_long):
     """(folder, record) of a run interrupted in its second part, and continued."""
     path, part, asked = tmp_path_factory.mktemp("influence"), theory.Subsets.part, []
 
@@ -46,6 +46,7 @@ def finished(tmp_path_factory):
         patch.setattr(theory.Subsets, "part", interrupted)
         with pytest.raises(KeyboardInterrupt):
             influence.main(flags)
+        took_long(path)
         record = influence.main(flags)
     assert asked == [0, 6, 6]
     return path, record
@@ -56,6 +57,7 @@ def test_what_a_run_leaves(finished):
     assert record == records.read(path / f"{NAME}.json") and record["name"] == NAME
     assert len(records.read_rows(path / f"{NAME}.csv", record)) == 40
     assert (path / "figures" / f"{NAME}_memorized.png").exists()
+    assert record["seconds"] >= 999  # the part before the interruption, too
     table = pd.read_csv(path / f"{NAME}.csv")
     wrong = table[table.label != table.true_label]
     assert 10 < len(wrong) < 30

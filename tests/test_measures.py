@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 import measures
-from common import records
+from common import cli, records
 from common.report import reading, table_rows, tables
 from common.theory import measures as theory
 from common.theory import ranking as order
@@ -30,13 +30,27 @@ def train(initial, x, y, seeds, **settings):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    path = tmp_path_factory.mktemp("measures")
+def finished(tmp_path_factory, took_long):
+    """(folder, record) of a run interrupted in its second group, and continued."""
+    path, part, asked = tmp_path_factory.mktemp("measures"), theory.Grid.part, []
+
+    def interrupted(self, *group):
+        asked.append(group)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return part(self, *group)
+
     flags = [*FLAGS, "--results-dir", str(path), "--models-dir", str(path)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(theory.replicas, "train", train)
         patch.setattr(order, "DRAWS", 20)
-        return path, measures.main(flags)
+        patch.setattr(theory.Grid, "part", interrupted)
+        with pytest.raises(cli.Interrupted, match="1 finished part is"):
+            measures.main(flags)
+        took_long(path)
+        record = measures.main(flags)
+    assert [size for _, _, size, _ in asked] == [20, 30, 30]
+    return path, record
 
 
 def test_what_a_run_leaves(finished):
@@ -45,6 +59,7 @@ def test_what_a_run_leaves(finished):
     assert record == records.read(path / f"{name}.json")
     assert records.read_rows(path / f"{name}.csv", record)
     assert (path / "figures" / f"{name}_ranking.png").exists()
+    assert record["seconds"] >= 999  # the group before the interruption, too
     table = pd.read_csv(path / f"{name}.csv")
     told = set(zip(table["size"], table.noise, table.seed, strict=True))
     assert told == {*itertools.product((20, 30), (1,), (0, 1))}

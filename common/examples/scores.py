@@ -8,7 +8,6 @@ augmentation; the sources measure some of them on the batches as they are traine
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 MEMORIZED = 0.95  # probability of a label from which on it counts as memorized
 AHEAD = 1.5  # times chance: as many true labels predicted are something learned
@@ -106,6 +105,8 @@ def auc(score, wrong):
         score: `(num_examples,)`, larger where suspicious; may be infinite.
         wrong: `(num_examples,)` bool, with both kinds.
     """
+    from scipy.stats import rankdata  # here: loading it takes a second
+
     count, others = wrong.sum(), (~wrong).sum()
     above = rankdata(score)[wrong].sum() - count * (count + 1) / 2
     return float(above / (count * others))

@@ -2,7 +2,6 @@
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from common.report import names
@@ -44,6 +43,8 @@ def draw(record, csv):
     Returns:
         List of the PNGs' paths: two.
     """
+    import pandas as pd  # here: a page takes the captions alone
+
     table, drawn = pd.read_csv(csv), []
     for end, fill in {"widths": _widths, "epochs": _epochs}.items():
         path = csv.parent / "figures" / f"{csv.stem}_{end}.png"

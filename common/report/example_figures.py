@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from common import records
 from common.examples import scores
-from common.report import names
+from common.report import kept, names
 from common.report.drawing import data as data_of
 from common.report.style import (
     BELOW,
@@ -206,6 +206,10 @@ def compare(rows, folder, stem):
     ]
     if not known:
         return []
+    return [kept.figure(stem, _comparison, known, data_of(rows)).write(folder)]
+
+
+def _comparison(known, data):
     models = list(dict.fromkeys(row.fields["model"] for row, _ in known))
     caption = (
         "Wrong labels, one seed each. Left: how well they are found by the area under "
@@ -213,20 +217,19 @@ def compare(rows, folder, stem):
         "share of them whose true label is predicted. Right: share whose wrong label "
         f"has a probability above {scores.MEMORIZED}."
     )
-    with matplotlib.rc_context(STYLE):
-        size = 8.6, 2.9 * len(models) + 0.3
-        sketch = Sketch(len(models), 3, size=size, caption=caption, data=data_of(rows))
-        for axes, model in zip(sketch.axes, models, strict=True):
-            ours = [pair for pair in known if pair[0].fields["model"] == model]
-            for (row, said), ink in zip(ours, INKS, strict=False):
-                _compare(sketch, axes, row.fields["labels"], said, ink)
-            axes[0].set_ylabel(f"{model}\nAUC of AUM")
-            axes[1].set_ylabel("true label predicted (%)")
-            axes[2].set_ylabel("wrong label memorized (%)")
-            for axis in axes:
-                axis.set_xlabel("epoch")
-        sketch.axes[0, 0].legend(fontsize=6.5)
-        return [sketch.save(folder, stem)]
+    size = 8.6, 2.9 * len(models) + 0.3
+    sketch = Sketch(len(models), 3, size=size, caption=caption, data=data)
+    for axes, model in zip(sketch.axes, models, strict=True):
+        ours = [pair for pair in known if pair[0].fields["model"] == model]
+        for (row, said), ink in zip(ours, INKS, strict=False):
+            _compare(sketch, axes, row.fields["labels"], said, ink)
+        axes[0].set_ylabel(f"{model}\nAUC of AUM")
+        axes[1].set_ylabel("true label predicted (%)")
+        axes[2].set_ylabel("wrong label memorized (%)")
+        for axis in axes:
+            axis.set_xlabel("epoch")
+    sketch.axes[0, 0].legend(fontsize=6.5)
+    return sketch
 
 
 def _compare(sketch, axes, label, said, ink):

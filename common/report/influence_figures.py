@@ -4,7 +4,6 @@ import base64
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from common.report import names
@@ -28,6 +27,8 @@ def draw(record, csv):
     Returns:
         List of the PNG's path.
     """
+    import pandas as pd  # here: a page takes the captions alone
+
     path = csv.parent / "figures" / f"{csv.stem}_memorized.png"
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.2))

@@ -4,7 +4,6 @@ import itertools
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -118,6 +117,8 @@ def draw(record, csv):
     Returns:
         List of the PNGs' paths; empty where nothing varies.
     """
+    import pandas as pd  # here: a page takes the captions alone
+
     table, settings = pd.read_csv(csv), record["settings"]
     with matplotlib.rc_context(STYLE):
         figures = _figures(table, record, settings)

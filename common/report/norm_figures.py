@@ -1,7 +1,6 @@
 """The figures of mnist_l2norm.py, drawn from its record and CSV (imports no Keras)."""
 
 import matplotlib
-import pandas as pd
 from matplotlib.figure import Figure
 
 from common.report import names
@@ -40,6 +39,8 @@ def draw(record, csv):
     Returns:
         List of the PNGs' paths.
     """
+    import pandas as pd  # here: a page takes the captions alone
+
     table, settings = pd.read_csv(csv), record["settings"]
     drawn = []
     for kind in SHOWN:

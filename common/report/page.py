@@ -1,6 +1,8 @@
 """One self-contained page of every result: report.html (imports no Keras)."""
 
+import itertools
 import shlex
+from concurrent import futures
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -88,8 +90,10 @@ def render(results, sections, absent, runs, variation, where, written):
     rows = table_rows.by_setting(runs)
     others = [run for run in runs.values() if "verdict" in run.record]
     if not where:  # each has its place in a section, but for what no experiment lists
-        shown = {run.name for s in sections for row in s.rows for run in row.runs}
-        others = [run for run in others if run.name not in shown]
+        listed = {run.name for s in sections for row in s.rows for run in row.runs}
+        others = [run for run in others if run.name not in listed]
+    with futures.ThreadPoolExecutor() as pool:  # encodes pictures side by side
+        shown = list(pool.map(_section, sections, itertools.repeat(results)))
     in_analyze = ["--results-dir", str(results)] if where else []
     template = environment.get_template("page.html")
     text = template.render(
@@ -106,7 +110,7 @@ def render(results, sections, absent, runs, variation, where, written):
         tolerance=table_rows.TOLERANCE,
         certainties=published.CERTAINTY,
         finding=_finding(rows),
-        sections=[_section(section, results) for section in sections],
+        sections=shown,
         all_runs=cells.all_runs(rows) if rows else None,
         curves=charts.curves(rows) if where else None,
         inks=charts.INKS,

@@ -9,6 +9,7 @@ from common.datasets import FACTS
 from common.report import (
     corruption_figures,
     drawing,
+    kept,
     kernel_figures,
     levels,
     names,
@@ -43,15 +44,13 @@ def draw(name, rows, papers, folder, prefix=""):
         List of `Drawn`.
     """
     rows = [row for row in rows if row.runs and (row.trains or name == "kernels")]
-    drawn = []
-    with matplotlib.rc_context(STYLE):
-        # The paper's curves of ImageNet stand there without any run of ours.
-        shown = rows or name == "table_2"
-        for stem, function in FIGURES.get(name, {}).items() if shown else ():
-            sketch = function(rows, papers)
-            if sketch:
-                drawn.append(sketch.save(folder, prefix + stem))
-    return drawn
+    # The paper's curves of ImageNet stand there without any run of ours.
+    shown = rows or name == "table_2"
+    drawn = [
+        kept.figure(prefix + stem, function, rows, papers)
+        for stem, function in (FIGURES.get(name, {}).items() if shown else ())
+    ]
+    return [figure.write(folder) for figure in drawn if figure]
 
 
 def memorization(rows, papers):
@@ -345,10 +344,12 @@ def compare(runs, path):
             for ink, dashes, label in styles
         ]
         sketch.figure.legend(handles=handles, loc="outside lower center", ncols=2)
-        return sketch.save(path.parent, path.stem)
+        return sketch.draw(path.stem).write(path.parent)
 
 
-FIGURES = {  # artefact -> its figures: file -> function of rows and paper's values
+# Artefact -> its figures: file -> function of rows and paper's values. It reads nothing
+# else: a figure is drawn again where these have changed.
+FIGURES = {
     "table_1": {"memorization": memorization, "table_1": accuracies},
     "figure_1": {
         "figure_1a": corruption_figures.losses,

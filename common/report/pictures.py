@@ -1,6 +1,7 @@
 """Figures and pictures as the page embeds them (imports no Keras)."""
 
 import base64
+import hashlib
 import io
 import re
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from PIL import Image
 
 from common import records
 from common.cli import MendableError
-from common.report import style
+from common.report import kept, style
 
 # Colours of a figure -> those of the page, which differ in light and dark.
 _REPLACED = {
@@ -44,18 +45,25 @@ def picture(results, stem, caption):
     path = results / "figures" / f"{stem}.png"
     if not path.exists():
         return None
-    data = io.BytesIO()
     try:
-        with Image.open(path) as image:
-            width = image.width / style.DPI * 72 * _PIXELS_PER_POINT
-            # The same pixels in a third of the bytes.
-            image.convert("RGB").save(data, "WEBP", lossless=True, method=4)
+        png = path.read_bytes()
+        of = hashlib.sha256(png).hexdigest()
+        width, webp = kept.once(["WebP", of], lambda: _encoded(png), tuple[int, bytes])
     except OSError as error:
         records.left_out(MendableError(f"{path} is no picture ({error})"))
         return None
-    source = f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}"
+    width = round(width / style.DPI * 72 * _PIXELS_PER_POINT)
+    source = f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
     html = Markup('<img alt="{}" src="{}">').format(caption, source)
-    return Figure(html, round(width), caption, [(f"figures/{stem}.png", "PNG")])
+    return Figure(html, width, caption, [(f"figures/{stem}.png", "PNG")])
+
+
+def _encoded(png):
+    """Returns a picture's width, and the same pixels in a third of the bytes."""
+    webp = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        image.convert("RGB").save(webp, "WEBP", lossless=True, method=4)
+        return image.width, webp.getvalue()
 
 
 def inline(figure):

@@ -53,6 +53,17 @@ class Drawn(NamedTuple):
     caption: str
     svg: str
     points: list  # (x, y, text) in points of the SVG, y downwards: what hover shows
+    png: bytes
+
+    def write(self, folder):
+        """Writes PNG and SVG, where they are not there already, and returns itself."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind, content in (("png", self.png), ("svg", self.svg.encode())):
+            path = folder / f"{self.stem}.{kind}"
+            if not path.is_file() or path.read_bytes() != content:
+                with records.replacing(path) as temporary:
+                    temporary.write_bytes(content)
+        return self
 
 
 class Sketch:
@@ -81,17 +92,16 @@ class Sketch:
         """Makes `text` appear when the point `(x, y)` of a panel is hovered over."""
         self.points.append((axis, x, y, text))
 
-    def save(self, folder, stem):
-        """Writes PNG and SVG, with fixed metadata, and returns the `Drawn`."""
+    def draw(self, stem):
+        """Returns the `Drawn`, with fixed metadata."""
         from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-        folder.mkdir(parents=True, exist_ok=True)
-        save_png(self.figure, folder / f"{stem}.png")
+        png, svg = io.BytesIO(), io.StringIO()
+        _print_png(self.figure, png)
         self.figure.set_layout_engine("none")  # it is laid out: the SVG is the same
-        text = io.StringIO()
-        FigureCanvasSVG(self.figure).print_svg(text, metadata={"Date": None})
-        records.write_text(folder / f"{stem}.svg", text.getvalue())
-        return Drawn(stem, self.caption, text.getvalue(), self._placed())
+        FigureCanvasSVG(self.figure).print_svg(svg, metadata={"Date": None})
+        placed = self._placed()
+        return Drawn(stem, self.caption, svg.getvalue(), placed, png.getvalue())
 
     def _placed(self):
         scale = 72 / self.figure.dpi  # an SVG counts in points
@@ -100,7 +110,8 @@ class Sketch:
         for axis, x, y, text in self.points:
             across, up = axis.transData.transform((x, y)) * scale
             if math.isfinite(across) and math.isfinite(up):
-                placed.append((round(across, 1), round(height - up, 1), text))
+                up = height - up
+                placed.append((round(float(across), 1), round(float(up), 1), text))
         return placed
 
 
@@ -152,10 +163,14 @@ def power(value, _=None):
 
 def save_png(figure, path):
     """Saves a PNG in one step; redrawing an unchanged result changes no byte."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with records.replacing(path) as temporary:
+        _print_png(figure, temporary)
+
+
+def _print_png(figure, file):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.dpi = DPI
     # What `figure.savefig` ends in, without its second drawing to measure.
-    with records.replacing(path) as temporary:
-        FigureCanvasAgg(figure).print_png(temporary, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})

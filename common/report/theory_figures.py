@@ -2,7 +2,6 @@
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from common.report import names
@@ -48,6 +47,8 @@ def draw(record, csv):
     Returns:
         List of the PNGs' paths: one.
     """
+    import pandas as pd  # here: a page takes the captions alone
+
     end, panels, size, fill = {
         "theorem": ("growth", (2, 2), (6.6, 5.2), _theorem),
         "rademacher": ("complexity", (1, 3), (8.5, 3.6), _rademacher),

@@ -444,7 +444,11 @@ ARTEFACTS = {
         "that ranks networks well over all may rank them wrongly where one setting "
         "alone is changed.",
         ("networks",),
-        {("a grid of 24 on MNIST",): "measures.py"},
+        {
+            ("a grid of 96 on MNIST",): (
+                "measures.py --widths 32 128 --batch-size 32 128"
+            )
+        },
     ),
     "theory": Artefact(
         "Theory: what a network could fit at all",

@@ -5,7 +5,6 @@ momentum, hundreds of epochs in place of 6,000, and a rule that ends a training 
 """
 
 import base64
-import time
 
 import numpy as np
 from tqdm import tqdm
@@ -51,9 +50,9 @@ class Descent:
                 that reused weights too; {} for the narrowest.
 
         Returns:
-            Dict with `rows`, `seconds`, and packed `weights` for the next width.
+            Dict with `rows`, and packed `weights` for the next width.
         """
-        clock, s = time.perf_counter(), self.settings
+        s = self.settings
         count = parameters(width, self.inputs, self.classes)
         below = count < self.threshold
         starts = ("fresh", "reused") if below and width != s.widths[0] else ("fresh",)
@@ -119,8 +118,7 @@ class Descent:
         }
         order = {name: i for i, name in enumerate(("noise", "seed", "start", "epoch"))}
         rows.sort(key=lambda row: [row[name] for name in order])
-        seconds = round(time.perf_counter() - clock, 1)
-        return {"rows": rows, "seconds": seconds, "weights": packed(kept)}
+        return {"rows": rows, "weights": packed(kept)}
 
     def _set(self, seed):
         n = self.settings.train_size

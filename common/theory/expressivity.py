@@ -6,8 +6,6 @@ sentence or two on the finished `pandas.DataFrame`; and `saved`, what the models
 saved were trained on.
 """
 
-import time
-
 import keras
 import numpy as np
 
@@ -45,7 +43,6 @@ class Theorem:
         return path.with_name(f"{path.stem}_{n}_depth{depth}.h5")
 
     def row(self, n, depth):
-        clock = time.perf_counter()
         k, seed = self.data.num_classes, self.settings["seed"]
         y = corruptions.corrupt_labels(
             self.data.y_train[self.kept[:n]], 1.0, k, seed, "uniform"
@@ -79,7 +76,6 @@ class Theorem:
             "smallest_gap": np.diff(z).min(),
             "weight_norm": np.linalg.norm(solution.weights),
             "largest_weight": np.abs(solution.weights).max(),
-            "seconds": round(time.perf_counter() - clock, 2),
         }
 
     def verdict(self, table):
@@ -120,7 +116,7 @@ class Signs:
         self.keys = [(n, width) for n in settings["sizes"] for width in widths]
 
     def row(self, n, width):
-        clock, s, x = time.perf_counter(), self.settings, self.x[:n]
+        s, x = self.settings, self.x[:n]
         sigma = rademacher.signs(s["draws"], n, s["seed"])
         row = {"class": class_name(width), "n": n, "weights": "", "low": "", "high": ""}
         row |= {"exact_low": "", "exact_high": "", "fitted": "", "separable": ""}
@@ -140,7 +136,7 @@ class Signs:
         estimate = rademacher.estimate(suprema)
         row |= {"estimate": estimate.mean, "low": estimate.low, "high": estimate.high}
         row["gap_bound"] = rademacher.gap_bound(estimate.mean, n)
-        return row | {"seconds": round(time.perf_counter() - clock, 2)}
+        return row
 
     def verdict(self, table):
         last = table[table.n == table.n.max()]
@@ -169,7 +165,7 @@ class Memorize:
         self.keys = [(width,) for width in settings["widths"]]
 
     def row(self, width):
-        clock, s = time.perf_counter(), self.settings
+        s = self.settings
         labels = (rademacher.signs(s["draws"], len(self.x), s["seed"]) + 1) // 2
         asked = {}  # n: fraction of the draws that were reproduced
 
@@ -199,7 +195,6 @@ class Memorize:
             "separable_n": exact,
             "cover": 2 * weights if not width else "",
             "asked": len(asked),
-            "seconds": round(time.perf_counter() - clock, 1),
         }
 
     def _separable(self, labels):

@@ -32,8 +32,8 @@ class Grid:
     def _meter(self, width, depth):
         return Meter(functools.partial(self._build, width, depth))
 
-    def rows(self, width, depth, size, batch):
-        """Returns a dict of numbers for every label corruption and seed."""
+    def part(self, width, depth, size, batch):
+        """Returns `rows`, a dict of numbers for every label corruption and seed."""
         s, classes = self.settings, self.data.num_classes
         who, initial, sets = [], [], []
         for seed in range(s.seed, s.seed + s.seeds):
@@ -67,7 +67,7 @@ class Grid:
             row |= meter.measure(stop.weights, start, train, self.test)
             row[GAP] = row["train_accuracy"] - row["test_accuracy"]
             rows.append(row | more(meter, *train))
-        return rows
+        return {"rows": rows}
 
 
 def more(meter, x, y):
