@@ -1,7 +1,7 @@
 """Norms, margins, capacity and curvature of saved models.
 
   python analyze.py saved_models/cifar10_mlp_seed0.h5 --examples 500   # a minute
-  python analyze.py saved_models/*.h5                                  # compare all
+  python analyze.py saved_models/*.h5 --examples 32    # compare those that come with it
   python analyze.py other.h5 --dataset cifar10 --inputs unit           # made elsewhere
 
 One line a model on the terminal, all measures in results/analysis.csv

@@ -238,6 +238,7 @@ def test_what_cannot_be_measured_is_left_out_and_told(
     assert "unknown data set" in capsys.readouterr().err
     with pytest.raises(cli.MendableError, match="none of the models"):
         analyze.main([str(colour), str(colour), *flags])
+    assert capsys.readouterr().err.count("Left out") == 1  # for one reason
 
 
 def test_the_classes_are_those_of_the_data(tmp_path):
