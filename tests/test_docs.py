@@ -512,23 +512,19 @@ def of_curvature():
     yield f"a trace {traces[0]:.1f} and {traces[1]:.1f} times larger"
     tops = [times_larger(run, "eigenvalue_1", stop) for stop in ("accuracy", "loss")]
     yield f"{tops[0]:.1f} times larger at 100 % accuracy, but {tops[1]:.1f} times at"
-    traces = {x["model"]: float(x["trace"]) for x in lines("analysis")}
 
-    def ratio(stem, end="_seed0"):
-        true = stem.replace("_labels1", "")
-        return traces[f"{stem}_seed0"] / traces[f"{true}_seed0"]
+    def random_over_true(column):
+        found = {x["model"]: float(x[column]) for x in lines("analysis")}
+        for stem in ("cifar10_mlp", "cifar10_alexnet", "cifar10_inception"):
+            times = found[f"{stem}_labels1_seed0"] / found[f"{stem}_seed0"]
+            yield f"{times:.0f}" if times >= 10 else f"{times:.1f}"
 
-    yield f"{ratio('cifar10_mlp_labels1'):.1f} (MLP 1x512), "
-    yield f"{ratio('cifar10_mlp_labels1_hidden512-512-512'):.1f} (MLP 3x512) and "
-    yield f"{ratio('cifar10_alexnet_labels1'):.0f} times (AlexNet)"
-    losses = {x["model"]: float(x["train_loss"]) for x in lines("analysis")}
-    ends = "cifar10_mlp@", "cifar10_mlp@_hidden512-512-512", "cifar10_alexnet@"
-    few, deep, conv = (
-        losses[f"{end.replace('@', '_labels1')}_seed0"]
-        / losses[f"{end.replace('@', '')}_seed0"]
-        for end in ends
-    )
-    yield f"the training loss {few:.1f}, {deep:.1f} and {conv:.0f} times"
+    few, conv, deep = random_over_true("trace")
+    yield f"{few} (MLP 1x512), {conv} (AlexNet) and {deep} times (Inception)"
+    few, conv, deep = random_over_true("train_loss")
+    yield f"the training loss {few}, {conv} and {deep} times"
+    (examples,) = {line["curvature_examples"] for line in lines("analysis")}
+    yield f"on the first {examples} training examples"
 
 
 def first_epochs(command, reached):
