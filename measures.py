@@ -10,7 +10,7 @@ every measure of analyze.py; and ranks these by Kendall's tau with the generaliz
 gap, which is test error less training error: over all networks, and over pairs of
 networks that differ in one setting alone (Dziugaite et al. 2020). Intervals are of the
 bootstrap over settings. Networks of mnist_l2norm.py whose records lie in the same
-folder are ranked beside.
+folder are ranked beside, and so are the saved models of analysis.csv.
 
 Writes results/NAME.csv (a line a network), results/NAME.json (with the ranking) and a
 figure in results/figures/. Type it again to continue an interrupted run: finished
@@ -64,6 +64,10 @@ def run(settings, options, paths, done):
         lines = records.read_rows(paths.csv.with_name(f"{name}.csv"), record)
         if lines:
             tables[name] = order.of_l2norm(lines), order.SETTINGS_OF_L2NORM
+    lines = records.read_rows(paths.csv.with_name("analysis.csv"))
+    analyzed = order.of_analysis(lines, records.read_all(options.results_dir))
+    if len(analyzed):
+        tables["analysis"] = analyzed, order.SETTINGS_OF_ANALYSIS
     ranking = [
         {"networks": name, **line}
         for name, (networks, changed) in tables.items()

@@ -29,8 +29,17 @@ def train(initial, x, y, seeds, **settings):
     return stops
 
 
+# Of two networks with true and with random labels: norm and generalization gap.
+ANALYZED = {
+    ("cifar10_mlp.py", 0): (1.0, 0.4),
+    ("cifar10_mlp.py", 1): (4.0, 0.9),
+    ("cifar10_alexnet.py", 0): (2.0, 0.2),
+    ("cifar10_alexnet.py", 1): (3.0, 0.8),
+}
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, took_long):
+def finished(tmp_path_factory, took_long, make_up):
     """(folder, record) of a run interrupted in its second group, and continued."""
     path, part, asked = tmp_path_factory.mktemp("measures"), theory.Grid.part, []
 
@@ -48,6 +57,13 @@ def finished(tmp_path_factory, took_long):
         with pytest.raises(cli.Interrupted, match="1 finished part is"):
             measures.main(flags)
         took_long(path)
+        lines = [("no_record_of_it", 7.0, 0.01, "")]
+        for (script, noise), (norm, error) in ANALYZED.items():
+            command = f"{script} --label-corruption {noise}" if noise else script
+            lines.append((make_up(path, command), norm, error, ""))
+        head = ["model", "frobenius", "test_error", "margin_10"]
+        analyzed = pd.DataFrame(lines, columns=head).assign(train_error=0)
+        analyzed.to_csv(path / "analysis.csv", index=False)
         record = measures.main(flags)
     assert [size for _, _, size, _ in asked] == [20, 30, 30]
     return path, record
@@ -63,16 +79,33 @@ def test_what_a_run_leaves(finished):
     table = pd.read_csv(path / f"{name}.csv")
     told = set(zip(table["size"], table.noise, table.seed, strict=True))
     assert told == {*itertools.product((20, 30), (1,), (0, 1))}
-    assert len(table) == 4 and record["networks"] == {"grid": 4}
+    assert len(table) == 4 and record["networks"] == {"grid": 4, "analysis": 4}
     assert np.allclose(table.gap, table.train_accuracy - table.test_accuracy)
     # Every measure of analyze.py is ranked, where it differs.
     left = {*order.MEASURES} - {*table.columns}
     assert not left
-    over_all = {x["measure"]: x for x in record["ranking"] if x["over"] == "all"}
+    ranking = [x for x in record["ranking"] if x["networks"] == "grid"]
+    over_all = {x["measure"]: x for x in ranking if x["over"] == "all"}
     told = scipy.stats.kendalltau(table.l2_norm, table.gap).statistic
     assert over_all["l2_norm"]["tau"] == pytest.approx(told)
     assert over_all["l2_norm"]["groups"] == 2
-    assert {x["over"] for x in record["ranking"]} == {"all", "size", "seed"}
+    assert {x["over"] for x in ranking} == {"all", "size", "seed"}
+
+
+def test_saved_models_that_were_analyzed_are_ranked_beside(finished):
+    _, record = finished
+    norm, gap = zip(*ANALYZED.values(), strict=True)
+    found = {
+        x["over"]: (x["measure"], round(x["tau"], 9), x["groups"])
+        for x in record["ranking"]
+        if x["networks"] == "analysis"
+    }
+    assert found == {
+        "all": ("l2_norm", round(scipy.stats.kendalltau(norm, gap).statistic, 9), 4),
+        "noise": ("l2_norm", 1, 2),  # random labels: a larger norm, a larger gap
+        # A larger norm: the smaller gap with true labels, the larger with random ones.
+        "network": ("l2_norm", 0, 2),
+    }
 
 
 def made_up(**columns):

@@ -5,7 +5,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from common.report import names
-from common.report.style import BELOW, BLUE, GREY, ORANGE, SKY, STYLE, head, save_png
+from common.report.style import (
+    BELOW,
+    BLUE,
+    GREY,
+    ORANGE,
+    SKY,
+    STYLE,
+    YELLOW,
+    head,
+    save_png,
+)
 
 CAPTIONS = {  # end of a file's name -> what it shows
     "ranking": "Kendall's tau of each measure (a column of analyze.py's table) with "
@@ -14,7 +24,12 @@ CAPTIONS = {  # end of a file's name -> what it shows
     "the bootstrap's 95 % interval over settings. Right: over pairs of networks of "
     "measures.py that differ in one setting alone.",
 }
-INKS = {"grid": BLUE, "mnist_l2norm": ORANGE, "mnist_l2norm_whitened": SKY}
+INKS = {
+    "grid": BLUE,
+    "mnist_l2norm": ORANGE,
+    "mnist_l2norm_whitened": SKY,
+    "analysis": YELLOW,
+}
 
 
 def draw(record, csv):
@@ -60,7 +75,7 @@ def _overall(axis, lines, order, counts):
         ]
         if not found:
             continue
-        y = np.array([place[x["measure"]] for x in found]) + 0.22 * (1 - i)
+        y = np.array([place[x["measure"]] for x in found]) + 0.2 * (1.5 - i)
         ends = [[x[end] for x in found] for end in ("low", "high")]
         axis.hlines(y, *ends, color=colour, lw=1, alpha=0.6)
         label = f"{counts[networks]} {names.NETWORKS[networks]}"
@@ -70,7 +85,7 @@ def _overall(axis, lines, order, counts):
     axis.set_xlim(-1, 1)
     axis.set_xticks([-1, -0.5, 0, 0.5, 1])
     axis.set_xlabel("Kendall's tau, over all networks")
-    axis.figure.legend(**BELOW, ncols=3)
+    axis.figure.legend(**BELOW, ncols=2)
 
 
 def _within(axis, grid, order):

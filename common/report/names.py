@@ -49,6 +49,7 @@ NETWORKS = {
     "grid": "networks of measures.py",
     "mnist_l2norm": "of mnist_l2norm.py",
     "mnist_l2norm_whitened": "of mnist_l2norm.py, whitened inputs",
+    "analysis": "saved models of analyze.py",
 }
 SETTINGS = {"all": "all networks", "size": "examples", "noise": "label noise"}
 # In the order of their numbers; others go by these.

@@ -9,6 +9,7 @@ import scipy.stats
 
 SETTINGS = ("size", "width", "depth", "batch", "noise", "seed")
 SETTINGS_OF_L2NORM = ("size", "labels", "stop", "seed")
+SETTINGS_OF_ANALYSIS = ("network", "noise", "seed")
 GAP = "gap"  # test error less training error
 DRAWS = 200  # of the bootstrap
 # What of a network's columns is ranked. Of the measures that grow with capacity a large
@@ -51,6 +52,43 @@ def of_l2norm(lines):
     for column in table.columns.difference(["labels", "stop", "reached"]):
         table[column] = pd.to_numeric(table[column])
     table[GAP] = table.train_accuracy - table.test_accuracy
+    return table
+
+
+# Columns of analysis.csv that are measures by other names; the logarithm ranks alike.
+OF_ANALYSIS = {
+    "frobenius": "l2_norm",
+    "log10_product_frobenius": "product_of_norms",
+    "log10_product_spectral": "product_of_spectral_norms",
+}
+
+
+def of_analysis(lines, found):
+    """The lines of analyze.py's CSV as such a table.
+
+    Args:
+        lines: List of dicts of strings.
+        found: Dict of name -> record, of the folder. Networks without one are left out.
+
+    Returns:
+        `pandas.DataFrame`; `network` says all settings but label noise and seed.
+    """
+    rows = []
+    for line in lines:
+        regime = found.get(line["model"], {}).get("regime")
+        if regime:
+            varied = ("label_corruption", "seed")
+            same = {k: v for k, v in regime.items() if k not in varied}
+            rows.append(
+                {OF_ANALYSIS.get(k, k): v for k, v in line.items()}
+                | {"network": f"{found[line['model']]['script']} {same}"}
+                | {"noise": regime["label_corruption"], "seed": regime["seed"]}
+            )
+    table = pd.DataFrame(rows)
+    for column in table.columns.difference(["model", "dataset", "notes", "network"]):
+        table[column] = pd.to_numeric(table[column])
+    if rows:
+        table[GAP] = table.test_error - table.train_error
     return table
 
 
