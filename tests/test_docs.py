@@ -24,7 +24,7 @@ from common.report import (
     table_rows,
     theory_figures,
 )
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -140,7 +140,7 @@ def test_the_flags_of_the_training_scripts_are_explained(capsys, monkeypatch):
     known = set()
     for script in (*SCRIPTS, "imagenet_inception_v3.py"):
         with pytest.raises(SystemExit, match="0"):
-            artefacts.parse(f"{script} --help")
+            commands.parse(f"{script} --help")
         known |= flags_in(capsys.readouterr().out)
     assert known - {"--help", "--no-batch-norm"} <= told
     table = flags_in((ROOT / "docs/flags.md").read_text())
@@ -188,7 +188,7 @@ def lines(run):
 
 def seeds(command):
     """The records of a command under every seed."""
-    stem = artefacts.name_of(command).removesuffix("0")
+    stem = commands.name_of(command).removesuffix("0")
     paths = RESULTS.glob(f"{stem}[0-9].json")
     return [record(path.stem) for path in sorted(paths)]
 
@@ -253,7 +253,7 @@ def of_readme():
         for rows in (range(14, 20), range(9, 14))
     ]
     yield f"with one seed, {one[0]} and {one[1]}"
-    eight = [record(artefacts.name_of(artefacts.TABLE_1[row])) for row in range(1, 9)]
+    eight = [record(commands.name_of(artefacts.TABLE_1[row])) for row in range(1, 9)]
     assert {run["device"] for run in eight} == {"NVIDIA H200"}
     began, ended = (
         pick(datetime.fromisoformat(run[key]) for run in eight)
@@ -529,7 +529,7 @@ def of_curvature():
 
 def first_epochs(command, reached):
     """The first epoch of every seed of a command whose line `reached`, or None."""
-    stem = artefacts.name_of(command).removesuffix("0")
+    stem = commands.name_of(command).removesuffix("0")
     return [
         next((int(x["epoch"]) for x in lines(path.stem) if reached(x)), None)
         for path in sorted(RESULTS.glob(f"{stem}[0-9].json"))
