@@ -804,6 +804,19 @@ def of_cifar_features():
     yield "{}, {} and {}".format(*norms)
     run = record("min_norm_cifar10_fourier_seed0")
     yield f"{sum(run['seconds']) / 60:.0f} minutes on {run['device'].split(', ')[1]}"
+    yield from errors_by_level("relu", "cifar10")
+    run = record("min_norm_cifar10_relu_seed0")
+    assert run["threads"] == "1"
+    yield f"{sum(run['seconds']) / 60:.0f} minutes on one busy core"
+    ends = {}
+    for kind in ("fourier", "relu"):
+        rows, over_draws = curve(kind, "cifar10")
+        found = {k: over_draws(0, k, "test_error").mean for p, k in rows if p == 0}
+        ends[kind] = found[1000], found[60_000]
+        wins = min(found, key=found.get)
+        assert wins == {"fourier": 60_000, "relu": 1000}[kind]
+        assert found[60_000] < found[40_000]  # it still falls there
+    assert ends["relu"][0] < ends["fourier"][0] and ends["relu"][1] > ends["fourier"][1]
 
 
 def of_relu_features():
