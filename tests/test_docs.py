@@ -724,6 +724,15 @@ def of_descent_in_the_log():
     errors = [f"{100 * relu(0, x, 'test_error').mean:.2f}" for x in
               (3000, 10_000, 60_000)]  # fmt: skip
     yield "{}, {} and {} % with 3,000, 10,000 and 60,000 random ReLU".format(*errors)
+    relu = curve("relu", "cifar10")[1]
+    counts = 1000, 10_000, 60_000
+    one, peak, end = (f"{100 * relu(0, x, 'test_error').mean:.2f} %" for x in counts)
+    yield f"({one}), {peak} with 10,000 and {end} with 60,000"
+    noisy = [f"{100 * relu(0.2, x, 'test_error').mean:.2f}" for x in counts]
+    yield "{}, {} and {} %".format(*noisy)
+    norm = [relu(0, x, "rkhs_norm").mean for x in (200, *counts[1:])]
+    yield f"from {norm[0]:.0f} (N = 200) through {short(norm[1], 1)} (10,000)"
+    yield f"to {norm[2]:,.0f} (60,000)"
     rows = cut_off()
     there, whole = rows["published norm"], rows["none"]
     kept, norm = 10_000 - int(there["kept"]), float(there["norm"])
