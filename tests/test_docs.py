@@ -1070,8 +1070,9 @@ def of_measures():
             f"{tau['grid', over, measure]['tau']:.2f}"
             for over in ("size", "width", "depth", "batch", "noise")
         ]
-        other = tau.get(("mnist_l2norm", "all", measure))
-        cells.append(f"{other['tau']:.2f}" if other else "")
+        for networks in ("mnist_l2norm", "analysis"):
+            other = tau.get((networks, "all", measure))
+            cells.append(f"{other['tau']:.2f}" if other else "")
         yield f"| {' | '.join(cells)} |".replace("  ", " ")
     over_all = {m: x["tau"] for (who, over, m), x in tau.items()
                 if (who, over) == ("grid", "all")}  # fmt: skip
@@ -1085,9 +1086,22 @@ def of_measures():
     yield f"{run['networks']['grid']} networks of 32 or 128 units a layer"
     yield f"{clock(run['seconds'])}utes on two busy cores"
     assert "0 of 27 measures keep the sign" in run["verdict"]
+    assert run["networks"]["analysis"] == 6
+    saved = {(over, m): x for (who, over, m), x in tau.items() if who == "analysis"}
+    norms = {m for _, m in saved if m.startswith(("l2", "product_of_n", "path", "log"))}
+    assert all(saved["noise", m]["tau"] == 1 for m in {*norms, "trace"})
+    assert all(saved["all", m]["low"] < 0 < saved["all", m]["high"] for m in norms)
+    within = [f"{f(saved['all', m]['tau'] for m in norms):.2f}" for f in (min, max)]
+    yield f"a tau of {within[0]} to {within[1]}, all with 0 in"
+    flat = saved["all", "pacbayes_flatness"]
+    assert flat["tau"] == max(
+        x["tau"] for (over, _), x in saved.items() if over == "all"
+    )
+    yield f"{interval(flat)}, is that of the PAC-Bayes measure"
+    yield f"{tau['grid', 'all', 'pacbayes_flatness']['tau']:.2f} on the grid"
     few = record("measures_seed0")
     yield f"makes {few['networks']['grid']} networks, of 32 units"
-    yield f"batches of 128, in {clock(few['seconds'])}utes"
+    yield f"batches of 128, in {few['seconds']:.0f} seconds"
     yield f"with {interval(ranked('measures_seed0')['grid', 'all', 'epochs'])}"
 
 
