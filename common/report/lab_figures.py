@@ -18,6 +18,9 @@ _PARTS = {
     "flipped_true_accuracy": ("labels replaced, the true ones", ORANGE, ":"),
     "val_accuracy": ("test set", GREY, ":"),
 }
+_CLASSES = {  # of other data sets the classes are shown as numbers
+    "cifar10": "plane car bird cat deer dog frog horse ship truck".split(),
+}
 
 
 def curves(runs, folder="mine"):
@@ -78,7 +81,7 @@ def images(shown, titles, marked=None, columns=10):
 
     Args:
         shown: `(n, height, width, channels)`: uint8, or whitened, as models are fed.
-        titles: n texts, of a line or two.
+        titles: n texts, of one line or more.
         marked: `(n,)` booleans: titles that are coloured; or None.
         columns: Images in a row.
 
@@ -89,13 +92,14 @@ def images(shown, titles, marked=None, columns=10):
     shown = shown if white == 255 else displayable(shown)
     marked = np.zeros(len(shown), bool) if marked is None else marked
     rows = -(-len(shown) // columns)
+    above = 0.06 + 0.12 * max(2, *(title.count("\n") + 1 for title in titles))  # inches
+    height = 0.75 + above
     with matplotlib.rc_context(_SHOWN):
         # Placed by hand: to lay out so many panels takes seconds.
-        figure = Figure(figsize=(0.75 * columns, 1.05 * rows), layout="none")
-        place = {"left": 0.01, "right": 0.99, "bottom": 0.01, "top": 1 - 0.28 / rows}
-        axes = figure.subplots(
-            rows, columns, squeeze=False, gridspec_kw=place | {"hspace": 0.45}
-        ).ravel()
+        figure = Figure(figsize=(0.75 * columns, height * rows), layout="none")
+        place = {"left": 0.01, "right": 0.99, "bottom": 0.01}
+        place |= {"top": 1 - above / height / rows, "hspace": above / 0.7}
+        axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=place).ravel()
         for axis in axes:
             axis.set_axis_off()
         for axis, image, title, mark in zip(axes, shown, titles, marked, strict=False):
@@ -104,31 +108,38 @@ def images(shown, titles, marked=None, columns=10):
         return figure
 
 
-def least_margins(shown, given, says, margins, count=10):
+def least_margins(shown, given, says, margins, dataset, count=10):
     """Draws the images with the smallest margins, each with its label and margin.
+
+    Classes are named where the numbers of the data set's say nothing by themselves.
 
     Args:
         shown: `(n, height, width, channels)`: uint8, or whitened.
         given, says: `(n,)` integers: the label, and what the network says.
         margins: `(n,)`: logit of the label less the largest other one. Titles of
             negative ones are coloured.
+        dataset: Its name.
         count: Images drawn.
 
     Returns:
         `matplotlib.figure.Figure`.
     """
     least = np.argsort(margins)[:count]
-    titles = [f"{given[i]}, says {says[i]}\n{margins[i]:.2f}" for i in least]
+    names = _CLASSES.get(dataset, range(1000))
+    titles = [
+        f"{names[given[i]]}\nsays {names[says[i]]}\n{margins[i]:.1f}" for i in least
+    ]
     return images(shown[least], titles, margins[least] < 0)
 
 
-def bars(groups, unit, log=False):
+def bars(groups, unit, of="layer", log=False):
     """Draws numbers side by side, such as the norms of each layer of two networks.
 
     Args:
         groups: Dict of label -> dict of name -> number; the names are those of the
             first label.
         unit: What the numbers are.
+        of: What the names are.
         log: Whether the axis is logarithmic.
 
     Returns:
@@ -147,7 +158,7 @@ def bars(groups, unit, log=False):
             axis.bar(
                 at, [values[name] for name in names], width, color=ink, label=label
             )
-        axis.set(xticks=range(len(names)), xticklabels=names, ylabel=unit)
+        axis.set(xticks=range(len(names)), xticklabels=names, xlabel=of, ylabel=unit)
         axis.tick_params(axis="x", labelsize=6 if len(names) > 20 else 8)
         if log:
             axis.set_yscale("log")
