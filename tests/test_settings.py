@@ -180,7 +180,10 @@ def test_a_data_set_alone_is_never_refused_by_a_value_that_was_not_typed(
         ("imagenet_inception_v3 --train-size 100", None),  # its batch is larger
         ("imagenet_inception_v3 --train-size 9 --batch-size 10", "^--batch-size 10: "),
         ("mnist_l2norm --step 5000", "^no size is left up to 1024: choose a larger"),
-        ("imdb_text --momentum 0.5", "^--momentum 0.5 has no meaning for the optimizer adam"),
+        (
+            "imdb_text --momentum 0.5",
+            "^--momentum 0.5 has no meaning for the optimizer adam",
+        ),
         (
             "min_norm --features relu --held-out 55000",
             "^--held-out 55000: mnist has 60000 training images, and 10000 are fitted",

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.report import reading
+from common.report import names, reading
 from common.report.gallery import displayable
 from common.report.style import BLUE, GREY, INKS, ORANGE, SKY, STYLE
 
@@ -17,9 +17,6 @@ _PARTS = {
     "flipped_accuracy": ("labels replaced, as given", ORANGE, "-"),
     "flipped_true_accuracy": ("labels replaced, the true ones", ORANGE, ":"),
     "val_accuracy": ("test set", GREY, ":"),
-}
-_CLASSES = {  # of other data sets the classes are shown as numbers
-    "cifar10": "plane car bird cat deer dog frog horse ship truck".split(),
 }
 
 
@@ -111,7 +108,7 @@ def images(shown, titles, marked=None, columns=10):
 def least_margins(shown, given, says, margins, dataset, count=10):
     """Draws the images with the smallest margins, each with its label and margin.
 
-    Classes are named where the numbers of the data set's say nothing by themselves.
+    Classes are named where `names` knows them.
 
     Args:
         shown: `(n, height, width, channels)`: uint8, or whitened.
@@ -125,14 +122,14 @@ def least_margins(shown, given, says, margins, dataset, count=10):
         `matplotlib.figure.Figure`.
     """
     least = np.argsort(margins)[:count]
-    names = _CLASSES.get(dataset, range(1000))
+    called = names.CLASSES.get(dataset, range(1000))
     titles = [
-        f"{names[given[i]]}\nsays {names[says[i]]}\n{margins[i]:.1f}" for i in least
+        f"{called[given[i]]}\nsays {called[says[i]]}\n{margins[i]:.2f}" for i in least
     ]
     return images(shown[least], titles, margins[least] < 0)
 
 
-def bars(groups, unit, of="layer", log=False):
+def bars(groups, unit, of="layer"):
     """Draws numbers side by side, such as the norms of each layer of two networks.
 
     Args:
@@ -140,12 +137,11 @@ def bars(groups, unit, of="layer", log=False):
             first label.
         unit: What the numbers are.
         of: What the names are.
-        log: Whether the axis is logarithmic.
 
     Returns:
         `matplotlib.figure.Figure`.
     """
-    names = list(next(iter(groups.values())))
+    named = list(next(iter(groups.values())))
     width = 0.8 / len(groups)
     with matplotlib.rc_context(_SHOWN):
         figure = Figure(figsize=(6.6, 2.6))
@@ -154,13 +150,11 @@ def bars(groups, unit, of="layer", log=False):
         for k, ((label, values), ink) in enumerate(
             zip(groups.items(), inks, strict=False)
         ):
-            at = np.arange(len(names)) + (k - (len(groups) - 1) / 2) * width
+            at = np.arange(len(named)) + (k - (len(groups) - 1) / 2) * width
             axis.bar(
-                at, [values[name] for name in names], width, color=ink, label=label
+                at, [values[name] for name in named], width, color=ink, label=label
             )
-        axis.set(xticks=range(len(names)), xticklabels=names, xlabel=of, ylabel=unit)
-        axis.tick_params(axis="x", labelsize=6 if len(names) > 20 else 8)
-        if log:
-            axis.set_yscale("log")
+        axis.set(xticks=range(len(named)), xticklabels=named, xlabel=of, ylabel=unit)
+        axis.tick_params(axis="x", labelsize=6 if len(named) > 20 else 8)
         figure.legend(loc="outside right center")
         return figure
