@@ -179,13 +179,14 @@ lab_figures.images(
 # %% [markdown]
 # The numbers behind the pictures, after the mean of each image is taken off.
 #
-# - *neighbours*: the correlation of a pixel with the one on its right. In images they are
-#   alike; after a permutation they are not.
+# - *neighbours*: the correlation of a pixel with the one on its right. In images they
+#   are alike; after a permutation they are not.
 # - *best partner*: for each place in the image, look for the other place whose values
 #   correlate with it most, over all images; the mean of these correlations. *One*
 #   permutation for all images moves the places and leaves each its partner. Without
 #   any order it is about 0.1, by chance, for 1,000 images.
-# - *own pixels*: whether each image still has the values of its own pixels, in any order.
+# - *own pixels*: whether each image still has the values of its own pixels, in any
+#   order.
 
 # %%
 true = corruptions.corrupt_pixels(data, "true").x_train

@@ -95,10 +95,11 @@ lab_runs.table_1("cifar10_alexnet.py")
 # *Your answer:*
 #
 # Figures 1b and 1c of the paper, with our records: on the x-axis the share p of labels
-# that are replaced; dashed curves are the paper's. First, how many times longer it takes
-# to fit them than to fit true ones: to 99 % of them (left), and to a small loss (right;
-# a triangle: longer than that). Then what becomes of the test error. (The paper's curve
-# seems to be the error on test labels that are corrupted too, our dotted line.)
+# that are replaced; dashed curves are the paper's. First, how many times longer it
+# takes to fit them than to fit true ones: to 99 % of them (left), and to a small loss
+# (right; a triangle: longer than that). Then what becomes of the test error. (The
+# paper's curve seems to be the error on test labels that are corrupted too, our dotted
+# line.)
 
 # %%
 for name in ["figure_1b", "figure_1c"]:

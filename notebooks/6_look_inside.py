@@ -180,9 +180,9 @@ plt.show()
 # *Your answer:*
 
 # %% [markdown]
-# Our records of the same comparison, for training sets of several sizes. Two columns are
-# what you need: on the left both networks have just reached 100 % training accuracy;
-# beside it they have been trained on until both have the same loss
+# Our records of the same comparison, for training sets of several sizes. Two columns
+# are what you need: on the left both networks have just reached 100 % training
+# accuracy; beside it they have been trained on until both have the same loss
 # (`mnist_l2norm.py`: digits, a network of two hidden layers).
 
 # %%
@@ -217,8 +217,8 @@ of_the_run = [record["name"], "--results-dir", lab_runs.MINE]
 found = lab_runs.without_names(examples.main, of_the_run)
 
 # %% [markdown]
-# Four figures, in which "flipped" means replaced: the course of both kinds of images; the
-# most suspicious ones; when images are learned; how good each score is after each
+# Four figures, in which "flipped" means replaced: the course of both kinds of images;
+# the most suspicious ones; when images are learned; how good each score is after each
 # epoch. (An ROC curve, on the right of the last one, shows how many replaced labels are
 # found for how many kept ones that are suspected too; AUC is the area under it.)
 

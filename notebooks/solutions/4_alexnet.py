@@ -39,7 +39,6 @@ sys.path.insert(0, os.getcwd())
 
 # %%
 # %matplotlib inline
-import keras
 import pandas as pd
 from IPython.display import display
 
@@ -82,9 +81,10 @@ sizes.nlargest(5).to_frame("parameters")
 # half of the other's. Most of either norm is that of the random weights which both
 # began with (32.1, the last line below), and only the distance from those would tell,
 # as in `6_look_inside`. By the spectral norms it is the first convolution above all
-# that has become the steeper one; of the dense layers they hardly differ. Beware of reading any of it as a law: norms and margins grow as long as one
-# trains, so that runs have to be compared at the same loss or, as here, after the same
-# epochs. Of the two small networks the norms hardly differ; the margins do.
+# that has become the steeper one; of the dense layers they hardly differ. Beware of
+# reading any of it as a law: norms and margins grow as long as one trains, so that runs
+# have to be compared at the same loss or, as here, after the same epochs. Of the two
+# small networks the norms hardly differ; the margins do.
 
 # %%
 FEW = 2000
@@ -97,8 +97,8 @@ for labels, trained in found.items():
     layers[labels] = norms.layer_norms(network)
     margins[labels] = norms.margins(network, feed.x_train[:FEW], feed.y_train[:FEW])
 display(lab_runs.norms_and_margins(layers, margins))
-fresh = norms.layer_norms(keras.models.clone_model(network))  # random weights again
-before = norms.total_norms(fresh)["frobenius"]
+fresh = type(network).from_config(network.get_config())  # with new random weights
+before = norms.total_norms(norms.layer_norms(fresh))["frobenius"]
 print(f"norm of all kernels before training: {before:.1f}")
 
 # %% [markdown]

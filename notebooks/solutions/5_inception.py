@@ -39,7 +39,6 @@ sys.path.insert(0, os.getcwd())
 
 # %%
 # %matplotlib inline
-import keras
 import pandas as pd
 from IPython.display import display
 
@@ -83,11 +82,11 @@ sizes.nlargest(5).to_frame("parameters")
 # steeper functions. So its margin for the norm is the smaller one, 0.13 against 0.23.
 # The spectral norms are larger with true labels in the first layer, and with random
 # ones in the layers before the last. But much of either norm is that of the random
-# weights which both began with (46, the last line below), and it is no law: norms and margins grow as long as one trains, so that runs have to be
-# compared at the same loss or, as here, after the same epochs. The two small networks
-# stop when all training labels are right, later with random labels, and so their
-# margins are larger with these: a margin that is large for its norm does not say that a
-# network generalizes.
+# weights which both began with (46, the last line below), and it is no law: norms and
+# margins grow as long as one trains, so that runs have to be compared at the same loss
+# or, as here, after the same epochs. The two small networks stop when all training
+# labels are right, later with random labels, and so their margins are larger with
+# these: a margin that is large for its norm does not say that a network generalizes.
 
 # %%
 FEW = 2000
@@ -100,8 +99,8 @@ for labels, trained in found.items():
     layers[labels] = norms.layer_norms(network)
     margins[labels] = norms.margins(network, feed.x_train[:FEW], feed.y_train[:FEW])
 display(lab_runs.norms_and_margins(layers, margins))
-fresh = norms.layer_norms(keras.models.clone_model(network))  # random weights again
-before = norms.total_norms(fresh)["frobenius"]
+fresh = type(network).from_config(network.get_config())  # with new random weights
+before = norms.total_norms(norms.layer_norms(fresh))["frobenius"]
 print(f"norm of all kernels before training: {before:.1f}")
 
 # %% [markdown]
