@@ -78,10 +78,10 @@ sizes.nlargest(5).to_frame("parameters")
 # **Question 4.** The network with random labels has the larger weights (42.4 against
 # 38.7) and, for all that, the smaller margins (median 3.1 against 4.7): storing
 # unrelated answers takes steeper functions. So its margin for the norm is the smaller
-# one. Much of either norm is that of the random weights which both began with (29.3,
-# the last line below). The spectral norms of the two networks hardly differ, and that
-# of the first layer is even the larger one with true labels. Beware of reading any of
-# it as a law: norms and margins grow as long as one trains, so that runs have to be
+# one. Much of either norm is that of the random weights which both began with (about
+# 29, the last line below). The spectral norms of the two networks hardly differ, and
+# that of the first layer is even the larger one with true labels. Beware of reading any
+# of it as a law: norms and margins grow as long as one trains, so that runs have to be
 # compared at the same loss or, as here, after the same epochs. Norms and margins of the
 # two small networks say the same.
 

@@ -79,9 +79,9 @@ sizes.nlargest(5).to_frame("parameters")
 # **Question 4.** The network with random labels has the larger weights (40.5 against
 # 37.2) and the smaller margins (median 7.4 against 13.2): its margin for the norm is
 # half of the other's. Most of either norm is that of the random weights which both
-# began with (32.1, the last line below), and only the distance from those would tell,
-# as in `6_look_inside`. By the spectral norms it is the first convolution above all
-# that has become the steeper one; of the dense layers they hardly differ. Beware of
+# began with (about 32, the last line below), and only the distance from those would
+# tell, as in `6_look_inside`. By the spectral norms it is the first convolution above
+# all that has become the steeper one; of the dense layers they hardly differ. Beware of
 # reading any of it as a law: norms and margins grow as long as one trains, so that runs
 # have to be compared at the same loss or, as here, after the same epochs. Of the two
 # small networks the norms hardly differ; the margins do.

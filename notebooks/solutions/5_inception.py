@@ -82,9 +82,9 @@ sizes.nlargest(5).to_frame("parameters")
 # steeper functions. So its margin for the norm is the smaller one, 0.13 against 0.23.
 # The spectral norms are larger with true labels in the first layer, and with random
 # ones in the layers before the last. But much of either norm is that of the random
-# weights which both began with (46, the last line below), and it is no law: norms and
-# margins grow as long as one trains, so that runs have to be compared at the same loss
-# or, as here, after the same epochs. The two small networks stop when all training
+# weights which both began with (about 46, the last line below), and it is no law: norms
+# and margins grow as long as one trains, so that runs have to be compared at the same
+# loss or, as here, after the same epochs. The two small networks stop when all training
 # labels are right, later with random labels, and so their margins are larger with
 # these: a margin that is large for its norm does not say that a network generalizes.
 
