@@ -24,7 +24,7 @@ from pathlib import Path
 from common import cli, datasets, records, reviews
 from common.flag_types import file_path, folder_name
 from common.report import export
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 ROOT = Path(__file__).resolve().parent
 COMPARED = (  # of a record, what runs are compared by
@@ -70,7 +70,7 @@ def parse(argv):
     )
     parser.add_argument(
         "--flags",
-        type=artefacts.flags,
+        type=commands.flags,
         metavar="FLAGS",
         help="of the runs, as in reproduce.py",
     )
@@ -142,7 +142,7 @@ def collect(results, runs, dataset=None, flags=None):
         table_rows,
     )
 
-    more = artefacts.variation(dataset, flags)
+    more = commands.variation(dataset, flags)
     papers = {} if more else published.by_run()
     theirs = {"kernels": published.of("kernels")}
     theirs = {"kernels": theirs} | dict.fromkeys(DRAWN, published.curves())
@@ -299,14 +299,14 @@ def main(argv=None):
         path = results / "figures" / "gallery.png"
         gallery.draw(arguments.dataset or "cifar10", arguments.data_dir, path)
         print(f"Wrote {path}")
-    flags = arguments.flags if artefacts.variation(None, arguments.flags) else None
+    flags = arguments.flags if commands.variation(None, arguments.flags) else None
     from common.report import reading  # no word of it in --help
 
     runs = reading.load(results)
     if runs or (results / "analysis.csv").exists():
         draw(results, runs, arguments.dataset, flags, arguments.gallery)
     elif not arguments.gallery:
-        more = artefacts.variation(arguments.dataset, flags)
+        more = commands.variation(arguments.dataset, flags)
         command = ["python", "reproduce.py", "EXPERIMENT" if more else "demo", *more]
         command += ["--results-dir", str(results), "--models-dir", str(results)]
         raise cli.MendableError(
@@ -369,7 +369,7 @@ def draw(results, runs, dataset=None, flags=None, lenient=False):
     kept.clear()
     draw_missing(runs, results)
     here, other = where(results, runs), label(dataset, flags)
-    more = artefacts.variation(dataset, flags)
+    more = commands.variation(dataset, flags)
     folder = ["--results-dir", str(results)] if here else []
     written = shlex.join(["python", "report.py", *more, *folder])
     if not other:

@@ -65,7 +65,7 @@ sys.path.insert(0, os.getcwd())
 import cifar10_mlp
 from common import corruptions, datasets, models, pipelines
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 1000, 60
 DIGITS = f"cifar10_mlp.py --dataset mnist_5k --train-size {IMAGES} --epochs {EPOCHS}"
@@ -116,7 +116,7 @@ lab_figures.curves(runs)
 # drawn again here, and come out the same: 2_data shows why.)
 
 # %%
-regime, _ = artefacts.parse(random_labels)  # the settings of that command
+regime, _ = commands.parse(random_labels)  # the settings of that command
 data = corruptions.corrupt(datasets.load(regime), regime)  # the labels it was given
 feed = pipelines.Feed(data, regime)  # the images as a network is fed them: 2_data
 memorizer = models.load(f"mine/{runs['random labels']['name']}.h5")

@@ -53,7 +53,7 @@ import pandas as pd
 import cifar10_mlp
 from common import augmentations, corruptions, datasets, pipelines, records
 from common.report import gallery, lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 1000, 1
 PICTURES = f"cifar10_mlp.py --dataset synthetic --train-size {IMAGES} --epochs {EPOCHS}"
@@ -237,7 +237,7 @@ lab_figures.images(
 told = {}
 for name in ("none", *augmentations.NAMES):
     flag = "" if name == "none" else f"--augment {name}"
-    regime, _ = artefacts.parse(f"{PICTURES} {flag}")
+    regime, _ = commands.parse(f"{PICTURES} {flag}")
     feed = pipelines.Feed(data, regime)
     told[name] = {}
     for epoch in range(2):
@@ -268,7 +268,7 @@ pd.Series({key: record[key] for key in keys} | final).to_frame("record")
 # stands for the test set.) Does the record agree with the arrays that we make here?
 
 # %%
-regime, _ = artefacts.parse(command)  # the settings of that command
+regime, _ = commands.parse(command)  # the settings of that command
 plain = datasets.load(regime)
 ours = corruptions.corrupt(plain, regime)
 same = records.sha256(ours.x_train, ours.y_train) == record["train_sha256"]

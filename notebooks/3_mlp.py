@@ -52,7 +52,7 @@ from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.mlp import mlp
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 1000, 40
 SMALL = f"cifar10_mlp.py --dataset mnist_5k --train-size {IMAGES}"
@@ -115,7 +115,7 @@ found = lab_runs.true_and_random(cifar10_mlp.main, SMALL)
 networks, feeds = {}, {}
 for labels, trained in found.items():
     networks[labels] = models.load(trained.model)
-    regime, _ = artefacts.parse(trained.command)  # the settings of that command
+    regime, _ = commands.parse(trained.command)  # the settings of that command
     data = corruptions.corrupt(datasets.load(regime), regime)  # the labels it was given
     feeds[labels] = pipelines.Feed(data, regime)  # the images as it was fed them
 lab_runs.table({labels: trained.record for labels, trained in found.items()})

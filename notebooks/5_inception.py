@@ -55,7 +55,7 @@ from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.inception import small_inception
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 100, 14
 SMALL = f"cifar10_inception.py --dataset mnist_5k --train-size {IMAGES}"
@@ -131,7 +131,7 @@ found = lab_runs.true_and_random(cifar10_inception.main, SMALL)
 networks, feeds = {}, {}
 for labels, trained in found.items():
     networks[labels] = models.load(trained.model)
-    regime, _ = artefacts.parse(trained.command)  # the settings of that command
+    regime, _ = commands.parse(trained.command)  # the settings of that command
     data = corruptions.corrupt(datasets.load(regime), regime)  # the labels it was given
     feeds[labels] = pipelines.Feed(data, regime)  # the images as it was fed them
 lab_runs.table({labels: trained.record for labels, trained in found.items()})

@@ -56,7 +56,7 @@ import cifar10_mlp
 from common import corruptions, datasets, models, pipelines, records
 from common.analysis import hessian, norms, spectrum
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 500, 60
 FEW = IMAGES // 2  # where a curve over many networks is measured
@@ -71,11 +71,11 @@ DIGITS += " --hidden 64 --lr 0.05 --lr-decay 1 --batch-size 50"
 # come.
 
 # %%
-commands = {"true labels": DIGITS, "random labels": f"{DIGITS} --random-labels"}
+typed = {"true labels": DIGITS, "random labels": f"{DIGITS} --random-labels"}
 runs, networks, initial, feeds = {}, {}, {}, {}
-for label, command in commands.items():
+for label, command in typed.items():
     runs[label] = lab_runs.run(cifar10_mlp.main, f"{command} --save-init")
-    regime, _ = artefacts.parse(command)  # the settings of that command
+    regime, _ = commands.parse(command)  # the settings of that command
     data = corruptions.corrupt(datasets.load(regime), regime)  # the labels it was given
     feeds[label] = pipelines.Feed(data, regime)
     networks[label] = models.load(f"mine/{runs[label]['name']}.h5")

@@ -10,7 +10,7 @@ import argparse
 import re
 
 from common import command_line, flag_types, regime
-from common.sweep import artefacts
+from common.sweep import commands
 
 TRAINING = [key for key in regime.DEFAULTS if " " not in key]
 EXPERIMENTS = [*TRAINING, "expressivity"]
@@ -48,7 +48,7 @@ def bad_values(action):
     by_type = {
         flag_types.folder_name: PATHS,
         flag_types.file_path: PATHS,
-        artefacts.flags: SHELL,
+        commands.flags: SHELL,
         regime._augmentations: AUGMENTS,
         regime._batch_size: ["FULL", *bad_numbers(int, 1, 2**31 - 1, False)],
         regime._depth: ["4", "9", "11", "28.0", *NUMBERS],

@@ -13,7 +13,7 @@ import pytest
 
 from common import cli, command_line, records, settings, shared_settings
 from common.engine import replicas
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = sorted(path.name for path in ROOT.glob("*.py"))
@@ -22,7 +22,7 @@ HEAVY = {"keras", "tensorflow", "jax", "matplotlib", "pandas"}
 
 def name(command):
     """The run's name, also of a command that is not looked up anywhere else."""
-    return artefacts.name_of(command)
+    return commands.name_of(command)
 
 
 # Names that runs have had all along.
@@ -213,7 +213,7 @@ def test_one_word_for_one_thing_in_every_script(old, new):
     words |= {"--size": "--train-size", "--sizes": "--train-size"}
     new = new or " ".join(words.get(word, word) for word in old.split())
     assert old != new and name(old) == name(new)
-    script, flags = artefacts.split(new)
+    script, flags = commands.split(new)
     shown = command_line.parser(script.removesuffix(".py")).format_help()
     assert all(flag in shown for flag in flags if flag.startswith("--"))
     assert not any(f"{word} " in shown for word in words)
@@ -232,9 +232,9 @@ def test_parts_have_names_and_settings_of_their_own():
     ]
     assert found["theorem"][0].widths is None
     with pytest.raises(cli.UsageError, match="name one of theorem"):
-        artefacts.parse("expressivity.py")
+        commands.parse("expressivity.py")
     with pytest.raises(cli.UsageError, match="--train-size does not concern memorize"):
-        artefacts.parse("expressivity.py memorize --sizes 9")
+        commands.parse("expressivity.py memorize --sizes 9")
 
 
 def test_a_script_without_settings_is_refused():

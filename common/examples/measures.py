@@ -16,10 +16,10 @@ def measure(logits, given, true):
     """Measures one epoch: the network as it is after it, weights frozen.
 
     With softmax p of the logits z, given label y and true label t: `margin` is
-    `z_y - max_{k != y} z_k` (Pleiss et al. 2020, section 3, equation 1), in logits, so
-    that it is positive where the network is right; `probability` is `p_t`; `loss` is
-    `-ln p_y`; `error_norm` is `||p - onehot(y)||_2`, from 0 to sqrt(2) (Paul et al.
-    2021, section 2, the EL2N score, of this one network).
+    `z_y - max_{k != y} z_k` (Pleiss et al. 2020), in logits, so that it is positive
+    where the network is right; `probability` is `p_t`; `loss` is `-ln p_y`;
+    `error_norm` is `||p - onehot(y)||_2`, from 0 to sqrt(2) (the EL2N score of Paul et
+    al. 2021, of this one network).
 
     Args:
         logits: `(num_examples, num_classes)` floats.

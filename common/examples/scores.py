@@ -17,7 +17,7 @@ EL2N_EPOCH = 10  # after which EL2N is taken, unless another is asked for
 def forgetting_events(right):
     """Counts how often each example was right and, an epoch later, wrong.
 
-    Toneva et al. (2019), section 3, of evaluations after each epoch in place of the
+    Toneva et al. (2019), of evaluations after each epoch in place of the
     example's own presentations in batches.
 
     Args:
@@ -51,10 +51,10 @@ def learned(right):
 def area_under_margin(margin):
     """Returns AUM: the mean of the margins over the epochs so far.
 
-    Pleiss et al. (2020), section 3, equation 2.
+    Pleiss et al. (2020).
 
     Args:
-        margin: `(epochs, num_examples)`: `z_y - max_{k != y} z_k` (equation 1).
+        margin: `(epochs, num_examples)`: `z_y - max_{k != y} z_k`.
 
     Returns:
         `(epochs, num_examples)`; the last line is the AUM of the run.

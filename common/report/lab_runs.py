@@ -13,7 +13,7 @@ import pandas as pd
 from common import datasets, records
 from common.cli import MendableError
 from common.report import published, reading, stats, table_rows
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 MINE = "mine"  # where the notebooks keep what they run
 
@@ -80,7 +80,7 @@ def true_and_random(main, small):
     found = {}
     for labels, flags in artefacts.TRUE_AND_RANDOM.items():
         command = f"{script} {flags}".strip()
-        paths = records.paths(artefacts.name_of(command), "results", "saved_models")
+        paths = records.paths(commands.name_of(command), "results", "saved_models")
         if paths.model.exists() and paths.json.exists():
             found[labels] = Trained(command, records.read(paths.json), paths.model)
     if len(found) == 2:

@@ -47,7 +47,7 @@ from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.mlp import mlp
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 1000, 40
 SMALL = f"cifar10_mlp.py --dataset mnist_5k --train-size {IMAGES}"
@@ -91,7 +91,7 @@ found = lab_runs.true_and_random(cifar10_mlp.main, SMALL)
 layers, margins = {}, {}
 for labels, trained in found.items():
     network = models.load(trained.model)
-    regime, _ = artefacts.parse(trained.command)
+    regime, _ = commands.parse(trained.command)
     feed = pipelines.Feed(corruptions.corrupt(datasets.load(regime), regime), regime)
     layers[labels] = norms.layer_norms(network)
     margins[labels] = norms.margins(network, feed.x_train[:FEW], feed.y_train[:FEW])

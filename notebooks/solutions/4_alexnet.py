@@ -47,7 +47,7 @@ from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.alexnet import small_alexnet
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 300, 40
 SMALL = f"cifar10_alexnet.py --dataset synthetic --train-size {IMAGES}"
@@ -92,7 +92,7 @@ found = lab_runs.true_and_random(cifar10_alexnet.main, SMALL)
 layers, margins = {}, {}
 for labels, trained in found.items():
     network = models.load(trained.model)
-    regime, _ = artefacts.parse(trained.command)
+    regime, _ = commands.parse(trained.command)
     feed = pipelines.Feed(corruptions.corrupt(datasets.load(regime), regime), regime)
     layers[labels] = norms.layer_norms(network)
     margins[labels] = norms.margins(network, feed.x_train[:FEW], feed.y_train[:FEW])

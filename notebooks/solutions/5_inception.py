@@ -47,7 +47,7 @@ from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.inception import small_inception
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 100, 14
 SMALL = f"cifar10_inception.py --dataset mnist_5k --train-size {IMAGES}"
@@ -94,7 +94,7 @@ found = lab_runs.true_and_random(cifar10_inception.main, SMALL)
 layers, margins = {}, {}
 for labels, trained in found.items():
     network = models.load(trained.model)
-    regime, _ = artefacts.parse(trained.command)
+    regime, _ = commands.parse(trained.command)
     feed = pipelines.Feed(corruptions.corrupt(datasets.load(regime), regime), regime)
     layers[labels] = norms.layer_norms(network)
     margins[labels] = norms.margins(network, feed.x_train[:FEW], feed.y_train[:FEW])

@@ -13,7 +13,7 @@ import report
 from common import records
 from common.examples import files, measures, scores, summary
 from common.report import example_figures, names
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 EPOCHS, N, CLASSES = 6, 60, 10
 
@@ -78,7 +78,7 @@ def test_every_picture_has_a_caption_and_says_what_it_is_of(
     ],
 )
 def test_labels_are_named(flags, said):
-    regime, _ = artefacts.parse(f"cifar10_mlp.py {flags}")
+    regime, _ = commands.parse(f"cifar10_mlp.py {flags}")
     assert names.labels(vars(regime)) == said
 
 
