@@ -326,13 +326,15 @@ def gathered(arguments, results):
     """
     from common.report import reading
 
+    folders = arguments.collect or [results]
     if arguments.collect:
-        results, runs = reading.collect(arguments.collect)
+        # `class/*` also names the page that was drawn there before.
+        folders = [path for path in folders if not path.is_file()] or folders
+        results, runs = reading.collect(folders)
     else:
         runs = reading.load(results)
     if not runs:
-        folders = ", ".join(map(str, arguments.collect or [results]))
-        raise cli.MendableError(f"no record in {folders}.")
+        raise cli.MendableError(f"no record in {', '.join(map(str, folders))}.")
     if arguments.export:
         export.write(runs, arguments.export, arguments.epochs)
         count = f"{len(runs)} record{'s' * (len(runs) > 1)}"
@@ -340,7 +342,7 @@ def gathered(arguments, results):
         return
     from common.report import page
 
-    where = shlex.join(["--collect", *map(str, arguments.collect)])
+    where = shlex.join(["--collect", *map(str, folders)])
     path = results / "collected.html"
     written = f"python report.py {where}"
     records.write_text(path, page.render(results, [], [], runs, "", where, written))

@@ -143,10 +143,10 @@ lab_figures.images(data.x_test[:20], [f"says {s}" for s in says[:20]])
 #
 # *Your answer:*
 #
-# **Explain 3.** A classical bound says: test error is at most training error plus a
-# term that grows with how well the model class can fit random labels (its Rademacher
-# complexity). What is that term here, at least roughly, and what does the bound then
-# say about the first network?
+# **Explain 3.** A classical bound says: the test error is at most the training error
+# plus the *Rademacher complexity*. That is a number which says how well networks of
+# this kind can fit random labels: 0 if not at all, 1 if perfectly. What is it here, at
+# least roughly? What does the bound then say about the first network?
 #
 # *Your answer:*
 

@@ -357,7 +357,7 @@ def test_damaged_record(tmp_path):
         ("--dataset mnist_5k --train-size 90 --early-stopping 3", "--train-size 100"),
         ("--dataset mnist_5k --train-size 4001", "4000 training examples"),
         ("--no-batch-norm", "this script has not"),
-        ("--optimizer adam --momentum 0.9", "no meaning for --optimizer adam"),
+        ("--optimizer adam --momentum 0.9", "no meaning for the optimizer adam"),
     ],
 )
 def test_wrong_usage_and_impossible_settings(fails, flags, reason):

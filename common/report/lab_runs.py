@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -39,14 +40,27 @@ def run(main, command):
         MendableError: As `main` does.
     """
     kept = ["--quiet", "--results-dir", MINE, "--models-dir", MINE]
+    return without_names(main, [*shlex.split(command)[1:], *kept])
+
+
+def without_names(main, argv):
+    """Runs a script and prints what it says, but for long names of runs and files.
+
+    Args:
+        main: The script's.
+        argv: Its command line, as a list.
+
+    Returns:
+        What `main` returns.
+    """
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        record = main([*shlex.split(command)[1:], *kept])
-    # The names of files are long, and a notebook finds them by the record.
-    names = f"{record['name']} is complete", "Files:"
-    lines = [line for line in said.getvalue().splitlines() if line.strip()]
-    print("\n".join(line for line in lines if not line.startswith(names)))
-    return record
+        result = main(argv)
+    for line in said.getvalue().splitlines():
+        # A notebook finds a run, and its files, by its record.
+        if line.strip() and not re.match(r"Files:|\S+ is complete|\S*_\S*$", line):
+            print(line)
+    return result
 
 
 def true_and_random(main, small):
@@ -73,7 +87,7 @@ def true_and_random(main, small):
         try:
             datasets.named("cifar10")
         except MendableError:
-            print("CIFAR-10 cannot be had: small networks take the place of its own.")
+            print("CIFAR-10 is not here: two small networks take the place of its two.")
         else:
             print("The networks are those of CIFAR-10, from saved_models/.")
             return found

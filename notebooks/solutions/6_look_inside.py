@@ -129,7 +129,8 @@ import examples
 
 noisy = f"{DIGITS} --label-corruption 0.2"
 record = lab_runs.run(cifar10_mlp.main, f"{noisy} --record-examples")
-found = examples.main([record["name"], "--results-dir", "mine"])
+of_the_run = [record["name"], "--results-dir", lab_runs.MINE]
+found = lab_runs.without_names(examples.main, of_the_run)
 
 # %%
 each = pd.read_csv(f"mine/{record['name']}_examples.csv")

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from panels import assert_curves_are_free, assert_ticks_are_apart
+from panels import (
+    assert_curves_are_free,
+    assert_legends_are_whole,
+    assert_ticks_are_apart,
+)
 
 import report
 from common import records
@@ -50,6 +54,7 @@ def test_every_picture_has_a_caption_and_says_what_it_is_of(
     for stem, figure in drawn.items():
         assert stem.removeprefix("a_") in example_figures.CAPTIONS
         assert figure.get_suptitle() == "CIFAR-10, a network"
+        assert_legends_are_whole(figure)
         for axis in figure.axes:
             assert_ticks_are_apart(figure, axis)
             assert_curves_are_free(figure, axis)

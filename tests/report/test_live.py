@@ -136,6 +136,13 @@ def test_its_command_is_one_of_the_collection(opened):
     regime, _ = commands.parse(command)
     assert (regime.label_corruption, regime.hidden) == (0.35, (32,))
     assert (regime.wd, regime.train_size) == (0.003, 150)
+    whole = "return [...document.querySelectorAll('#command span')].map((word) =>"
+    whole += " [word.textContent, word.getClientRects().length])"
+    size(browser, 360)
+    words = browser.execute_script(whole)
+    size(browser, 1280)
+    assert [word for word, _ in words] == ["python", *command.split()]
+    assert {lines for _, lines in words} == {1}
     finished(browser)
     assert browser.execute_script("return runs[1].labels.length") == 150
 
