@@ -15,13 +15,15 @@ def assert_ticks_are_apart(figure, axis):
         assert left.x1 < right.x0
 
 
-def assert_legends_are_whole(figure):
-    """None is cut off at the figure's edge."""
+def assert_nothing_is_cut(figure):
+    """No legend and no axis's name goes over the figure's edge."""
     renderer, whole = figure.canvas.get_renderer(), figure.bbox
-    for legend in figure.legends:
-        box = legend.get_window_extent(renderer)
-        assert whole.x0 <= box.x0 and box.x1 <= whole.x1, legend.get_title().get_text()
-        assert whole.y0 <= box.y0 and box.y1 <= whole.y1, legend.get_title().get_text()
+    names = [side.label for axis in figure.axes for side in (axis.xaxis, axis.yaxis)]
+    names = [name for name in names if name.get_text()]
+    for artist in (*figure.legends, *names):
+        box = artist.get_window_extent(renderer)
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1, artist
+        assert whole.y0 <= box.y0 and box.y1 <= whole.y1, artist
 
 
 def assert_curves_are_free(figure, axis):

@@ -115,4 +115,4 @@ def _finish(line, together):
         power = math.floor(math.log10(max(map(abs, axis.get_xlim()))))
         if power < -1:
             axis.xaxis.set_major_formatter(lambda x, _, p=power: f"{x / 10**p:.3g}")
-            axis.set_xlabel(f"{said} / 1e{power}")
+            axis.set_xlabel(f"{said} / 1e{power}", fontsize=7)  # wider than its panel

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from panels import (
     assert_curves_are_free,
-    assert_legends_are_whole,
+    assert_nothing_is_cut,
     assert_ticks_are_apart,
 )
 
@@ -54,7 +54,7 @@ def test_every_picture_has_a_caption_and_says_what_it_is_of(
     for stem, figure in drawn.items():
         assert stem.removeprefix("a_") in example_figures.CAPTIONS
         assert figure.get_suptitle() == "CIFAR-10, a network"
-        assert_legends_are_whole(figure)
+        assert_nothing_is_cut(figure)
         for axis in figure.axes:
             assert_ticks_are_apart(figure, axis)
             assert_curves_are_free(figure, axis)
