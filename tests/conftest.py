@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from importlib import metadata
 from pathlib import Path
 
 # Before Keras is first imported.
@@ -16,8 +17,16 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 # Small matrices, and a process for each core already.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# Programs are compiled for seconds and run for less: without LLVM's optimizations.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Programs are compiled for seconds and run for less: without LLVM's optimizations, and
+# by the older emitter, in half of the time, where the version is known to have both (a
+# flag that XLA does not know ends the process).
+XLA_FLAGS = ["--xla_backend_optimization_level=0"]
+if metadata.version("tensorflow").startswith("2.21."):
+    XLA_FLAGS += ["--xla_cpu_use_fusion_emitters=false"]
+os.environ.setdefault("XLA_FLAGS", " ".join(XLA_FLAGS))
+# Each script that tests start would compile the collection again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import hypothesis
 import numpy as np
