@@ -7,6 +7,7 @@ a command that stands in two artefacts is one run with one record.
 
 import argparse
 import contextlib
+import functools
 import shlex
 from dataclasses import fields
 from typing import NamedTuple
@@ -634,6 +635,7 @@ def all_varied(dataset=None, flags=None):
     return found
 
 
+@functools.cache  # a report asks for each run again and again
 def parse(command, seed=None):
     """Returns the `(settings, Options)` of a command, as its script reads it.
 
