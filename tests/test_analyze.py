@@ -16,6 +16,8 @@ from common.analysis import hessian, norms, spectrum
 from common.report import model_figures
 from expressivity import main as theory
 
+pytestmark = pytest.mark.usefixtures("sound_files")
+
 FOLDERS = "--results-dir {0} --models-dir {0}"
 
 

@@ -11,6 +11,8 @@ from common import cli, corruptions, datasets, models, pipelines, records
 from common.report import style
 from common.theory import expressivity as theory
 
+pytestmark = pytest.mark.usefixtures("sound_files")
+
 FLAGS = (
     "--dataset mnist_5k --sizes 12 24 --depths 2 3 --widths 0 3 --components 3 "
     "--draws 3 --restarts 1 --epochs 300 --quiet"

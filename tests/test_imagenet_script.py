@@ -17,6 +17,8 @@ from common.engine import devices
 from common.image_files import decoding
 from common.models.inception_v3 import inception_v3
 
+pytestmark = pytest.mark.usefixtures("sound_files")
+
 ROOT = Path(__file__).parents[1]
 TINY = "--dataset tiny --image-size 75 --batch-size 8 --precision float32 --quiet "
 

@@ -11,6 +11,8 @@ import imdb_text
 from common import cli, models, records, reviews, verdicts
 from common.regime import TEXT_MODELS
 
+pytestmark = pytest.mark.usefixtures("sound_files")
+
 ROOT = Path(__file__).parents[1]
 TINY = "--dataset synthetic_text --quiet "
 

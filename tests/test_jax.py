@@ -20,9 +20,12 @@ from test_training import (
 
 from common import command_line, datasets, pipelines, reviews, training
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("jax") is None, reason="JAX is not installed"
-)
+pytestmark = [
+    pytest.mark.usefixtures("sound_files"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("jax") is None, reason="JAX is not installed"
+    ),
+]
 
 HIDE = """
 import sys

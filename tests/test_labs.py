@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "notebooks"))
 import labs  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("sound_files")
+
 NAMES = [str(path.relative_to(ROOT / "notebooks")) for path in labs.SOURCES]
 SMALL = r"^IMAGES, EPOCHS = (\d+), (\d+)$"
 

@@ -23,6 +23,8 @@ from common.engine import backend
 from common.engine.history import History
 from common.regime import Regime
 
+pytestmark = pytest.mark.usefixtures("sound_files")
+
 ROOT = Path(__file__).parents[1]
 # All state at once: dropout's generator, augmentation, noise, momentum, penalty.
 EVERYTHING = (

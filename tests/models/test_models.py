@@ -380,6 +380,7 @@ def test_text_models_penalize_kernels_only_and_drop_when_asked(build):
 
 
 @TEXT
+@pytest.mark.usefixtures("sound_file")
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 @pytest.mark.parametrize("embedding", [SummedEmbedding, keras.layers.Embedding])
 def test_saved_text_models_are_loaded_with_equal_predictions(
@@ -656,6 +657,7 @@ INITIAL = {
 }
 
 
+@pytest.mark.usefixtures("sound_file")
 @pytest.mark.parametrize("build", [mlp, small_alexnet], ids=lambda b: b.__name__)
 def test_a_sequential_network_is_the_functional_one_that_it_was(build, tmp_path):
     keras.utils.set_random_seed(3)
@@ -681,6 +683,7 @@ def test_a_sequential_network_is_the_functional_one_that_it_was(build, tmp_path)
 
 
 @SMALL
+@pytest.mark.usefixtures("sound_file")
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 def test_saved_models_are_loaded_with_equal_predictions(build, suffix, tmp_path):
     model = build(SHAPE, 10, weight_decay=0.01, dropout=0.2)
