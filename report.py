@@ -24,7 +24,7 @@ from pathlib import Path
 from common import cli, datasets, records, reviews
 from common.flag_types import file_path, folder_name
 from common.report import export
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 ROOT = Path(__file__).resolve().parent
 COMPARED = (  # of a record, what runs are compared by
@@ -70,7 +70,7 @@ def parse(argv):
     )
     parser.add_argument(
         "--flags",
-        type=artefacts.flags,
+        type=commands.flags,
         metavar="FLAGS",
         help="of the runs, as in reproduce.py",
     )
@@ -142,7 +142,7 @@ def collect(results, runs, dataset=None, flags=None):
         table_rows,
     )
 
-    more = artefacts.variation(dataset, flags)
+    more = commands.variation(dataset, flags)
     papers = {} if more else published.by_run()
     theirs = {"kernels": published.of("kernels")}
     theirs = {"kernels": theirs} | dict.fromkeys(DRAWN, published.curves())
@@ -299,14 +299,14 @@ def main(argv=None):
         path = results / "figures" / "gallery.png"
         gallery.draw(arguments.dataset or "cifar10", arguments.data_dir, path)
         print(f"Wrote {path}")
-    flags = arguments.flags if artefacts.variation(None, arguments.flags) else None
+    flags = arguments.flags if commands.variation(None, arguments.flags) else None
     from common.report import reading  # no word of it in --help
 
     runs = reading.load(results)
     if runs or (results / "analysis.csv").exists():
         draw(results, runs, arguments.dataset, flags, arguments.gallery)
     elif not arguments.gallery:
-        more = artefacts.variation(arguments.dataset, flags)
+        more = commands.variation(arguments.dataset, flags)
         command = ["python", "reproduce.py", "EXPERIMENT" if more else "demo", *more]
         command += ["--results-dir", str(results), "--models-dir", str(results)]
         raise cli.MendableError(
@@ -326,13 +326,15 @@ def gathered(arguments, results):
     """
     from common.report import reading
 
+    folders = arguments.collect or [results]
     if arguments.collect:
-        results, runs = reading.collect(arguments.collect)
+        # `class/*` also names the page that was drawn there before.
+        folders = [path for path in folders if not path.is_file()] or folders
+        results, runs = reading.collect(folders)
     else:
         runs = reading.load(results)
     if not runs:
-        folders = ", ".join(map(str, arguments.collect or [results]))
-        raise cli.MendableError(f"no record in {folders}.")
+        raise cli.MendableError(f"no record in {', '.join(map(str, folders))}.")
     if arguments.export:
         export.write(runs, arguments.export, arguments.epochs)
         count = f"{len(runs)} record{'s' * (len(runs) > 1)}"
@@ -340,7 +342,7 @@ def gathered(arguments, results):
         return
     from common.report import page
 
-    where = shlex.join(["--collect", *map(str, arguments.collect)])
+    where = shlex.join(["--collect", *map(str, folders)])
     path = results / "collected.html"
     written = f"python report.py {where}"
     records.write_text(path, page.render(results, [], [], runs, "", where, written))
@@ -367,7 +369,7 @@ def draw(results, runs, dataset=None, flags=None, lenient=False):
     kept.clear()
     draw_missing(runs, results)
     here, other = where(results, runs), label(dataset, flags)
-    more = artefacts.variation(dataset, flags)
+    more = commands.variation(dataset, flags)
     folder = ["--results-dir", str(results)] if here else []
     written = shlex.join(["python", "report.py", *more, *folder])
     if not other:

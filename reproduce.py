@@ -34,7 +34,7 @@ from common.flag_types import (
     one_of_n,
 )
 from common.regime import Regime
-from common.sweep import artefacts, cluster, runner, verify
+from common.sweep import artefacts, cluster, commands, runner, verify
 
 ROOT = Path(__file__).resolve().parent
 SEEDS = 10_000  # more runs than anybody waits for
@@ -140,12 +140,12 @@ def jobs_of(names, args, rates=None):
             if args.only not in run:
                 continue
             try:
-                run = artefacts.varied(run, args.dataset, args.flags)
+                run = commands.varied(run, args.dataset, args.flags)
             except cli.UsageError:
                 if args.list:
                     continue
                 raise
-            for seed in range(1 if artefacts.runs_once(run) else args.seeds):
+            for seed in range(1 if commands.runs_once(run) else args.seeds):
                 job = _job(run, seed, rates or {}, args)
                 jobs.setdefault(job.name, job)
     if not jobs and not args.list:
@@ -157,8 +157,8 @@ def jobs_of(names, args, rates=None):
 
 
 def _job(run, seed, rates, args):
-    (settings, options), epochs, seconds = artefacts.parse(run, seed), None, None
-    script, flags = artefacts.split(run)
+    (settings, options), epochs, seconds = commands.parse(run, seed), None, None
+    script, flags = commands.split(run)
     if isinstance(settings, Regime):  # its CSV has a line an epoch
         epochs = settings.epochs
         known = datasets.FACTS.get(settings.dataset)  # not of one's own images
@@ -294,7 +294,7 @@ def _verify(args):
 def _draw(args):
     """Runs report.py; returns what went wrong, or None."""
     command = ["report.py", f"--results-dir={args.results_dir}"]
-    command += artefacts.variation(args.dataset, args.flags)
+    command += commands.variation(args.dataset, args.flags)
     run = subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]])
     if not run.returncode:
         return None
@@ -333,7 +333,7 @@ def _parser():
     known = (*datasets.NAMES, *reviews.NAMES)
     add("--dataset", choices=known, metavar="NAME", help=text)
     text = "more flags for every run, as in --flags='--image-size 75 --epochs 2'"
-    add("--flags", type=artefacts.flags, metavar="FLAGS", help=text)
+    add("--flags", type=commands.flags, metavar="FLAGS", help=text)
     text = "only the runs whose command holds TEXT, as in --only cifar10_mlp"
     add("--only", default="", metavar="TEXT", help=text)
     text = "only the i-th of n equal parts (1 <= i <= n); draws nothing"

@@ -190,9 +190,9 @@ def parse_parts(doc, file, argv=None):
         cli.existing(options.data_dir)
         record = Path(options.results_dir, f"{options.name}.json")
         if options.overwrite or not record.exists():  # else it is only told
-            ours.check_data()
-            usual = DEFAULTS[f"{script} {part}".strip()]
-            memory.check(script, ours, usual, options.process[1])
+            defaults = DEFAULTS[f"{script} {part}".strip()]
+            ours.check_data(settings.usual(ours, defaults))
+            memory.check(script, ours, defaults, options.process[1])
     return found
 
 

@@ -322,7 +322,7 @@ def only_one(run_paths, name):
         MendableError: If another process is running `name`, a folder cannot be
             written, or a model there is of a record in another folder.
     """
-    _spare_models(run_paths)
+    spare_models(run_paths)
     try:
         for path in run_paths:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -348,8 +348,12 @@ def only_one(run_paths, name):
         ) from None
 
 
-def _spare_models(run_paths):
-    """Refuses to write over models of saved_models/ that results/ has the record of."""
+def spare_models(run_paths):
+    """Refuses to write over models of saved_models/ that results/ has the record of.
+
+    Raises:
+        MendableError: If the run of these `Paths` would.
+    """
     folder = run_paths.model.absolute().parent
     theirs = folder.parent / "results" / run_paths.json.name
     if not theirs.exists() or theirs.resolve() == run_paths.json.resolve():

@@ -329,7 +329,7 @@ class Regime(Settings):
         self.check_human_labels()
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             raise UsageError(
-                f"--momentum {self.momentum} has no meaning for --optimizer "
+                f"--momentum {self.momentum} has no meaning for the optimizer "
                 f"{self.optimizer}; it belongs to sgd and rmsprop."
             )
 
@@ -342,7 +342,7 @@ class Regime(Settings):
         if self.image_size:
             self.check_files()
 
-    def check_data(self):
+    def check_data(self, usual):
         """A batch that is larger than the set is refused, unless it is the default."""
         names = shared.dataset_names(self) or datasets.FILES
         if self.dataset not in names:  # one's own images
@@ -351,7 +351,7 @@ class Regime(Settings):
         shared.refuse_more("--train-size", self.train_size, there_are, self.dataset)
         left = self.train_size or there_are
         left -= left // 10 if self.early_stopping else 0
-        if self.batch_size not in ("full", Regime.batch_size):
+        if self.batch_size not in ("full", usual.batch_size):
             shared.refuse_more("--batch-size", self.batch_size, left, "the run")
 
     def check_human_labels(self):

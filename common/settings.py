@@ -58,10 +58,14 @@ class Settings:
             UsageError: With what was received and what to change.
         """
 
-    def check_data(self):
+    def check_data(self, usual):
         """Refuses what the data set does not have, before it is looked for.
 
         Not a matter of the name: a script asks as it is about to run.
+
+        Args:
+            usual: The settings of the same kind that `usual` returns for these: what
+                equals them may not have been typed.
 
         Raises:
             UsageError: With what was received and what to change.
@@ -188,6 +192,15 @@ def chosen(defaults, given):
     return settings
 
 
+def usual(settings, defaults):
+    """Returns a script's defaults, with those that follow from a run's settings.
+
+    Args:
+        settings, defaults: As of `name`.
+    """
+    return replace(defaults, **defaults.follow(vars(settings)))
+
+
 def name(stem, settings, defaults):
     """Returns a run's name: `stem`, and what is not usual in the order of the fields.
 
@@ -199,11 +212,11 @@ def name(stem, settings, defaults):
         settings: The run's `Settings`.
         defaults: Those that the script has without any flag.
     """
-    usual = replace(defaults, **defaults.follow(vars(settings)))
+    without_flags = usual(settings, defaults)
     parts = [stem]
     for each in fields(settings):
         flag, value = each.metadata["flag"], getattr(settings, each.name)
-        if flag.always or value != getattr(usual, each.name):
+        if flag.always or value != getattr(without_flags, each.name):
             part = flag.part
             parts.append(part(value) if callable(part) else part.format(spell(value)))
     whole = "_".join(parts)

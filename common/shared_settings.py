@@ -155,13 +155,23 @@ def refuse_unknown_dataset(settings):
         )
 
 
-def refuse_more(flag, asked, there_are, where):
-    """Refuses a number of examples above `there_are`; None is none."""
-    if asked and asked > there_are:
+def refuse_more(flag, asked, there_are, where, by_default=False):
+    """Refuses a number of examples above `there_are`; None is none.
+
+    Args:
+        by_default: Whether that many are asked for where the flag is not typed.
+    """
+    if not asked or asked <= there_are:
+        return
+    if by_default:
         raise UsageError(
-            f"{flag} {asked}: {where} has {there_are} training examples. Expected at "
-            f"most {there_are}."
+            f"{where} has {there_are} training examples, fewer than the default of "
+            f"{asked}: add {flag} N, with N at most {there_are}."
         )
+    raise UsageError(
+        f"{flag} {asked}: {where} has {there_are} training examples. Expected at most "
+        f"{there_are}."
+    )
 
 
 def refuse_few(asked, classes, dataset):

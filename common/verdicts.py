@@ -16,10 +16,12 @@ def finished(options):
         options: `command_line.Options`.
 
     Raises:
-        MendableError: If the file is damaged, or the record of another run.
+        MendableError: If the file is damaged, or the record of another run, or if a
+            model of another folder's record would be written over.
     """
     paths = records.paths(options.name, options.results_dir, options.models_dir)
     if options.overwrite or not paths.json.exists():
+        records.spare_models(paths)
         if options.chief and not options.quiet:
             print(f"{options.name}: loading Keras and the data ...", flush=True)
         return None

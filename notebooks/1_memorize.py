@@ -65,7 +65,7 @@ sys.path.insert(0, os.getcwd())
 import cifar10_mlp
 from common import corruptions, datasets, models, pipelines
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 1000, 60
 DIGITS = f"cifar10_mlp.py --dataset mnist_5k --train-size {IMAGES} --epochs {EPOCHS}"
@@ -116,7 +116,7 @@ lab_figures.curves(runs)
 # drawn again here, and come out the same: 2_data shows why.)
 
 # %%
-regime, _ = artefacts.parse(random_labels)  # the settings of that command
+regime, _ = commands.parse(random_labels)  # the settings of that command
 data = corruptions.corrupt(datasets.load(regime), regime)  # the labels it was given
 feed = pipelines.Feed(data, regime)  # the images as a network is fed them: 2_data
 memorizer = models.load(f"mine/{runs['random labels']['name']}.h5")
@@ -143,10 +143,10 @@ lab_figures.images(data.x_test[:20], [f"says {s}" for s in says[:20]])
 #
 # *Your answer:*
 #
-# **Explain 3.** A classical bound says: test error is at most training error plus a
-# term that grows with how well the model class can fit random labels (its Rademacher
-# complexity). What is that term here, at least roughly, and what does the bound then
-# say about the first network?
+# **Explain 3.** A classical bound says: the test error is at most the training error
+# plus the *Rademacher complexity*. That is a number which says how well networks of
+# this kind can fit random labels: 0 if not at all, 1 if perfectly. What is it here, at
+# least roughly? What does the bound then say about the first network?
 #
 # *Your answer:*
 

@@ -53,7 +53,7 @@ import pandas as pd
 import cifar10_mlp
 from common import augmentations, corruptions, datasets, pipelines, records
 from common.report import gallery, lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 1000, 1
 PICTURES = f"cifar10_mlp.py --dataset synthetic --train-size {IMAGES} --epochs {EPOCHS}"
@@ -110,8 +110,9 @@ for p in (0, 0.2, 0.5, 1):
 # Four facts about them. The levels nest: what is replaced at 0.2 is replaced by the
 # same class at 0.5. All classes remain about as frequent. The draw depends on
 # `--data-seed` alone, so that networks of different seeds memorize the same labels. At
-# p = 1, the new label tells nothing about the true one: of the 100 images of each
-# class, each label has its 10, give or take 3.
+# p = 1, the new label tells nothing about the true one: of the 100 images of a class,
+# about 10 have each label. (Chance spreads these counts by 3; of a hundred of them, a
+# few are off by more than 6.)
 
 # %%
 some = levels[0.2] != data.y_train
@@ -128,9 +129,10 @@ pd.crosstab(data.y_train, levels[1], rownames=["true"], colnames=["given"])
 #
 # *Your answer:*
 #
-# Such errors are *uniform*: any class may replace any other. `--label-noise` knows
-# other kinds: *exclusive* never draws the true class again, *pair* always takes the
-# next class (3 becomes 4), *exact* replaces exactly the share p of the labels.
+# Such errors are *uniform*: the new label may be any class. `--label-noise` knows other
+# kinds: *exclusive* never draws the true class again, *pair* always takes the next
+# class (3 becomes 4). With these two and with *uniform*, chance decides how many labels
+# are replaced; *exact* draws as *uniform* does, for exactly the share p of them.
 
 # %%
 kinds = {
@@ -177,13 +179,14 @@ lab_figures.images(
 # %% [markdown]
 # The numbers behind the pictures, after the mean of each image is taken off.
 #
-# - *neighbours*: the correlation of a pixel with that on its right. They are alike in
-#   images, and no longer after a permutation.
-# - *best place*: over all images, the correlation of a place with the other place that
-#   tells most about it (mean over the places). It stays where all images share *one*
-#   order of their pixels: what were neighbours still go together, wherever they are. By
-#   chance it is about 0.1 for 1,000 images.
-# - *own pixels*: whether they are, sorted, those of the image.
+# - *neighbours*: the correlation of a pixel with the one on its right. In images they
+#   are alike; after a permutation they are not.
+# - *best partner*: for each place in the image, look for the other place whose values
+#   correlate with it most, over all images; the mean of these correlations. *One*
+#   permutation for all images moves the places and leaves each its partner. Without
+#   any order it is about 0.1, by chance, for 1,000 images.
+# - *own pixels*: whether each image still has the values of its own pixels, in any
+#   order.
 
 # %%
 true = corruptions.corrupt_pixels(data, "true").x_train
@@ -200,7 +203,7 @@ for pixels in ("true", "shuffled", "random", "gaussian"):
     own = np.sort(x.reshape(len(x), -1)) == np.sort(true.reshape(len(x), -1))
     facts[pixels] = {
         "neighbours": np.corrcoef(left, right)[0, 1],
-        "best place": others.max(0).mean(),
+        "best partner": others.max(0).mean(),
         "own pixels": own.all(),
         "mean": x.mean(),
         "deviation": x.std(),
@@ -234,7 +237,7 @@ lab_figures.images(
 told = {}
 for name in ("none", *augmentations.NAMES):
     flag = "" if name == "none" else f"--augment {name}"
-    regime, _ = artefacts.parse(f"{PICTURES} {flag}")
+    regime, _ = commands.parse(f"{PICTURES} {flag}")
     feed = pipelines.Feed(data, regime)
     told[name] = {}
     for epoch in range(2):
@@ -265,7 +268,7 @@ pd.Series({key: record[key] for key in keys} | final).to_frame("record")
 # stands for the test set.) Does the record agree with the arrays that we make here?
 
 # %%
-regime, _ = artefacts.parse(command)  # the settings of that command
+regime, _ = commands.parse(command)  # the settings of that command
 plain = datasets.load(regime)
 ours = corruptions.corrupt(plain, regime)
 same = records.sha256(ours.x_train, ours.y_train) == record["train_sha256"]

@@ -9,8 +9,9 @@
 # %% [markdown]
 # # 3. The multilayer perceptron
 #
-# *45 minutes in class. All cells together compute for about 20 seconds on two cores;
-# nothing is downloaded. Do `1_memorize` first.*
+# *45 minutes in class. All cells together compute for about half a minute on two cores.
+# CIFAR-10 (170 MB) is downloaded where it is missing, and the notebook also runs
+# without it. Do `1_memorize` first.*
 #
 # The plainest network of the paper: pixels, one or three hidden layers of 512 ReLU
 # units, ten logits. It has no idea that pixels have neighbours. It is the smallest of
@@ -51,7 +52,7 @@ from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.mlp import mlp
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 1000, 40
 SMALL = f"cifar10_mlp.py --dataset mnist_5k --train-size {IMAGES}"
@@ -78,9 +79,9 @@ print(f"{deep.count_params():,} with three hidden layers; the paper says 1,735,1
 # %% [markdown]
 # ## Our records beside the paper's
 #
-# CIFAR-10, accuracies in %, means over the seeds of our runs; `paper` is the paper's
-# test accuracy. `fitted` is the first epoch with 99 % of the training labels
-# reproduced.
+# CIFAR-10, accuracies in %, means over the seeds of our runs. `row` counts the lines of
+# the paper's Table 1, and `paper` is its test accuracy. `fitted` is the first epoch
+# with 99 % of the training labels reproduced.
 
 # %%
 lab_runs.table_1("cifar10_mlp.py")
@@ -104,8 +105,8 @@ for name in ["memorization", "early_stopping"]:
 # ## Two trained networks, looked into
 #
 # One has learned true labels of CIFAR-10, one random labels; both come with the
-# collection, in `saved_models/`. What is looked at are the first images, `FEW` of
-# them. Where CIFAR-10 can be neither found nor downloaded (170 MB), two small networks
+# collection, in `saved_models/`. You look at what they do with the first `FEW` images.
+# Where CIFAR-10 can be neither found nor downloaded (170 MB), two small networks
 # take their place, trained here on 1,000 digits of `mnist_5k`.
 
 # %%
@@ -114,7 +115,7 @@ found = lab_runs.true_and_random(cifar10_mlp.main, SMALL)
 networks, feeds = {}, {}
 for labels, trained in found.items():
     networks[labels] = models.load(trained.model)
-    regime, _ = artefacts.parse(trained.command)  # the settings of that command
+    regime, _ = commands.parse(trained.command)  # the settings of that command
     data = corruptions.corrupt(datasets.load(regime), regime)  # the labels it was given
     feeds[labels] = pipelines.Feed(data, regime)  # the images as it was fed them
 lab_runs.table({labels: trained.record for labels, trained in found.items()})
@@ -124,7 +125,7 @@ lab_runs.table({labels: trained.record for labels, trained in found.items()})
 # less the largest other one: how clearly the network says that label. Where it is
 # negative, the network says another. For each network the ten training images with the
 # smallest margins; above each the label that was given, what the network says, and the
-# margin (in colour where the two differ):
+# margin (in colour where it is negative):
 
 # %%
 margins = {}
@@ -135,7 +136,7 @@ for labels, feed in feeds.items():
     says = networks[labels].predict(x[least], verbose=0).argmax(1)
     print(f"{labels}:")
     shown = x[least], y[least], says, margins[labels][least]
-    display(lab_figures.least_margins(*shown))
+    display(lab_figures.least_margins(*shown, regime.dataset))
 
 # %% [markdown]
 # And the test images that the network with true labels gets wrong by the largest
@@ -149,7 +150,13 @@ least = on_test.argsort()[:10]
 says = network.predict(x[least], verbose=0).argmax(1)
 wrong = 100 * (on_test < 0).mean()
 print(f"{wrong:.1f} % of these test images are misclassified. The worst:")
-lab_figures.least_margins(x[least], y[least], says, on_test[least])
+lab_figures.least_margins(x[least], y[least], says, on_test[least], regime.dataset)
+
+# %% [markdown]
+# **Question 3.** Can you see what makes an image hard for the network with true labels,
+# among the training images and among the test images? And for the other network?
+#
+# *Your answer:*
 
 # %% [markdown]
 # **How large are its weights, and how sure is it?** The *kernel* of a layer is its
@@ -157,8 +164,8 @@ lab_figures.least_margins(x[least], y[least], says, on_test[least])
 # Larger weights give larger margins without any other answer, so that the two have to
 # be seen together.
 #
-# **Question 3.** Which network has the larger weights? Which has the larger margins?
-# And margin for norm?
+# **Question 4.** Which network do you expect to have the larger weights? The larger
+# margins? And margin for norm?
 #
 # *Your answer:*
 
@@ -168,7 +175,7 @@ lab_runs.norms_and_margins(layers, margins)
 
 # %% [markdown]
 # The *spectral norm* of a layer is the largest factor by which it stretches a vector.
-# From the first layer to the last:
+# From the first layer to the last (do they tell the two networks apart, too?):
 
 # %%
 spectral = {
@@ -181,7 +188,10 @@ lab_figures.bars(spectral, "spectral norm of each layer")
 # ## A run of your own
 #
 # How narrow can the hidden layer get before random labels no longer fit in these
-# epochs? Try `--hidden 8`, `--hidden 128`, `--hidden 64 64 64`.
+# epochs? The network here has 256 units; a first try has 32. Go on with `--hidden 8`,
+# `--hidden 128`, `--hidden 64 64 64`.
+#
+# *Your prediction:*
 
 # %%
 MINE = "--random-labels --hidden 32"
@@ -192,7 +202,7 @@ runs = {
 lab_figures.curves(runs)
 
 # %% [markdown]
-# *What did you expect, and what did you see?*
+# *What did you see?*
 #
 # The whole experiment on CIFAR-10, which this notebook only showed: `python
 # reproduce.py table_1 --only cifar10_mlp`.

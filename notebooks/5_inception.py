@@ -9,8 +9,9 @@
 # %% [markdown]
 # # 5. The small Inception
 #
-# *45 minutes in class. All cells together compute for about 3 minutes on two cores;
-# nothing is downloaded. Do `1_memorize` first.*
+# *45 minutes in class. All cells together compute for about 3 minutes on two cores.
+# CIFAR-10 (170 MB) is downloaded where it is missing, and the notebook also runs
+# without it. Do `1_memorize` first.*
 #
 # Convolutions throughout, in modules that look through 1 x 1 and 3 x 3 windows side by
 # side, each followed by BatchNorm; no dense layer but the last. It is the best network
@@ -54,7 +55,7 @@ from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.inception import small_inception
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 100, 14
 SMALL = f"cifar10_inception.py --dataset mnist_5k --train-size {IMAGES}"
@@ -65,7 +66,9 @@ SMALL += f" --epochs {EPOCHS} --lr 0.02 --lr-decay 0.9 --batch-size 10 --stop-at
 #
 # A module joins what its two convolutions give (`Concatenate`). Two modules halve the
 # image on their way. At the end each channel is averaged over the image. *BatchNorm*
-# takes off each channel's mean over the batch and divides by its deviation.
+# takes off each channel's mean over the batch and divides by its deviation; its layers
+# are called `FusedBatchNormalization` here. Trainable parameters are counted: first by
+# the kind of layer, then in the five largest, by their number from the input on.
 #
 # **Question 1.** It has about a third more parameters than the MLP of `3_mlp`, and is
 # far deeper. Where are they? Why is there no bias beside BatchNorm?
@@ -77,21 +80,24 @@ model = small_inception((28, 28, 3), 10)
 table = pd.DataFrame(
     {
         "layer": type(layer).__name__,
+        "output": str(layer.output.shape[1:]),
         "trainable parameters": sum(np.prod(w.shape) for w in layer.trainable_weights),
     }
     for layer in model.layers
 ).astype({"trainable parameters": int})
 kinds = table.groupby("layer", sort=False)["trainable parameters"]
 display(kinds.agg(layers="size", parameters="sum"))
+display(table.nlargest(5, "trainable parameters"))
 total = table["trainable parameters"].sum()
 print(f"{total:,} trainable parameters; the paper's Table 1 says 1,649,402")
 
 # %% [markdown]
 # ## Our records beside the paper's
 #
-# CIFAR-10, accuracies in %, means over the seeds of our runs; `paper` is the paper's
-# test accuracy. `fitted` is the first epoch with 99 % of the training labels
-# reproduced. Where nothing stands, there is no run of ours yet; BN is BatchNorm.
+# CIFAR-10, accuracies in %, means over the seeds of our runs. `row` counts the lines of
+# the paper's Table 1, and `paper` is its test accuracy. `fitted` is the first epoch
+# with 99 % of the training labels reproduced
+# (`> 50`: not in 50 epochs); `crop` means random crops, `no BN` without BatchNorm.
 
 # %%
 lab_runs.table_1("cifar10_inception.py")
@@ -102,10 +108,10 @@ lab_runs.table_1("cifar10_inception.py")
 #
 # *Your answer:*
 #
-# Three figures, the paper's curves pale. The training loss on five kinds of data (1a),
-# beside AlexNet's. The accuracies epoch by epoch with BatchNorm and without (2b): the
-# paper asks whether it regularizes. And on 5,000 images, in the last two lines, where
-# each of the two ends.
+# Three figures, the paper's curves pale. Figure 1a: the training loss on five kinds of
+# data, beside AlexNet's (`2_data` shows what is done to the pixels). Figure 2b: the
+# accuracies epoch by epoch with BatchNorm and without, as the paper asks whether it
+# regularizes. And where each of the two ends on 5,000 images, in the last two lines.
 
 # %%
 for name in ["figure_1a", "figure_2b", "implicit"]:
@@ -115,8 +121,8 @@ for name in ["figure_1a", "figure_2b", "implicit"]:
 # ## Two trained networks, looked into
 #
 # One has learned true labels of CIFAR-10, one random labels; both come with the
-# collection, in `saved_models/`. What is looked at are the first images, `FEW` of
-# them. Where CIFAR-10 can be neither found nor downloaded (170 MB), two small networks
+# collection, in `saved_models/`. You look at what they do with the first `FEW` images.
+# Where CIFAR-10 can be neither found nor downloaded (170 MB), two small networks
 # take their place, trained here on 100 digits of `mnist_5k`.
 
 # %%
@@ -125,7 +131,7 @@ found = lab_runs.true_and_random(cifar10_inception.main, SMALL)
 networks, feeds = {}, {}
 for labels, trained in found.items():
     networks[labels] = models.load(trained.model)
-    regime, _ = artefacts.parse(trained.command)  # the settings of that command
+    regime, _ = commands.parse(trained.command)  # the settings of that command
     data = corruptions.corrupt(datasets.load(regime), regime)  # the labels it was given
     feeds[labels] = pipelines.Feed(data, regime)  # the images as it was fed them
 lab_runs.table({labels: trained.record for labels, trained in found.items()})
@@ -135,7 +141,7 @@ lab_runs.table({labels: trained.record for labels, trained in found.items()})
 # less the largest other one: how clearly the network says that label. Where it is
 # negative, the network says another. For each network the ten training images with the
 # smallest margins; above each the label that was given, what the network says, and the
-# margin (in colour where the two differ):
+# margin (in colour where it is negative):
 
 # %%
 margins = {}
@@ -146,7 +152,7 @@ for labels, feed in feeds.items():
     says = networks[labels].predict(x[least], verbose=0).argmax(1)
     print(f"{labels}:")
     shown = x[least], y[least], says, margins[labels][least]
-    display(lab_figures.least_margins(*shown))
+    display(lab_figures.least_margins(*shown, regime.dataset))
 
 # %% [markdown]
 # And the test images that the network with true labels gets wrong by the largest
@@ -160,7 +166,13 @@ least = on_test.argsort()[:10]
 says = network.predict(x[least], verbose=0).argmax(1)
 wrong = 100 * (on_test < 0).mean()
 print(f"{wrong:.1f} % of these test images are misclassified. The worst:")
-lab_figures.least_margins(x[least], y[least], says, on_test[least])
+lab_figures.least_margins(x[least], y[least], says, on_test[least], regime.dataset)
+
+# %% [markdown]
+# **Question 3.** Can you see what makes an image hard for the network with true labels,
+# among the training images and among the test images? And for the other network?
+#
+# *Your answer:*
 
 # %% [markdown]
 # **How large are its weights, and how sure is it?** The *kernel* of a layer is its
@@ -168,8 +180,8 @@ lab_figures.least_margins(x[least], y[least], says, on_test[least])
 # (that of BatchNorm's scale counted in). Larger weights give larger margins without any
 # other answer, so that the two have to be seen together.
 #
-# **Question 3.** Which network has the larger weights? Which has the larger margins?
-# And margin for norm?
+# **Question 4.** Which network do you expect to have the larger weights? The larger
+# margins? And margin for norm?
 #
 # *Your answer:*
 
@@ -179,7 +191,7 @@ lab_runs.norms_and_margins(layers, margins)
 
 # %% [markdown]
 # The *spectral norm* of a layer is the largest factor by which it stretches a vector.
-# From the first layer to the last:
+# From the first layer to the last (do they tell the two networks apart, too?):
 
 # %%
 spectral = {
@@ -192,8 +204,10 @@ lab_figures.bars(spectral, "spectral norm of each layer")
 # ## A run of your own
 #
 # BatchNorm is often called a regularizer. Train without it (`--no-batch-norm`) on true
-# labels, for half of the epochs: how does that change how fast the network fits? And
-# what it ends at, with far more images and epochs, in the figures above?
+# labels, for half of the epochs. Will the network fit faster or slower? And what do the
+# figures above say of where it ends, with far more images and epochs?
+#
+# *Your prediction:*
 
 # %%
 MINE = f"--no-batch-norm --epochs {EPOCHS // 2}"
@@ -204,7 +218,7 @@ runs = {
 lab_figures.curves(runs)
 
 # %% [markdown]
-# *What did you expect, and what did you see?*
+# *What did you see?*
 #
 # The whole experiment on CIFAR-10, which this notebook only showed: `python
 # reproduce.py table_1 --only cifar10_inception`.

@@ -56,7 +56,7 @@ import cifar10_mlp
 from common import corruptions, datasets, models, pipelines, records
 from common.analysis import hessian, norms, spectrum
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 500, 60
 FEW = IMAGES // 2  # where a curve over many networks is measured
@@ -71,11 +71,11 @@ DIGITS += " --hidden 64 --lr 0.05 --lr-decay 1 --batch-size 50"
 # come.
 
 # %%
-commands = {"true labels": DIGITS, "random labels": f"{DIGITS} --random-labels"}
+typed = {"true labels": DIGITS, "random labels": f"{DIGITS} --random-labels"}
 runs, networks, initial, feeds = {}, {}, {}, {}
-for label, command in commands.items():
+for label, command in typed.items():
     runs[label] = lab_runs.run(cifar10_mlp.main, f"{command} --save-init")
-    regime, _ = artefacts.parse(command)  # the settings of that command
+    regime, _ = commands.parse(command)  # the settings of that command
     data = corruptions.corrupt(datasets.load(regime), regime)  # the labels it was given
     feeds[label] = pipelines.Feed(data, regime)
     networks[label] = models.load(f"mine/{runs[label]['name']}.h5")
@@ -85,11 +85,11 @@ lab_figures.curves(runs)
 # %% [markdown]
 # ## 1. Norms and margins
 #
-# Bounds of the test error count weights, or they measure them: by the Frobenius norm
-# (root of the sum of squares), the spectral norm (how much a layer can stretch a
-# vector; the product over layers bounds the slope of the network), the distance from
-# the initial weights. A *margin* is the logit of the given label less the largest other
-# one. Bounds of this kind grow with norm over margin.
+# Bounds of the test error count weights, or they measure them. Three such measures: the
+# *Frobenius norm* (root of the sum of squares); the *spectral norm* of a layer (how
+# much it can stretch a vector; the product over layers bounds the slope of the
+# network); the distance from the initial weights. A *margin* is the logit of the given
+# label less the largest other one. The larger norm over margin, the larger the bound.
 #
 # **Question 1.** Which of the two networks do you expect to have the larger norms? The
 # larger margins? What would a bound that depends on norm / margin then say?
@@ -180,9 +180,10 @@ plt.show()
 # *Your answer:*
 
 # %% [markdown]
-# Our records of the same comparison over many sizes of the training set, at equal
-# training accuracy or at equal loss (`mnist_l2norm.py`: digits, true and random
-# labels):
+# Our records of the same comparison, for training sets of several sizes. Two columns
+# are what you need: on the left both networks have just reached 100 % training
+# accuracy; beside it they have been trained on until both have the same loss
+# (`mnist_l2norm.py`: digits, a network of two hidden layers).
 
 # %%
 for name in ("norms", "curvature"):
@@ -212,11 +213,14 @@ import examples
 
 noisy = f"{DIGITS} --label-corruption 0.2"
 record = lab_runs.run(cifar10_mlp.main, f"{noisy} --record-examples")
-found = examples.main([record["name"], "--results-dir", "mine"])
+of_the_run = [record["name"], "--results-dir", lab_runs.MINE]
+found = lab_runs.without_names(examples.main, of_the_run)
 
 # %% [markdown]
-# The course of both kinds of images (flipped: replaced); the most suspicious ones; when
-# images are learned; and how good each score is after each epoch:
+# Four figures, in which "flipped" means replaced: the course of both kinds of images;
+# the most suspicious ones; when images are learned; how good each score is after each
+# epoch. (An ROC curve, on the right of the last one, shows how many replaced labels are
+# found for how many kept ones that are suspected too; AUC is the area under it.)
 
 # %%
 for path in records.pictures(f"{record['name']}_examples", "mine"):

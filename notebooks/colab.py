@@ -82,9 +82,9 @@ with subprocess.Popen(
 # %%
 import pandas as pd
 
-from common.sweep import artefacts
+from common.sweep import commands
 
-regime, options = artefacts.parse(f"{SCRIPT} {FLAGS}")
+regime, options = commands.parse(f"{SCRIPT} {FLAGS}")
 name = options.name
 history = pd.read_csv(f"mine/{name}.csv")
 history.tail(3)

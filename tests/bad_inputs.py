@@ -10,7 +10,7 @@ import argparse
 import re
 
 from common import command_line, flag_types, regime
-from common.sweep import artefacts
+from common.sweep import commands
 
 TRAINING = [key for key in regime.DEFAULTS if " " not in key]
 EXPERIMENTS = [*TRAINING, "expressivity"]
@@ -48,7 +48,7 @@ def bad_values(action):
     by_type = {
         flag_types.folder_name: PATHS,
         flag_types.file_path: PATHS,
-        artefacts.flags: SHELL,
+        commands.flags: SHELL,
         regime._augmentations: AUGMENTS,
         regime._batch_size: ["FULL", *bad_numbers(int, 1, 2**31 - 1, False)],
         regime._depth: ["4", "9", "11", "28.0", *NUMBERS],
@@ -270,8 +270,8 @@ BAD += rows(
     """
     --features random_conv --filters 1000000000 -> at most 10000000
     --train-size 60001 -> mnist has 60000
-    --held-out 60000 -> fewer than
-    --held-out 50000 --train-size 20000 -> fewer than
+    --held-out 60000 -> are fitted
+    --held-out 50000 --train-size 20000 -> are fitted
     --label-noise pair -> no label is replaced
     --data-seed 4 -> nothing of the data is drawn
     --filters 8192 -> belongs to --features random_conv
@@ -279,7 +279,7 @@ BAD += rows(
     --kernel linear --bandwidth 1 -> belongs to the Gaussian kernel
     --sgd --ridge 1 -> without a path
     --features fourier --num-features 0 -> at least 1
-    --features relu --train-size 5 -> fewer examples than mnist has classes
+    --features relu --train-size 5 -> mnist has 10 classes
     --features relu --draws 1000000000000 -> at most 2147483647
     --num-features 10 -> belongs to --features fourier or relu
     --leave-one-out --sgd -> the Gaussian kernel
@@ -299,7 +299,7 @@ BAD += rows(
     theorem --depths 1000000000 -> do not fill the
     theorem --train-size 5 9 -> do not fill the 50 hidden layers
     theorem --train-size 50001 -> cifar10 has 50000
-    rademacher --train-size 10001 -> mnist has 10000
+    rademacher --train-size 10001 -> taken of, in mnist, has 10000
     rademacher --components 785 -> at most 784
     rademacher --dataset mnist_5k --components 4000 -> at most 784
     rademacher --draws 1000000000 -> --draws 1000000000 needs

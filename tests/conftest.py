@@ -44,7 +44,7 @@ gc.set_threshold(100_000, 50, 100)
 
 from common import datasets, reviews  # noqa: E402
 from common.datasets import Data  # noqa: E402
-from common.sweep import artefacts  # noqa: E402
+from common.sweep import commands  # noqa: E402
 
 # The same examples in every run of the suite, on whatever machine.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
@@ -108,8 +108,8 @@ def make_up():
     """
 
     def make(folder, command, seed=0, train=1.0, test=0.5, fit=3, epochs=5, verdict=""):
-        once = artefacts.runs_once(command)
-        settings, options = artefacts.parse(command, None if once else seed)
+        once = commands.runs_once(command)
+        settings, options = commands.parse(command, None if once else seed)
         folder.mkdir(parents=True, exist_ok=True)
         named = {
             "name": options.name,

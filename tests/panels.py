@@ -15,6 +15,15 @@ def assert_ticks_are_apart(figure, axis):
         assert left.x1 < right.x0
 
 
+def assert_legends_are_whole(figure):
+    """None is cut off at the figure's edge."""
+    renderer, whole = figure.canvas.get_renderer(), figure.bbox
+    for legend in figure.legends:
+        box = legend.get_window_extent(renderer)
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1, legend.get_title().get_text()
+        assert whole.y0 <= box.y0 and box.y1 <= whole.y1, legend.get_title().get_text()
+
+
 def assert_curves_are_free(figure, axis):
     """No legend, and no text, lies on a curve or a point."""
     renderer = figure.canvas.get_renderer()

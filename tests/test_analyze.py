@@ -31,6 +31,12 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """For what is measured again and again, and whose picture nobody looks at."""
+    monkeypatch.setattr(model_figures, "draw", lambda *args: None)
+
+
 @pytest.fixture(scope="module")
 def row(folder):
     """That MLP measured: its row of the table, after what was said and left."""
@@ -199,7 +205,7 @@ def test_without_a_record_the_data_must_be_named(folder, tmp_path):
 
 
 def test_what_cannot_be_measured_is_left_out_and_told(
-    folder, tmp_path, capsys, monkeypatch
+    folder, tmp_path, capsys, monkeypatch, undrawn
 ):
     path, measured = next(folder.glob("cifar10_mlp*.h5")), []
     whole = analyze.analyze
@@ -261,7 +267,7 @@ def test_the_classes_are_those_of_the_data(tmp_path):
         ((784,), "mnist_5k", "whitened"),
     ],
 )
-def test_a_network_made_elsewhere(shape, dataset, inputs, tmp_path):
+def test_a_network_made_elsewhere(shape, dataset, inputs, tmp_path, undrawn):
     start = keras.Input(shape)
     last = keras.layers.Dense(10, "softmax")(keras.layers.Flatten()(start))
     model = keras.Model(start, last)

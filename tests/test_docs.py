@@ -24,7 +24,7 @@ from common.report import (
     table_rows,
     theory_figures,
 )
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -140,7 +140,7 @@ def test_the_flags_of_the_training_scripts_are_explained(capsys, monkeypatch):
     known = set()
     for script in (*SCRIPTS, "imagenet_inception_v3.py"):
         with pytest.raises(SystemExit, match="0"):
-            artefacts.parse(f"{script} --help")
+            commands.parse(f"{script} --help")
         known |= flags_in(capsys.readouterr().out)
     assert known - {"--help", "--no-batch-norm"} <= told
     table = flags_in((ROOT / "docs/flags.md").read_text())
@@ -188,7 +188,7 @@ def lines(run):
 
 def seeds(command):
     """The records of a command under every seed."""
-    stem = artefacts.name_of(command).removesuffix("0")
+    stem = commands.name_of(command).removesuffix("0")
     paths = RESULTS.glob(f"{stem}[0-9].json")
     return [record(path.stem) for path in sorted(paths)]
 
@@ -253,7 +253,7 @@ def of_readme():
         for rows in (range(14, 20), range(9, 14))
     ]
     yield f"with one seed, {one[0]} and {one[1]}"
-    eight = [record(artefacts.name_of(artefacts.TABLE_1[row])) for row in range(1, 9)]
+    eight = [record(commands.name_of(artefacts.TABLE_1[row])) for row in range(1, 9)]
     assert {run["device"] for run in eight} == {"NVIDIA H200"}
     began, ended = (
         pick(datetime.fromisoformat(run[key]) for run in eight)
@@ -529,7 +529,7 @@ def of_curvature():
 
 def first_epochs(command, reached):
     """The first epoch of every seed of a command whose line `reached`, or None."""
-    stem = artefacts.name_of(command).removesuffix("0")
+    stem = commands.name_of(command).removesuffix("0")
     return [
         next((int(x["epoch"]) for x in lines(path.stem) if reached(x)), None)
         for path in sorted(RESULTS.glob(f"{stem}[0-9].json"))
@@ -724,6 +724,15 @@ def of_descent_in_the_log():
     errors = [f"{100 * relu(0, x, 'test_error').mean:.2f}" for x in
               (3000, 10_000, 60_000)]  # fmt: skip
     yield "{}, {} and {} % with 3,000, 10,000 and 60,000 random ReLU".format(*errors)
+    relu = curve("relu", "cifar10")[1]
+    counts = 1000, 10_000, 60_000
+    one, peak, end = (f"{100 * relu(0, x, 'test_error').mean:.2f} %" for x in counts)
+    yield f"({one}), {peak} with 10,000 and {end} with 60,000"
+    noisy = [f"{100 * relu(0.2, x, 'test_error').mean:.2f}" for x in counts]
+    yield "{}, {} and {} %".format(*noisy)
+    norm = [relu(0, x, "rkhs_norm").mean for x in (200, *counts[1:])]
+    yield f"from {norm[0]:.0f} (N = 200) through {short(norm[1], 1)} (10,000)"
+    yield f"to {norm[2]:,.0f} (60,000)"
     rows = cut_off()
     there, whole = rows["published norm"], rows["none"]
     kept, norm = 10_000 - int(there["kept"]), float(there["norm"])
@@ -804,6 +813,19 @@ def of_cifar_features():
     yield "{}, {} and {}".format(*norms)
     run = record("min_norm_cifar10_fourier_seed0")
     yield f"{sum(run['seconds']) / 60:.0f} minutes on {run['device'].split(', ')[1]}"
+    yield from errors_by_level("relu", "cifar10")
+    run = record("min_norm_cifar10_relu_seed0")
+    assert run["threads"] == "1"
+    yield f"{sum(run['seconds']) / 60:.0f} minutes on one busy core"
+    ends = {}
+    for kind in ("fourier", "relu"):
+        rows, over_draws = curve(kind, "cifar10")
+        found = {k: over_draws(0, k, "test_error").mean for p, k in rows if p == 0}
+        ends[kind] = found[1000], found[60_000]
+        wins = min(found, key=found.get)
+        assert wins == {"fourier": 60_000, "relu": 1000}[kind]
+        assert found[60_000] < found[40_000]  # it still falls there
+    assert ends["relu"][0] < ends["fourier"][0] and ends["relu"][1] > ends["fourier"][1]
 
 
 def of_relu_features():
@@ -1048,8 +1070,9 @@ def of_measures():
             f"{tau['grid', over, measure]['tau']:.2f}"
             for over in ("size", "width", "depth", "batch", "noise")
         ]
-        other = tau.get(("mnist_l2norm", "all", measure))
-        cells.append(f"{other['tau']:.2f}" if other else "")
+        for networks in ("mnist_l2norm", "analysis"):
+            other = tau.get((networks, "all", measure))
+            cells.append(f"{other['tau']:.2f}" if other else "")
         yield f"| {' | '.join(cells)} |".replace("  ", " ")
     over_all = {m: x["tau"] for (who, over, m), x in tau.items()
                 if (who, over) == ("grid", "all")}  # fmt: skip
@@ -1063,9 +1086,22 @@ def of_measures():
     yield f"{run['networks']['grid']} networks of 32 or 128 units a layer"
     yield f"{clock(run['seconds'])}utes on two busy cores"
     assert "0 of 27 measures keep the sign" in run["verdict"]
+    assert run["networks"]["analysis"] == 6
+    saved = {(over, m): x for (who, over, m), x in tau.items() if who == "analysis"}
+    norms = {m for _, m in saved if m.startswith(("l2", "product_of_n", "path", "log"))}
+    assert all(saved["noise", m]["tau"] == 1 for m in {*norms, "trace"})
+    assert all(saved["all", m]["low"] < 0 < saved["all", m]["high"] for m in norms)
+    within = [f"{f(saved['all', m]['tau'] for m in norms):.2f}" for f in (min, max)]
+    yield f"a tau of {within[0]} to {within[1]}, all with 0 in"
+    flat = saved["all", "pacbayes_flatness"]
+    assert flat["tau"] == max(
+        x["tau"] for (over, _), x in saved.items() if over == "all"
+    )
+    yield f"{interval(flat)}, is that of the PAC-Bayes measure"
+    yield f"{tau['grid', 'all', 'pacbayes_flatness']['tau']:.2f} on the grid"
     few = record("measures_seed0")
     yield f"makes {few['networks']['grid']} networks, of 32 units"
-    yield f"batches of 128, in {clock(few['seconds'])}utes"
+    yield f"batches of 128, in {few['seconds']:.0f} seconds"
     yield f"with {interval(ranked('measures_seed0')['grid', 'all', 'epochs'])}"
 
 

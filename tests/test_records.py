@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import records
+from common import records, verdicts
 from common.cli import MendableError
+from common.sweep import commands
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "cifar10_alexnet_labels1_wd0.0005_seed0"  # with dots
@@ -217,7 +218,7 @@ def test_an_unwritable_folder_is_named(tmp_path, unwritable):
 
 
 @pytest.mark.parametrize("name", ["cifar10_mlp_seed0", "mnist_l2norm"])
-def test_a_model_of_another_record_is_not_written_over(tmp_path, name):
+def test_a_model_of_another_record_is_not_written_over(tmp_path, name, capsys):
     """The network that comes with the collection, by a run with --results-dir mine."""
     (tmp_path / "results").mkdir()
     (tmp_path / "saved_models").mkdir()
@@ -237,8 +238,15 @@ def test_a_model_of_another_record_is_not_written_over(tmp_path, name):
         with records.only_one(records.paths(name, *folders), name):
             pass
 
-    with pytest.raises(MendableError, match=f"{model}.h5 is the .*--models-dir"):
+    refused = pytest.raises(MendableError, match=f"{model}.h5 is the .*--models-dir")
+    with refused:
         run("mine", "saved_models")
+    if name == "cifar10_mlp_seed0":  # of a training, before Keras and the data
+        folders = f"--results-dir {tmp_path}/mine --models-dir {tmp_path}/saved_models"
+        _, options = commands.parse(f"cifar10_mlp.py {folders}")
+        with refused:
+            verdicts.finished(options)
+        assert not capsys.readouterr().out
     run("mine", "mine")
     run("results", "saved_models")  # --overwrite: both are written
     path.write_bytes(b"others")  # of the reader's own

@@ -34,7 +34,7 @@ from common.report import (
     tables,
 )
 from common.report.stats import Stat
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 ROOT = Path(__file__).parents[1]
 ALEXNET = "cifar10_alexnet.py"
@@ -331,7 +331,7 @@ def test_augmented_rows_compare_the_accuracy_of_the_batches(tmp_path, make_up):
     """Table 4's last two rows are what training itself saw, on augmented images."""
     rows = {tuple(r.fields.values()): r for r in rows_of(TABLE_4, tmp_path)}
     command = rows["Inception", "augmentation"].command.removeprefix("python ")
-    regime, _ = artefacts.parse(command)
+    regime, _ = commands.parse(command)
     assert regime.augment == ("flip", "rotate") and regime.lr_decay == 0.999
     assert np.rad2deg(augmentations.MAX_ANGLE) == pytest.approx(25)
     name = make_up(tmp_path, command, train=1.0, test=0.1)

@@ -14,7 +14,7 @@ from processes import alive, events, family, wait_for
 import reproduce
 from common import cli, datasets, records, reviews
 from common.engine import machine
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 ROOT = Path(__file__).parents[1]
 FAKE = str(ROOT / "tests" / "fake_run.py")
@@ -40,22 +40,22 @@ def test_another_data_set_in_every_command(dataset):
         words = list(job.command)
         assert words.count("--dataset") == 1
         assert words[words.index("--dataset") + 1] == dataset
-        settings, options = artefacts.parse(shlex.join(words))
+        settings, options = commands.parse(shlex.join(words))
         assert (options.name, settings.dataset) == (job.name, dataset)
 
 
 def test_dry_run_prints_exactly_the_missing_runs(tmp_path, capsys, make_up):
-    commands = [*artefacts.TABLE_1.values()]
+    expected = [*artefacts.TABLE_1.values()]
     folders = f"--results-dir {tmp_path}"
     printed = dry_run(capsys, "table_1", "--results-dir", str(tmp_path))
-    assert printed == [f"python {command} {folders}" for command in commands]
+    assert printed == [f"python {command} {folders}" for command in expected]
     for row in (1, 4, 19):
         make_up(tmp_path, artefacts.TABLE_1[row])
-        commands.remove(artefacts.TABLE_1[row])
-    partial = artefacts.name_of(artefacts.TABLE_1[2])  # interrupted: not done
+        expected.remove(artefacts.TABLE_1[row])
+    partial = commands.name_of(artefacts.TABLE_1[2])  # interrupted: not done
     (tmp_path / f"{partial}.csv").write_text("epoch,seconds\n1,1\n")
     printed = dry_run(capsys, "table_1", "--results-dir", str(tmp_path))
-    assert printed == [f"python {command} {folders}" for command in commands]
+    assert printed == [f"python {command} {folders}" for command in expected]
 
 
 def test_a_dry_run_says_when_nothing_is_missing(tmp_path, capsys, make_up):
@@ -120,9 +120,9 @@ def test_more_flags_for_every_run(tmp_path, capsys):
 
 
 def test_what_changes_no_result_is_no_variation():
-    assert artefacts.variation(None, "--distribute --no-resume") == []
-    assert artefacts.variation(None, "--distribute h:1 --epochs 2") != []
-    assert artefacts.variation("mnist", "--quiet") == ["--dataset=mnist"]
+    assert commands.variation(None, "--distribute --no-resume") == []
+    assert commands.variation(None, "--distribute h:1 --epochs 2") != []
+    assert commands.variation("mnist", "--quiet") == ["--dataset=mnist"]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_command_of_two_artefacts_is_one_run():
     apart = [job.name for name in ("table_1", "figure_1") for job in jobs_of(name)]
     together = [job.name for job in jobs_of("table_1", "figure_1")]
     assert sorted(together) == sorted(set(apart)) and len(together) < len(apart)
-    assert artefacts.name_of("cifar10_mlp.py --random-labels") in together
+    assert commands.name_of("cifar10_mlp.py --random-labels") in together
 
 
 def test_a_sweep_typed_again_divides_the_cores_as_before(tmp_path, monkeypatch):
@@ -269,14 +269,14 @@ import json, sys
 import reproduce
 from types import SimpleNamespace
 from common import cli
-from common.sweep import artefacts
-parse = artefacts.parse
+from common.sweep import artefacts, commands
+parse = commands.parse
 def parse_fake(command, seed=None):
-    script, words = artefacts.split(command)
+    script, words = commands.split(command)
     if not script.endswith("fake_run.py"):
         return parse(command, seed)
     return SimpleNamespace(run_once=True), SimpleNamespace(name=words[0])
-artefacts.parse = parse_fake
+commands.parse = parse_fake
 for name, runs in json.loads(sys.argv.pop(1)).items():
     artefacts.ARTEFACTS[name] = artefacts.Artefact(
         name, "", ("run",), {(i,): run for i, run in enumerate(runs)}
@@ -359,7 +359,7 @@ def test_killed_it_leaves_no_process_and_goes_on_where_it_was(start, tmp_path):
     runs = [command + "--epochs 40 --precision float32"]
     first = start({"one": runs}, "one", "--workers", "1")
     paths = records.paths(
-        artefacts.name_of(runs[0]), tmp_path / "results", tmp_path / "models"
+        commands.name_of(runs[0]), tmp_path / "results", tmp_path / "models"
     )
 
     def epochs():

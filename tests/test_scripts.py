@@ -21,7 +21,7 @@ import cifar10_wide_resnet
 from common import cli, datasets, models, records, training, verdicts
 from common.engine.history import History
 from common.sources import archives
-from common.sweep import artefacts
+from common.sweep import commands
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = {
@@ -62,7 +62,7 @@ def paths_of(record, path):
     ],
 )
 def test_the_papers_settings_are_the_defaults(script, lr, epochs):
-    regime, _ = artefacts.parse(script)
+    regime, _ = commands.parse(script)
     assert (regime.dataset, regime.train_size) == ("cifar10", None)
     assert (regime.optimizer, regime.lr, regime.momentum) == ("sgd", lr, 0.9)
     assert (regime.lr_decay, regime.batch_size) == (0.95, 128)
@@ -364,7 +364,7 @@ def test_damaged_record(tmp_path):
         ("--dataset mnist_5k --train-size 90 --early-stopping 3", "--train-size 100"),
         ("--dataset mnist_5k --train-size 4001", "4000 training examples"),
         ("--no-batch-norm", "this script has not"),
-        ("--optimizer adam --momentum 0.9", "no meaning for --optimizer adam"),
+        ("--optimizer adam --momentum 0.9", "no meaning for the optimizer adam"),
     ],
 )
 def test_wrong_usage_and_impossible_settings(fails, flags, reason):

@@ -13,7 +13,7 @@ import pytest
 
 from common import cli, command_line, records, settings, shared_settings
 from common.engine import replicas
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = sorted(path.name for path in ROOT.glob("*.py"))
@@ -22,7 +22,7 @@ HEAVY = {"keras", "tensorflow", "jax", "matplotlib", "pandas"}
 
 def name(command):
     """The run's name, also of a command that is not looked up anywhere else."""
-    return artefacts.name_of(command)
+    return commands.name_of(command)
 
 
 # Names that runs have had all along.
@@ -142,6 +142,60 @@ def test_no_listed_flag_is_refused(script):
             command_line.read(script, [*words, *beside])
 
 
+def refusal(script, words, tmp_path):
+    """What the script says of a command line that is refused; None if it is not."""
+    try:
+        words = [*words, "--results-dir", str(tmp_path)]
+        command_line.parse_parts("", f"{script}.py", words)
+    except cli.UsageError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("script", command_line.DEFAULTS)
+def test_a_data_set_alone_is_never_refused_by_a_value_that_was_not_typed(
+    script, tmp_path
+):
+    defaults, (script, *part) = command_line.DEFAULTS[script], script.split()
+    for dataset in shared_settings.dataset_names(defaults):
+        said = refusal(script, [*part, "--dataset", dataset], tmp_path)
+        assert not said or not re.search(r"--[a-z-]+ \d", said), said
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (
+            "expressivity bound --dataset mnist_5k",
+            "mnist_5k has 4000 training examples, fewer than the default of 55000: add "
+            "--train-size N, with N at most 4000.",
+        ),
+        ("influence --dataset synthetic", "has 2000 .* the default of 5000: add --tr"),
+        ("double_descent --dataset synthetic", "has 2000 .* the default of 4000"),
+        ("double_descent --train-size 70000", "^--train-size 70000: mnist has 60000"),
+        ("measures --train-size 9 70000", "^--train-size 70000: mnist has 60000"),
+        (
+            "expressivity rademacher --train-size 20000",
+            "^--train-size 20000: what principal .* has 10000 training examples",
+        ),
+        ("imagenet_inception_v3 --train-size 100", None),  # its batch is larger
+        ("imagenet_inception_v3 --train-size 9 --batch-size 10", "^--batch-size 10: "),
+        ("mnist_l2norm --step 5000", "^no size is left up to 1024: choose a larger"),
+        (
+            "imdb_text --momentum 0.5",
+            "^--momentum 0.5 has no meaning for the optimizer adam",
+        ),
+        (
+            "min_norm --features relu --held-out 55000",
+            "^--held-out 55000: mnist has 60000 training images, and 10000 are fitted",
+        ),
+    ],
+)
+def test_a_refusal_says_what_was_typed_and_what_is_a_default(words, said, tmp_path):
+    script, *words = words.split()
+    found = refusal(script, words, tmp_path)
+    assert re.search(said, found) if said else found is None, found
+
+
 @pytest.mark.parametrize(
     "old, new",
     [
@@ -159,7 +213,7 @@ def test_one_word_for_one_thing_in_every_script(old, new):
     words |= {"--size": "--train-size", "--sizes": "--train-size"}
     new = new or " ".join(words.get(word, word) for word in old.split())
     assert old != new and name(old) == name(new)
-    script, flags = artefacts.split(new)
+    script, flags = commands.split(new)
     shown = command_line.parser(script.removesuffix(".py")).format_help()
     assert all(flag in shown for flag in flags if flag.startswith("--"))
     assert not any(f"{word} " in shown for word in words)
@@ -178,9 +232,9 @@ def test_parts_have_names_and_settings_of_their_own():
     ]
     assert found["theorem"][0].widths is None
     with pytest.raises(cli.UsageError, match="name one of theorem"):
-        artefacts.parse("expressivity.py")
+        commands.parse("expressivity.py")
     with pytest.raises(cli.UsageError, match="--train-size does not concern memorize"):
-        artefacts.parse("expressivity.py memorize --sizes 9")
+        commands.parse("expressivity.py memorize --sizes 9")
 
 
 def test_a_script_without_settings_is_refused():

@@ -33,11 +33,10 @@ class DoubleDescent(shared.Experiment):
         super().check(given)
         shared.refuse_last_seed(self)
 
-    def check_data(self):
+    def check_data(self, usual):
         facts = datasets.FACTS[self.dataset]
-        shared.refuse_more("--train-size", self.train_size, facts.train, self.dataset)
-        if self.batch_size != DoubleDescent.batch_size:
-            shared.refuse_more(
-                "--batch-size", self.batch_size, self.train_size, "the run"
-            )
-        shared.refuse_few(self.train_size, facts.num_classes, self.dataset)
+        n, by_default = self.train_size, self.train_size == usual.train_size
+        shared.refuse_more("--train-size", n, facts.train, self.dataset, by_default)
+        if self.batch_size != usual.batch_size:
+            shared.refuse_more("--batch-size", self.batch_size, n, "the run")
+        shared.refuse_few(n, facts.num_classes, self.dataset)

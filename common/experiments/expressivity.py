@@ -42,7 +42,7 @@ class Expressivity(shared.Experiment):
     )
     seed: int = shared.seed("images, labels, direction, initial weights")
 
-    def check_data(self):
+    def check_data(self, usual):
         facts = datasets.FACTS[self.dataset]
         there_are = min(facts.train, POOL) if self.components else facts.train
         most = min(there_are, 28 * 28 * facts.shape[2])  # of the 28x28 centre
@@ -52,7 +52,11 @@ class Expressivity(shared.Experiment):
             )
         if not self.sizes:
             return
-        shared.refuse_more("--train-size", self.sizes[-1], there_are, self.dataset)
+        n, by_default = self.sizes[-1], self.sizes == usual.sizes
+        where = self.dataset
+        if there_are < facts.train:
+            where = f"what principal components are taken of, in {where},"
+        shared.refuse_more("--train-size", n, there_are, where, by_default)
         if self.depths and self.depths[-1] > self.sizes[-1] + 1:
             raise UsageError(
                 f"{self.sizes[-1]} units do not fill the {self.depths[-1] - 1} hidden "

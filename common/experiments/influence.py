@@ -31,7 +31,8 @@ class Influence(shared.Experiment):
 
     resolve = staticmethod(shared.resolve_random_labels)
 
-    def check_data(self):
+    def check_data(self, usual):
         facts = datasets.FACTS[self.dataset]
-        shared.refuse_more("--train-size", self.train_size, facts.train, self.dataset)
-        shared.refuse_few(self.train_size, facts.num_classes, self.dataset)
+        n, by_default = self.train_size, self.train_size == usual.train_size
+        shared.refuse_more("--train-size", n, facts.train, self.dataset, by_default)
+        shared.refuse_few(n, facts.num_classes, self.dataset)

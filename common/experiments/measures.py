@@ -32,7 +32,8 @@ class Measures(shared.Experiment):
         super().check(given)
         shared.refuse_last_seed(self)
 
-    def check_data(self):
+    def check_data(self, usual):
         facts = datasets.FACTS[self.dataset]
-        shared.refuse_more("--train-size", self.sizes[-1], facts.train, self.dataset)
+        n, by_default = self.sizes[-1], self.sizes == usual.sizes
+        shared.refuse_more("--train-size", n, facts.train, self.dataset, by_default)
         shared.refuse_few(self.sizes[0], facts.num_classes, self.dataset)

@@ -228,16 +228,15 @@ class MinNorm(shared.Experiment):
                 "the interpolator."
             )
 
-    def check_data(self):
+    def check_data(self, usual):
         facts = datasets.FACTS[self.dataset]
-        shared.refuse_more("--train-size", self.train_size, facts.train, self.dataset)
-        if self.levels and self.train_size < facts.num_classes:
+        n = self.train_size
+        shared.refuse_more("--train-size", n, facts.train, self.dataset)
+        if self.levels:
+            shared.refuse_few(n, facts.num_classes, self.dataset)
+        if self.held_out and (n or 1) + self.held_out > facts.train:
             raise UsageError(
-                f"--train-size {self.train_size}: fewer examples than {self.dataset} "
-                f"has classes. Expected at least {facts.num_classes}."
-            )
-        if self.held_out and (self.train_size or 1) + self.held_out > facts.train:
-            raise UsageError(
-                f"{self.dataset} has {facts.train} training images, fewer than "
-                f"--train-size and --held-out {self.held_out} ask for."
+                f"--held-out {self.held_out}: {self.dataset} has {facts.train} "
+                f"training images, and {n or 'some'} are fitted. Choose a smaller "
+                "--held-out or --train-size."
             )

@@ -76,7 +76,10 @@ class L2Norm(shared.Experiment):
         doubled = [128 * 2**i for i in range(20) if 128 * 2**i <= largest]
         given["sizes"] = range(step, largest + 1, step) if step else doubled
         if not given["sizes"]:
-            raise UsageError(f"no size is left with --max-size {largest}: raise it.")
+            raise UsageError(
+                f"no size is left up to {largest}: choose a larger --max-size or a "
+                "smaller --step."
+            )
 
     def check(self, given):
         super().check(given)
@@ -87,10 +90,11 @@ class L2Norm(shared.Experiment):
             )
         shared.refuse_last_seed(self)
 
-    def check_data(self):
-        largest, facts = self.sizes[-1], datasets.FACTS[self.dataset]
-        shared.refuse_more("--train-size", largest, facts.train, self.dataset)
-        if self.batch_size != L2Norm.batch_size:
+    def check_data(self, usual):
+        largest, by_default = self.sizes[-1], self.sizes == usual.sizes
+        there_are = datasets.FACTS[self.dataset].train
+        shared.refuse_more("--train-size", largest, there_are, self.dataset, by_default)
+        if self.batch_size != usual.batch_size:
             shared.refuse_more(
                 "--batch-size", self.batch_size, largest, "the largest size"
             )

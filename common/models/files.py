@@ -72,7 +72,10 @@ def load(path, results_dir=None):
     path = Path(path)
     try:
         if not path.exists():
-            raise MendableError(f"{path} does not exist: train a model first.")
+            raise MendableError(
+                f"{path} does not exist: expected a network saved by Keras, as .h5 or "
+                ".keras."
+            )
         if not path.is_file():
             raise ValueError("it is a folder or a device; expected a file.")
         _require_recorded(path, results_dir)

@@ -162,7 +162,7 @@ def _roc(figure, found):
     right.set(ylabel="share of the flipped labels found")
     shown = right.get_legend_handles_labels()
     title = "best area under the curve (epoch)"
-    figure.legend(*shown, **BELOW, ncols=4, fontsize=7, title=title)
+    figure.legend(*shown, **BELOW, ncols=3, fontsize=7, title=title)
 
 
 def _gallery(figure, examples, images, look, dataset):

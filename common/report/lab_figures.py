@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.report import reading
+from common.report import names, reading
 from common.report.gallery import displayable
 from common.report.style import BLUE, GREY, INKS, ORANGE, SKY, STYLE
 
@@ -78,7 +78,7 @@ def images(shown, titles, marked=None, columns=10):
 
     Args:
         shown: `(n, height, width, channels)`: uint8, or whitened, as models are fed.
-        titles: n texts, of a line or two.
+        titles: n texts, of one line or more.
         marked: `(n,)` booleans: titles that are coloured; or None.
         columns: Images in a row.
 
@@ -89,13 +89,14 @@ def images(shown, titles, marked=None, columns=10):
     shown = shown if white == 255 else displayable(shown)
     marked = np.zeros(len(shown), bool) if marked is None else marked
     rows = -(-len(shown) // columns)
+    above = 0.06 + 0.12 * max(2, *(title.count("\n") + 1 for title in titles))  # inches
+    height = 0.75 + above
     with matplotlib.rc_context(_SHOWN):
         # Placed by hand: to lay out so many panels takes seconds.
-        figure = Figure(figsize=(0.75 * columns, 1.05 * rows), layout="none")
-        place = {"left": 0.01, "right": 0.99, "bottom": 0.01, "top": 1 - 0.28 / rows}
-        axes = figure.subplots(
-            rows, columns, squeeze=False, gridspec_kw=place | {"hspace": 0.45}
-        ).ravel()
+        figure = Figure(figsize=(0.75 * columns, height * rows), layout="none")
+        place = {"left": 0.01, "right": 0.99, "bottom": 0.01}
+        place |= {"top": 1 - above / height / rows, "hspace": above / 0.7}
+        axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=place).ravel()
         for axis in axes:
             axis.set_axis_off()
         for axis, image, title, mark in zip(axes, shown, titles, marked, strict=False):
@@ -104,37 +105,43 @@ def images(shown, titles, marked=None, columns=10):
         return figure
 
 
-def least_margins(shown, given, says, margins, count=10):
+def least_margins(shown, given, says, margins, dataset, count=10):
     """Draws the images with the smallest margins, each with its label and margin.
+
+    Classes are named where `names` knows them.
 
     Args:
         shown: `(n, height, width, channels)`: uint8, or whitened.
         given, says: `(n,)` integers: the label, and what the network says.
         margins: `(n,)`: logit of the label less the largest other one. Titles of
             negative ones are coloured.
+        dataset: Its name.
         count: Images drawn.
 
     Returns:
         `matplotlib.figure.Figure`.
     """
     least = np.argsort(margins)[:count]
-    titles = [f"{given[i]}, says {says[i]}\n{margins[i]:.2f}" for i in least]
+    called = names.CLASSES.get(dataset, range(1000))
+    titles = [
+        f"{called[given[i]]}\nsays {called[says[i]]}\n{margins[i]:.2f}" for i in least
+    ]
     return images(shown[least], titles, margins[least] < 0)
 
 
-def bars(groups, unit, log=False):
+def bars(groups, unit, of="layer"):
     """Draws numbers side by side, such as the norms of each layer of two networks.
 
     Args:
         groups: Dict of label -> dict of name -> number; the names are those of the
             first label.
         unit: What the numbers are.
-        log: Whether the axis is logarithmic.
+        of: What the names are.
 
     Returns:
         `matplotlib.figure.Figure`.
     """
-    names = list(next(iter(groups.values())))
+    named = list(next(iter(groups.values())))
     width = 0.8 / len(groups)
     with matplotlib.rc_context(_SHOWN):
         figure = Figure(figsize=(6.6, 2.6))
@@ -143,13 +150,11 @@ def bars(groups, unit, log=False):
         for k, ((label, values), ink) in enumerate(
             zip(groups.items(), inks, strict=False)
         ):
-            at = np.arange(len(names)) + (k - (len(groups) - 1) / 2) * width
+            at = np.arange(len(named)) + (k - (len(groups) - 1) / 2) * width
             axis.bar(
-                at, [values[name] for name in names], width, color=ink, label=label
+                at, [values[name] for name in named], width, color=ink, label=label
             )
-        axis.set(xticks=range(len(names)), xticklabels=names, ylabel=unit)
-        axis.tick_params(axis="x", labelsize=6 if len(names) > 20 else 8)
-        if log:
-            axis.set_yscale("log")
+        axis.set(xticks=range(len(named)), xticklabels=named, xlabel=of, ylabel=unit)
+        axis.tick_params(axis="x", labelsize=6 if len(named) > 20 else 8)
         figure.legend(loc="outside right center")
         return figure

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import pandas as pd
 from common import datasets, records
 from common.cli import MendableError
 from common.report import published, reading, stats, table_rows
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 MINE = "mine"  # where the notebooks keep what they run
 
@@ -39,14 +40,27 @@ def run(main, command):
         MendableError: As `main` does.
     """
     kept = ["--quiet", "--results-dir", MINE, "--models-dir", MINE]
+    return without_names(main, [*shlex.split(command)[1:], *kept])
+
+
+def without_names(main, argv):
+    """Runs a script and prints what it says, but for long names of runs and files.
+
+    Args:
+        main: The script's.
+        argv: Its command line, as a list.
+
+    Returns:
+        What `main` returns.
+    """
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        record = main([*shlex.split(command)[1:], *kept])
-    # The names of files are long, and a notebook finds them by the record.
-    names = f"{record['name']} is complete", "Files:"
-    lines = [line for line in said.getvalue().splitlines() if line.strip()]
-    print("\n".join(line for line in lines if not line.startswith(names)))
-    return record
+        result = main(argv)
+    for line in said.getvalue().splitlines():
+        # A notebook finds a run, and its files, by its record.
+        if line.strip() and not re.match(r"Files:|\S+ is complete|\S*_\S*$", line):
+            print(line)
+    return result
 
 
 def true_and_random(main, small):
@@ -66,14 +80,14 @@ def true_and_random(main, small):
     found = {}
     for labels, flags in artefacts.TRUE_AND_RANDOM.items():
         command = f"{script} {flags}".strip()
-        paths = records.paths(artefacts.name_of(command), "results", "saved_models")
+        paths = records.paths(commands.name_of(command), "results", "saved_models")
         if paths.model.exists() and paths.json.exists():
             found[labels] = Trained(command, records.read(paths.json), paths.model)
     if len(found) == 2:
         try:
             datasets.named("cifar10")
         except MendableError:
-            print("CIFAR-10 cannot be had: small networks take the place of its own.")
+            print("CIFAR-10 is not here: two small networks take the place of its two.")
         else:
             print("The networks are those of CIFAR-10, from saved_models/.")
             return found

@@ -244,10 +244,16 @@ function begin() {
   });
   $("#given h2").textContent = level === 20 ? "Random labels" : level
     ? `${5 * level} % of the labels random` : "The same labels: nothing is corrupted";
-  $("#command").textContent = "python cifar10_mlp.py --dataset mnist_5k" +
+  const command = "python cifar10_mlp.py --dataset mnist_5k" +
     ` --train-size ${size} --label-corruption ${level / 20} --hidden ${width}` +
     ` --wd ${decay} --lr ${LEARNING_RATE} --lr-decay 1 --batch-size ${BATCH}` +
     ` --epochs ${MOST_EPOCHS} --stop-at 1 --results-dir mine`;
+  // A line ends between its words, not at the hyphens of a flag.
+  $("#command").replaceChildren(...command.split(" ").flatMap((word) => {
+    const whole = document.createElement("span");
+    whole.textContent = word;
+    return [whole, " "];
+  }));
   showDigits();
   go(true);
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import records
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 CERTAINTY = {  # how sure a value of common/report/paper.csv is
     "printed": "printed in the paper",
@@ -81,7 +81,7 @@ def by_run():
         else:
             continue
         metric = line["metric"].removeprefix("top1_")
-        said = values.setdefault(artefacts.name_of(run), {})
+        said = values.setdefault(commands.name_of(run), {})
         said[metric] = _paper(line)
         if metric == "online_accuracy":
             said["train_accuracy"] = said[metric]

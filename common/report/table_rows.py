@@ -9,7 +9,7 @@ from typing import NamedTuple
 from common import records, regime
 from common.datasets import FACTS
 from common.report import published, stats
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 TOLERANCE = 1.5  # points of accuracy: no larger difference is "as in the paper"
 FINAL = {"train_accuracy": "train_accuracy", "test_accuracy": "val_accuracy"}
@@ -83,10 +83,10 @@ def of(artefact, runs, papers):
     """
     result = {}
     for key, run in artefact.runs.items():
-        name = artefacts.name_of(run)
+        name = commands.name_of(run)
         if name in result:  # p = 0 is the row of true labels, p = 1 of random ones
             continue
-        seeds = [name] if artefacts.runs_once(run) else _seeds(name, runs)
+        seeds = [name] if commands.runs_once(run) else _seeds(name, runs)
         found = tuple(runs[seed] for seed in seeds if seed in runs)
         fields = dict(zip(artefact.columns, key, strict=True))
         result[name] = Row(fields, f"python {run}", found, papers.get(name, {}))

@@ -40,13 +40,14 @@ sys.path.insert(0, os.getcwd())
 # %%
 # %matplotlib inline
 import pandas as pd
+from IPython.display import display
 
 import cifar10_mlp
 from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.mlp import mlp
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 1000, 40
 SMALL = f"cifar10_mlp.py --dataset mnist_5k --train-size {IMAGES}"
@@ -67,13 +68,22 @@ sizes.nlargest(5).to_frame("parameters")
 # memorizing easier. On the test set it gains less than three points (53.6 against 51.0
 # %); AlexNet, with fewer weights than the deep MLP, is at 77 % in the first figure.
 #
-# **Question 3.** The network with random labels has the larger weights (42.4 against
+# **Question 3.** With true labels, many of the hardest look like another class: what is
+# blue around a ship or a car is blue around a plane, and this network has no more than
+# the colour at each place. With random labels there is nothing to see: a label was
+# drawn whatever the image shows. The hardest here are of the 0.8 % that the network has
+# not stored. (Of the small network on digits nearly all of them are ones: they look
+# alike, and were given different labels.)
+#
+# **Question 4.** The network with random labels has the larger weights (42.4 against
 # 38.7) and, for all that, the smaller margins (median 3.1 against 4.7): storing
 # unrelated answers takes steeper functions. So its margin for the norm is the smaller
-# one. Much of either norm is that of the random weights which both began with (29.3).
-# Beware of reading it as a law: norms and margins grow as long as one trains, so that
-# runs have to be compared at the same loss or, as here, after the same epochs. The two
-# small networks say the same.
+# one. Much of either norm is that of the random weights which both began with (about
+# 29, the last line below). The spectral norms of the two networks hardly differ, and
+# that of the first layer is even the larger one with true labels. Beware of reading any
+# of it as a law: norms and margins grow as long as one trains, so that runs have to be
+# compared at the same loss or, as here, after the same epochs. Norms and margins of the
+# two small networks say the same.
 
 # %%
 FEW = 2000
@@ -81,11 +91,14 @@ found = lab_runs.true_and_random(cifar10_mlp.main, SMALL)
 layers, margins = {}, {}
 for labels, trained in found.items():
     network = models.load(trained.model)
-    regime, _ = artefacts.parse(trained.command)
+    regime, _ = commands.parse(trained.command)
     feed = pipelines.Feed(corruptions.corrupt(datasets.load(regime), regime), regime)
     layers[labels] = norms.layer_norms(network)
     margins[labels] = norms.margins(network, feed.x_train[:FEW], feed.y_train[:FEW])
-lab_runs.norms_and_margins(layers, margins)
+display(lab_runs.norms_and_margins(layers, margins))
+fresh = type(network).from_config(network.get_config())  # with new random weights
+before = norms.total_norms(norms.layer_norms(fresh))["frobenius"]
+print(f"norm of all kernels before training: {before:.1f}")
 
 # %% [markdown]
 # **A run of your own.** The number of weights has to be of the order of the information

@@ -47,7 +47,7 @@ from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.alexnet import small_alexnet
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 300, 40
 SMALL = f"cifar10_alexnet.py --dataset synthetic --train-size {IMAGES}"
@@ -71,14 +71,20 @@ sizes.nlargest(5).to_frame("parameters")
 # are not why it is better than guessing. In the paper weight decay adds 1.3 to 1.6
 # points.
 #
-# **Question 3.** The network with random labels has the larger weights (40.5 against
+# **Question 3.** With true labels, many of the hardest look like another class, or show
+# theirs in an unusual way: a bird and a plane alike, dark in a blue sky; a ship as a
+# mere shadow. With random labels there is nothing to see: a label was drawn whatever
+# the image shows.
+#
+# **Question 4.** The network with random labels has the larger weights (40.5 against
 # 37.2) and the smaller margins (median 7.4 against 13.2): its margin for the norm is
 # half of the other's. Most of either norm is that of the random weights which both
-# began with (the last line below), and only the distance from those would tell, as in
-# `6_look_inside`. It is the first convolution above all that has become the steeper
-# one. Beware of reading any of it as a law: norms and margins grow as long as one
-# trains, so that runs have to be compared at the same loss or, as here, after the same
-# epochs. Of the two small networks the norms hardly differ; the margins do.
+# began with (about 32, the last line below), and only the distance from those would
+# tell, as in `6_look_inside`. By the spectral norms it is the first convolution above
+# all that has become the steeper one; of the dense layers they hardly differ. Beware of
+# reading any of it as a law: norms and margins grow as long as one trains, so that runs
+# have to be compared at the same loss or, as here, after the same epochs. Of the two
+# small networks the norms hardly differ; the margins do.
 
 # %%
 FEW = 2000
@@ -86,13 +92,14 @@ found = lab_runs.true_and_random(cifar10_alexnet.main, SMALL)
 layers, margins = {}, {}
 for labels, trained in found.items():
     network = models.load(trained.model)
-    regime, _ = artefacts.parse(trained.command)
+    regime, _ = commands.parse(trained.command)
     feed = pipelines.Feed(corruptions.corrupt(datasets.load(regime), regime), regime)
     layers[labels] = norms.layer_norms(network)
     margins[labels] = norms.margins(network, feed.x_train[:FEW], feed.y_train[:FEW])
 display(lab_runs.norms_and_margins(layers, margins))
-fresh = norms.total_norms(norms.layer_norms(model))["frobenius"]
-print(f"norm of all kernels before training: {fresh:.1f}")
+fresh = type(network).from_config(network.get_config())  # with new random weights
+before = norms.total_norms(norms.layer_norms(fresh))["frobenius"]
+print(f"norm of all kernels before training: {before:.1f}")
 
 # %% [markdown]
 # **A run of your own.** It nearly fits, and takes longer. On the test set it loses

@@ -40,13 +40,14 @@ sys.path.insert(0, os.getcwd())
 # %%
 # %matplotlib inline
 import pandas as pd
+from IPython.display import display
 
 import cifar10_inception
 from common import corruptions, datasets, models, pipelines
 from common.analysis import norms
 from common.models.inception import small_inception
 from common.report import lab_figures, lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 100, 14
 SMALL = f"cifar10_inception.py --dataset mnist_5k --train-size {IMAGES}"
@@ -71,15 +72,21 @@ sizes.nlargest(5).to_frame("parameters")
 # worth 5.5 (the paper: 3.75). Without it training is fragile: at the paper's
 # learning rate, here, weight decay or random labels left it at chance.
 #
-# **Question 3.** The network with random labels has the larger weights (63 against 53)
+# **Question 3.** With true labels, many of the hardest look like another class, or show
+# theirs in an unusual way: birds and planes alike, dark in the sky; the wheels of a
+# truck alone. With random labels there is nothing to see: a label was drawn whatever
+# the image shows.
+#
+# **Question 4.** The network with random labels has the larger weights (63 against 53)
 # and the smaller margins (median 8.4 against 11.9): storing unrelated answers takes
 # steeper functions. So its margin for the norm is the smaller one, 0.13 against 0.23.
-# But much of either norm is that of the random weights which both began with (46), and
-# it is no law: norms and margins grow as long as one trains, so that runs have to be
-# compared at the same loss or, as here, after the same epochs. The two small networks
-# stop when all training labels are right, later with random labels, and so their
-# margins are larger with these: a margin that is large for its norm does not say that a
-# network generalizes.
+# The spectral norms are larger with true labels in the first layer, and with random
+# ones in the layers before the last. But much of either norm is that of the random
+# weights which both began with (about 46, the last line below), and it is no law: norms
+# and margins grow as long as one trains, so that runs have to be compared at the same
+# loss or, as here, after the same epochs. The two small networks stop when all training
+# labels are right, later with random labels, and so their margins are larger with
+# these: a margin that is large for its norm does not say that a network generalizes.
 
 # %%
 FEW = 2000
@@ -87,11 +94,14 @@ found = lab_runs.true_and_random(cifar10_inception.main, SMALL)
 layers, margins = {}, {}
 for labels, trained in found.items():
     network = models.load(trained.model)
-    regime, _ = artefacts.parse(trained.command)
+    regime, _ = commands.parse(trained.command)
     feed = pipelines.Feed(corruptions.corrupt(datasets.load(regime), regime), regime)
     layers[labels] = norms.layer_norms(network)
     margins[labels] = norms.margins(network, feed.x_train[:FEW], feed.y_train[:FEW])
-lab_runs.norms_and_margins(layers, margins)
+display(lab_runs.norms_and_margins(layers, margins))
+fresh = type(network).from_config(network.get_config())  # with new random weights
+before = norms.total_norms(norms.layer_norms(fresh))["frobenius"]
+print(f"norm of all kernels before training: {before:.1f}")
 
 # %% [markdown]
 # **A run of your own.** Without BatchNorm the network has hardly begun to fit when the

@@ -46,7 +46,7 @@ import cifar10_mlp
 from common import corruptions, datasets, models, pipelines
 from common.analysis import hessian, norms, spectrum
 from common.report import lab_runs
-from common.sweep import artefacts
+from common.sweep import commands
 
 IMAGES, EPOCHS = 500, 60
 FEW = IMAGES // 2
@@ -72,7 +72,7 @@ table = {}
 for label, more in (("true labels", ""), ("random labels", "--random-labels")):
     command = f"{DIGITS} {more}"
     record = lab_runs.run(cifar10_mlp.main, f"{command} --save-init")
-    regime, _ = artefacts.parse(command)
+    regime, _ = commands.parse(command)
     feed = pipelines.Feed(corruptions.corrupt(datasets.load(regime), regime), regime)
     network = models.load(f"mine/{record['name']}.h5")
     start = models.load(f"mine/{record['name']}_init.h5")
@@ -129,7 +129,8 @@ import examples
 
 noisy = f"{DIGITS} --label-corruption 0.2"
 record = lab_runs.run(cifar10_mlp.main, f"{noisy} --record-examples")
-found = examples.main([record["name"], "--results-dir", "mine"])
+of_the_run = [record["name"], "--results-dir", lab_runs.MINE]
+found = lab_runs.without_names(examples.main, of_the_run)
 
 # %%
 each = pd.read_csv(f"mine/{record['name']}_examples.csv")

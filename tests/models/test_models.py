@@ -695,7 +695,7 @@ def test_saved_models_are_loaded_with_equal_predictions(build, suffix, tmp_path)
 
 
 def test_a_missing_model_is_named(tmp_path):
-    with pytest.raises(MendableError, match=r"none\.h5 does not exist"):
+    with pytest.raises(MendableError, match=r"none\.h5 does not exist: exp.*\.h5 or"):
         models.load(tmp_path / "none.h5")
 
 

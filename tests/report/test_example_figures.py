@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from panels import assert_curves_are_free, assert_ticks_are_apart
+from panels import (
+    assert_curves_are_free,
+    assert_legends_are_whole,
+    assert_ticks_are_apart,
+)
 
 import report
 from common import records
 from common.examples import files, measures, scores, summary
 from common.report import example_figures, names
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 EPOCHS, N, CLASSES = 6, 60, 10
 
@@ -50,6 +54,7 @@ def test_every_picture_has_a_caption_and_says_what_it_is_of(
     for stem, figure in drawn.items():
         assert stem.removeprefix("a_") in example_figures.CAPTIONS
         assert figure.get_suptitle() == "CIFAR-10, a network"
+        assert_legends_are_whole(figure)
         for axis in figure.axes:
             assert_ticks_are_apart(figure, axis)
             assert_curves_are_free(figure, axis)
@@ -73,7 +78,7 @@ def test_every_picture_has_a_caption_and_says_what_it_is_of(
     ],
 )
 def test_labels_are_named(flags, said):
-    regime, _ = artefacts.parse(f"cifar10_mlp.py {flags}")
+    regime, _ = commands.parse(f"cifar10_mlp.py {flags}")
     assert names.labels(vars(regime)) == said
 
 

@@ -121,6 +121,12 @@ def test_one_page_of_a_class(school, capsys):
     assert ">folder<" in text and "It fits." in text
     assert 'href="ada/cifar10_mlp_seed0.json"' in text
     assert "live.html" not in text
+    everything = sorted(
+        map(str, school.glob("*"))
+    )  # as a shell gives it: the page, too
+    assert str(path) in everything
+    report.main(["--collect", *everything])
+    assert path.read_text("utf-8") == text
 
 
 def test_a_class_is_exported_with_its_folders(school):
@@ -143,3 +149,6 @@ def test_folders_of_one_name_are_told_apart(school, make_up):
 def test_a_folder_that_is_not_there(school):
     with pytest.raises(cli.MendableError, match="there is no such folder"):
         report.main(["--collect", str(school / "ada"), str(school / "nobody")])
+    (school / "notes.txt").touch()
+    with pytest.raises(cli.MendableError, match=r"notes\.txt: there is no such folder"):
+        report.main(["--collect", str(school / "notes.txt")])

@@ -34,6 +34,15 @@ def test_a_run_is_kept_in_mine_and_says_only_how_it_ended(trained, capsys):
     assert capsys.readouterr().out == "Memorized.\n"
 
 
+def test_a_script_says_no_long_names(capsys):
+    def main(argv):
+        print("\ncifar10_mlp_seed0\nscore  AUC\nloss   0.9\n\nFiles: mine/a mine/b")
+        return len(argv)
+
+    assert lab_runs.without_names(main, ["NAME"]) == 1
+    assert capsys.readouterr().out == "score  AUC\nloss   0.9\n"
+
+
 @pytest.mark.parametrize(
     "models, data, found",
     [

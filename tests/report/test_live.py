@@ -11,7 +11,7 @@ from browsing import find, requests_of, size
 import cifar10_mlp
 from common import corruptions, datasets, models, pipelines, records
 from common.report import live, page
-from common.sweep import artefacts
+from common.sweep import commands
 
 # A training of the page: the arguments are flat weights, orders, labels, decay.
 TRAIN = """
@@ -112,7 +112,7 @@ def test_its_losses_are_those_of_a_record(opened, tmp_path):
     flags += "--wd 0.001 --lr 0.05 --lr-decay 1 --batch-size 50 --epochs 50 "
     flags += f"--precision float32 --save-init --quiet --results-dir {tmp_path} "
     command = shlex.split(f"{flags} --models-dir {tmp_path}")
-    regime, options = artefacts.parse(shlex.join(["cifar10_mlp.py", *command]))
+    regime, options = commands.parse(shlex.join(["cifar10_mlp.py", *command]))
     cifar10_mlp.main(command)
     rows = records.read_rows(tmp_path / f"{options.name}.csv")
     weights = models.load(tmp_path / f"{options.name}_init.h5").get_weights()
@@ -133,9 +133,16 @@ def test_its_command_is_one_of_the_collection(opened):
     browser, _ = opened
     choose(browser, corruption=7, width=3, decay=4, size=150)
     command = find(browser, "#command").text.removeprefix("python ")
-    regime, _ = artefacts.parse(command)
+    regime, _ = commands.parse(command)
     assert (regime.label_corruption, regime.hidden) == (0.35, (32,))
     assert (regime.wd, regime.train_size) == (0.003, 150)
+    whole = "return [...document.querySelectorAll('#command span')].map((word) =>"
+    whole += " [word.textContent, word.getClientRects().length])"
+    size(browser, 360)
+    words = browser.execute_script(whole)
+    size(browser, 1280)
+    assert [word for word, _ in words] == ["python", *command.split()]
+    assert {lines for _, lines in words} == {1}
     finished(browser)
     assert browser.execute_script("return runs[1].labels.length") == 150
 

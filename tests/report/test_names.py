@@ -10,7 +10,7 @@ import pytest
 from common import datasets, reviews
 from common.report import names, style
 from common.report.corruption_figures import LINES
-from common.sweep import artefacts
+from common.sweep import artefacts, commands
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 # Machado, Oliveira and Fernandes (2009): how a colour is seen without one kind of cone.
@@ -70,7 +70,7 @@ def test_each_model_of_the_tables_is_named():
             fields = dict(zip(artefact.columns, key, strict=True))
             if "model" not in fields or "l2norm" in str(command):
                 continue
-            settings, options = artefacts.parse(command, 0)
+            settings, options = commands.parse(command, 0)
             regime = json.loads(json.dumps(vars(settings)))
             name = names.model({"script": options.script, "regime": regime})
             # A setting without BatchNorm is a row of Inception in one of the tables.

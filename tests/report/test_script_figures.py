@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from panels import assert_curves_are_free, assert_ticks_are_apart
+from panels import (
+    assert_curves_are_free,
+    assert_legends_are_whole,
+    assert_ticks_are_apart,
+)
 
 from common.report import (
     descent_figures,
@@ -63,6 +67,7 @@ def test_records_are_drawn_again_with_their_data_named(path, saved):
         end = file.removeprefix(f"{record['name']}_").removesuffix(".png")
         assert end in module.CAPTIONS
         assert (RESULTS / "figures" / file).exists()
+        assert_legends_are_whole(figure)
         for axis in figure.axes:
             assert axis.get_xlabel() or len(figure.axes) > 4  # the lowest row's
             assert_ticks_are_apart(figure, axis)
@@ -143,6 +148,7 @@ def test_the_analysis_has_one_legend_and_no_overprinted_ticks(tmp_path, saved):
     assert said == ["true labels", "50% corrupted", "random labels"]
     assert len({p.get_facecolor() for p in legend.get_patches()}) == 3
     assert len(figure.axes) == 4 and not any(a.get_legend() for a in figure.axes)
+    assert_legends_are_whole(figure)
     for axis in figure.axes:
         assert_ticks_are_apart(figure, axis)
     assert figure.axes[3].get_xlabel() == "normalized margin / 1e-5"
