@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from importlib import metadata
 from pathlib import Path
 
 # Before Keras is first imported.
@@ -16,8 +17,17 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 # Small matrices, and a process for each core already.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# Programs are compiled for seconds and run for less: without LLVM's optimizations.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Programs are compiled for seconds and run for less: without LLVM's optimizations, and
+# by the older emitter, in half of the time, where the version is known to have both (a
+# flag that XLA does not know ends the process).
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0"
+    + " --xla_cpu_use_fusion_emitters=false"
+    * metadata.version("tensorflow").startswith("2.21."),
+)
+# Each script that tests start would compile the collection again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import hypothesis
 import numpy as np
@@ -27,6 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # plain `pytest` does not add it
 # Seconds in each script that tests start: Keras imports scikit-learn where it is.
 os.environ["PYTHONPATH"] = str(ROOT / "tests" / "no_sklearn")
+sys.dont_write_bytecode = False
 sys.modules.pop("sklearn", None)  # of a worker of xdist, which is such a script too
 # TensorFlow's graphs are many objects; they are looked through less often.
 gc.set_threshold(100_000, 50, 100)
@@ -151,6 +162,37 @@ def make_up():
         return options.name
 
     return make
+
+
+@contextlib.contextmanager
+def read_here():
+    from common.models import files, hdf5
+
+    kinds = {"model": hdf5.read_model, "weights": hdf5.read_weights}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            files,
+            "_read",
+            lambda path, copy, kind: kinds[kind](path, copy, path.stat().st_size),
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def sound_files():
+    """Saved models are read in this process: to start another takes longer.
+
+    For tests whose files are sound. HDF5 may loop or crash over damaged ones.
+    """
+    with read_here():
+        yield
+
+
+@pytest.fixture
+def sound_file():
+    """As `sound_files`, for one test."""
+    with read_here():
+        yield
 
 
 @pytest.fixture

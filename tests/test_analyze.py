@@ -16,6 +16,8 @@ from common.analysis import hessian, norms, spectrum
 from common.report import model_figures
 from expressivity import main as theory
 
+pytestmark = pytest.mark.usefixtures("sound_files")
+
 FOLDERS = "--results-dir {0} --models-dir {0}"
 
 
@@ -27,6 +29,12 @@ def folder(tmp_path_factory):
     flags += "--random-labels " + FOLDERS.format(folder)
     cifar10_mlp.main(flags.split())
     return folder
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """For what is measured again and again, and whose picture nobody looks at."""
+    monkeypatch.setattr(model_figures, "draw", lambda *args: None)
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +205,7 @@ def test_without_a_record_the_data_must_be_named(folder, tmp_path):
 
 
 def test_what_cannot_be_measured_is_left_out_and_told(
-    folder, tmp_path, capsys, monkeypatch
+    folder, tmp_path, capsys, monkeypatch, undrawn
 ):
     path, measured = next(folder.glob("cifar10_mlp*.h5")), []
     whole = analyze.analyze
@@ -259,7 +267,7 @@ def test_the_classes_are_those_of_the_data(tmp_path):
         ((784,), "mnist_5k", "whitened"),
     ],
 )
-def test_a_network_made_elsewhere(shape, dataset, inputs, tmp_path):
+def test_a_network_made_elsewhere(shape, dataset, inputs, tmp_path, undrawn):
     start = keras.Input(shape)
     last = keras.layers.Dense(10, "softmax")(keras.layers.Flatten()(start))
     model = keras.Model(start, last)

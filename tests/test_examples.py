@@ -15,6 +15,8 @@ import imdb_text
 from common import cli, datasets, models, records
 from common.examples import files, measures
 
+pytestmark = pytest.mark.usefixtures("sound_files")
+
 TINY = "--dataset mnist_5k --train-size 160 --hidden 8 --batch-size 16 --epochs 4 "
 FLAGS = TINY + "--label-corruption 0.5 --dropout 0.3 --quiet --record-examples"
 NAME = "cifar10_mlp_mnist_5k_n160_labels0.5_hidden8_dropout0.3_batch16_epochs4_seed0"

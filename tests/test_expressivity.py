@@ -8,7 +8,10 @@ import pytest
 
 import expressivity
 from common import cli, corruptions, datasets, models, pipelines, records
+from common.report import style
 from common.theory import expressivity as theory
+
+pytestmark = pytest.mark.usefixtures("sound_files")
 
 FLAGS = (
     "--dataset mnist_5k --sizes 12 24 --depths 2 3 --widths 0 3 --components 3 "
@@ -46,6 +49,7 @@ def finished(tmp_path_factory, took_long):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(theory.Theorem, "row", interrupted)
+        patch.setattr(style, "DPI", 40)  # no test looks at a picture
         flags = [*PARTS, *FLAGS, *folders(path)]
         with pytest.raises(
             cli.Interrupted, match="1 finished part is.*expressivity.py"

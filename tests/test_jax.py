@@ -20,9 +20,12 @@ from test_training import (
 
 from common import command_line, datasets, pipelines, reviews, training
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("jax") is None, reason="JAX is not installed"
-)
+pytestmark = [
+    pytest.mark.usefixtures("sound_files"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("jax") is None, reason="JAX is not installed"
+    ),
+]
 
 HIDE = """
 import sys
@@ -44,10 +47,14 @@ import keras
 import numpy as np
 import cifar10_mlp
 import imdb_text
-from common import cli, datasets, pipelines
+from common import cli, datasets, pipelines, reviews
 from common.engine import device_epochs
 from common.regime import Regime
 from common.engine.history import History
+
+# Drawn once, as in the tests' own process.
+datasets._synthetic = functools.cache(datasets._synthetic)
+reviews._synthetic_text = functools.cache(reviews._synthetic_text)
 
 def run(folder, *flags):
     flags = [*flags, "--results-dir", folder, "--models-dir", folder, "--quiet"]

@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "notebooks"))
 import labs  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("sound_files")
+
 NAMES = [str(path.relative_to(ROOT / "notebooks")) for path in labs.SOURCES]
 SMALL = r"^IMAGES, EPOCHS = (\d+), (\d+)$"
 
@@ -174,15 +176,26 @@ def shell(tmp_path_factory):
         patch.setenv("HOME", str(root))  # no data set lies here
         patch.setenv("IPYTHONDIR", str(root / "ipython"))
         backend = matplotlib.get_backend()
-        from common.models import alexnet, inception
-        from common.models.mlp import mlp
+        from common.models import alexnet, inception, mlp
+        from common.report import lab_figures, style
+
+        build = mlp.mlp
+
+        def narrow(input_shape, num_classes, hidden=(512,), *others, **named):
+            return build(input_shape, num_classes, (8,) * len(hidden), *others, **named)
 
         def small(input_shape, num_classes, wd=0.0, dropout=0.0, batch_norm=True):
-            return mlp(input_shape, num_classes, (8,), wd, dropout)
+            return build(input_shape, num_classes, (8,), wd, dropout)
 
-        # A graph of Inception takes as long as all the rest of the notebooks.
+        # A graph of Inception takes as long as all the rest of the notebooks, and a
+        # picture as long as a small network.
+        patch.setattr(mlp, "mlp", narrow)
         patch.setattr(alexnet, "small_alexnet", small)
         patch.setattr(inception, "small_inception", small)
+        patch.setattr(style, "DPI", 20)
+        for rc in (style.STYLE, lab_figures._SHOWN, matplotlib.rcParams):
+            patch.setitem(rc, "figure.constrained_layout.use", False)
+            patch.setitem(rc, "figure.dpi", 20)
         yield Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
         Shell.clear_instance()
         matplotlib.use(backend)

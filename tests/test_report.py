@@ -81,6 +81,11 @@ def pages(folder):
     return [(folder / name).read_text() for name in ("report.html", "README.md")]
 
 
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch):
+    monkeypatch.setattr(style, "DPI", 40)  # no test looks at one
+
+
 @pytest.fixture(scope="module")
 def redrawn(tmp_path_factory):
     """A copy of results/, drawn again as the project's own folder."""
@@ -90,7 +95,6 @@ def redrawn(tmp_path_factory):
     shutil.copy(ROOT / "README.md", root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "ROOT", root)
-        # No test of it looks at a picture.
         patch.setattr(style, "DPI", 40)
         patch.setattr(kept, "FOLDER", root / "kept")
         patch.setattr(pictures, "_encoded", lambda png: (1, b""))

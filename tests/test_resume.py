@@ -12,7 +12,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import psutil
 import pytest
+from processes import family
 
 import cifar10_mlp
 from common import cli, datasets, models, pipelines, records, regime, training
@@ -20,6 +22,8 @@ from common.command_line import Options, parse
 from common.engine import backend
 from common.engine.history import History
 from common.regime import Regime
+
+pytestmark = pytest.mark.usefixtures("sound_files")
 
 ROOT = Path(__file__).parents[1]
 # All state at once: dropout's generator, augmentation, noise, momentum, penalty.
@@ -79,10 +83,34 @@ def assert_same_end(paths, reference):
 # SIGKILL.
 
 
+# A process that has loaded Keras, and the two that it forks. The second kills itself
+# in the middle of writing its fourth checkpoint.
+TWICE = """
+import os, signal, sys
+import numpy as np
+import cifar10_mlp
+from common import training
+savez, count = np.savez, iter(range(1, 100))
+def half(path, **arrays):
+    savez(path, **arrays)
+    if next(count) == 4:
+        os.truncate(path, os.path.getsize(path) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+for np.savez in (savez, half):
+    sys.stdin.readline()
+    if not (pid := os.fork()):
+        try:
+            cifar10_mlp.main(sys.argv[1:])
+        finally:
+            os._exit(0)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
 def test_killed_twice_and_typed_again(tmp_path):
     flags = EVERYTHING + "--epochs 40"
     run(flags, tmp_path / "whole")
-    command = [sys.executable, "cifar10_mlp.py", *arguments(flags, tmp_path / "killed")]
     paths = paths_of(flags, tmp_path / "killed")
 
     # Once at a random moment of the epoch that follows the third, or a later one.
@@ -93,38 +121,40 @@ def test_killed_twice_and_typed_again(tmp_path):
     )
     hostile = {"KERAS_HOME": str(tmp_path), "KERAS_MAX_EPOCHS": "5"}
     process = subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.DEVNULL, env=os.environ | hostile
+        [sys.executable, "-c", TWICE, *arguments(flags, tmp_path / "killed")],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | hostile,
+        text=True,
     )
+
+    def begin():
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return int(process.stdout.readline())
+
     try:
+        pid = begin()
         while not (paths.csv.exists() and paths.csv.read_text().count("\n") > 3):
-            assert process.poll() is None
+            assert psutil.pid_exists(pid)
             time.sleep(0.002)
         time.sleep(np.random.default_rng().uniform(0, 0.03))
-    finally:
-        process.kill()
-    assert process.wait() == -signal.SIGKILL
-    assert not paths.json.exists()
-    first = records_rows(paths.checkpoint)
-    assert 3 <= first < 40
+        os.kill(pid, signal.SIGKILL)
+        assert int(process.stdout.readline()) == -signal.SIGKILL
+        assert not paths.json.exists()
+        first = records_rows(paths.checkpoint)
+        assert 3 <= first < 40
 
-    # And once in the middle of writing a checkpoint.
-    code = (
-        "import os, signal, sys\n"
-        "import numpy as np\n"
-        "import cifar10_mlp\n"
-        "savez, count = np.savez, iter(range(1, 100))\n"
-        "def half(path, **arrays):\n"
-        "    savez(path, **arrays)\n"
-        "    if next(count) == 4:\n"
-        "        os.truncate(path, os.path.getsize(path) // 2)\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "np.savez = half\n"
-        "cifar10_mlp.main(sys.argv[1:])\n"
-    )
-    killed = subprocess.run(
-        [sys.executable, "-c", code, *command[2:]], cwd=ROOT, stderr=subprocess.DEVNULL
-    )
-    assert killed.returncode == -signal.SIGKILL
+        # And once in the middle of writing a checkpoint.
+        begin()
+        assert int(process.stdout.readline()) == -signal.SIGKILL
+        assert process.wait() == 0
+    finally:
+        for left in family(process.pid):
+            os.kill(left, signal.SIGKILL)
+        process.wait()
     assert not paths.json.exists()
     assert records_rows(paths.checkpoint) == first + 3
 

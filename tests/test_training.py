@@ -22,6 +22,8 @@ from common.command_line import Options
 from common.engine import backend, machine
 from common.regime import Regime
 
+pytestmark = pytest.mark.usefixtures("sound_files")
+
 ROOT = Path(__file__).parents[1]
 
 HEADER = (

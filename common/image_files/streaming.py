@@ -240,7 +240,10 @@ class Feed:
             content = tf.numpy_function(read, [place], tf.string)
         else:
             content = tf.io.read_file(self._paths[split == "val"][place])
-        image = decoding.decode(content, size, drawn, augment)
+        if tf.inside_function():
+            image = _decoder(size, augment)(content, drawn)
+        else:
+            image = decoding.decode(content, size, drawn, augment)
         if pixels != "true":
             image = tf.numpy_function(corrupt, [image, place], tf.float32)
         return tf.ensure_shape(image, self.input_shape)
@@ -257,6 +260,16 @@ class Feed:
             found = list(threads.map(sums, self._places["train"][:_SAMPLE]))
         mean, square = np.mean(found, axis=0)
         return mean, np.sqrt(np.maximum(square - mean**2, 0))
+
+
+@functools.lru_cache
+def _decoder(size, augment):
+    """`decode` as one graph, traced once and shared by all streams."""
+    return tf.function(
+        lambda content, drawn: decoding.decode(content, size, drawn, augment),
+        [tf.TensorSpec([], tf.string), tf.TensorSpec([decoding.DRAWN], tf.float32)],
+        autograph=False,
+    )
 
 
 class _Batches(keras.utils.PyDataset):

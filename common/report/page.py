@@ -1,5 +1,6 @@
 """One self-contained page of every result: report.html (imports no Keras)."""
 
+import functools
 import itertools
 import shlex
 from concurrent import futures
@@ -80,13 +81,6 @@ def render(results, sections, absent, runs, variation, where, written):
         written: The command that writes the page.
     """
     here = Path(__file__)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here.parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows = table_rows.by_setting(runs)
     others = [run for run in runs.values() if "verdict" in run.record]
     if not where:  # each has its place in a section, but for what no experiment lists
@@ -95,8 +89,7 @@ def render(results, sections, absent, runs, variation, where, written):
     with futures.ThreadPoolExecutor() as pool:  # encodes pictures side by side
         shown = list(pool.map(_section, sections, itertools.repeat(results)))
     in_analyze = ["--results-dir", str(results)] if where else []
-    template = environment.get_template("page.html")
-    text = template.render(
+    text = _template().render(
         figure_inks={ink[1:].lower(): (ink, x) for ink, x in style.DARK.items()},
         style=Markup(
             here.with_name("palette.css").read_text(encoding="utf-8")
@@ -126,6 +119,18 @@ def render(results, sections, absent, runs, variation, where, written):
         paper=cells.other_numbers(),
     )
     return text.lstrip()
+
+
+@functools.cache
+def _template():
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")
 
 
 def _finding(rows):

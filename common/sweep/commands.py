@@ -1,6 +1,7 @@
 """Commands as data: read as their scripts read them, and varied, without Keras."""
 
 import argparse
+import functools
 import shlex
 from dataclasses import fields
 
@@ -109,6 +110,7 @@ def variation(dataset=None, flags=None):
     return [f"{flag}={value}" for flag, value in given.items() if value]
 
 
+@functools.cache  # a report asks for each run again and again
 def parse(command, seed=None):
     """Returns the `(settings, Options)` of a command, as its script reads it.
 

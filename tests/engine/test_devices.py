@@ -113,11 +113,11 @@ def assert_equal_runs(one, other, epochs=6, tolerance=1e-5):
 
 def test_two_devices_of_tensorflow_train_as_one(start):
     # BatchNorm sees its own part of a batch on each device: without it.
-    plain = f"--no-batch-norm --epochs 3 {folders('plain')}"
-    both = f"--no-batch-norm --epochs 3 --distribute {folders('mirrored')}"
+    plain = f"--no-batch-norm --epochs 2 {folders('plain')}"
+    both = f"--no-batch-norm --epochs 2 --distribute {folders('mirrored')}"
     ended(start(plain, "--then", both, LOGICAL_CPUS="2"))
     one, two = result(start.folder / "plain"), result(start.folder / "mirrored")
-    assert_equal_runs(two, one, epochs=3)
+    assert_equal_runs(two, one, epochs=2)
     assert two[0]["name"] == one[0]["name"]  # how it is run is not in the name
 
 

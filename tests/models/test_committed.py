@@ -12,6 +12,8 @@ from common import corruptions, datasets, models, pipelines, records
 from common.regime import Regime
 from common.sources import download
 
+pytestmark = pytest.mark.usefixtures("sound_files")
+
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
 IGNORED = (ROOT / ".gitignore").read_text()

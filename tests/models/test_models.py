@@ -82,9 +82,9 @@ def layers_of(model, kind):
 
 
 @functools.cache
-def built(build):
-    """A network of ten classes that nobody changes."""
-    return build(SHAPE, 10)
+def built(build, shape=SHAPE):
+    """A network of ten classes of which nobody counts on the weights."""
+    return build(shape, 10)
 
 
 @ALL
@@ -192,7 +192,7 @@ def test_inception_v3_is_that_of_keras_applications():
 
 def test_inception_v3_computes_what_keras_applications_computes():
     shape = (75, 75, 3)
-    ours = inception_v3(shape, 10)
+    ours = built(inception_v3, shape)
     theirs = keras.applications.InceptionV3(
         weights=None, input_shape=shape, classes=10, classifier_activation=None
     )
@@ -211,7 +211,7 @@ def test_the_switches_of_inception_v3():
     plain = inception_v3((75, 75, 3), 10, 0.1, 0.2, batch_norm=False)
     assert not layers_of(plain, keras.layers.BatchNormalization)
     assert [x.rate for x in layers_of(plain, keras.layers.Dropout)] == [0.2]
-    trainable = inception_v3((75, 75, 3), 10).trainable_weights
+    trainable = built(inception_v3, (75, 75, 3)).trainable_weights
     assert plain.count_params() == sum(int(np.prod(w.shape)) for w in trainable)
     kernels = [w for w in plain.trainable_weights if w.path.endswith("kernel")]
     assert len(kernels) == len(layers_of(plain, keras.layers.Conv2D)) + 1
@@ -380,6 +380,7 @@ def test_text_models_penalize_kernels_only_and_drop_when_asked(build):
 
 
 @TEXT
+@pytest.mark.usefixtures("sound_file")
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 @pytest.mark.parametrize("embedding", [SummedEmbedding, keras.layers.Embedding])
 def test_saved_text_models_are_loaded_with_equal_predictions(
@@ -656,6 +657,7 @@ INITIAL = {
 }
 
 
+@pytest.mark.usefixtures("sound_file")
 @pytest.mark.parametrize("build", [mlp, small_alexnet], ids=lambda b: b.__name__)
 def test_a_sequential_network_is_the_functional_one_that_it_was(build, tmp_path):
     keras.utils.set_random_seed(3)
@@ -681,6 +683,7 @@ def test_a_sequential_network_is_the_functional_one_that_it_was(build, tmp_path)
 
 
 @SMALL
+@pytest.mark.usefixtures("sound_file")
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 def test_saved_models_are_loaded_with_equal_predictions(build, suffix, tmp_path):
     model = build(SHAPE, 10, weight_decay=0.01, dropout=0.2)
