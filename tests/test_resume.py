@@ -292,7 +292,8 @@ def test_ctrl_c_before_training(tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(datasets, "load", interrupt)
-    monkeypatch.setattr(sys, "argv", ["cifar10_mlp.py", f"--results-dir={tmp_path}"])
+    folders = [f"--{kind}-dir={tmp_path}" for kind in ("results", "models")]
+    monkeypatch.setattr(sys, "argv", ["cifar10_mlp.py", *folders])
     with pytest.raises(SystemExit) as exit_:
         cli.run(cifar10_mlp.main)
     assert exit_.value.code == 130
