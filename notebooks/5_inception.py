@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 5. The small Inception
 #
-# *45 minutes in class. All cells together compute for about 3 minutes on two cores.
+# *45 minutes in class. All cells together compute for about 3½ minutes on two cores.
 # CIFAR-10 (170 MB) is downloaded where it is missing, and the notebook also runs
 # without it. Do `1_memorize` first.*
 #
