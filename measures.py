@@ -60,12 +60,14 @@ def run(settings, options, paths, done):
     rows = [row for part in parts for row in part["rows"]]
     table = pd.DataFrame(rows)
     tables = {"grid": (table, order.SETTINGS)}
-    for name, record in records.read_all(options.results_dir, "mnist_l2norm*").items():
-        lines = records.read_rows(paths.csv.with_name(f"{name}.csv"), record)
-        if lines:
-            tables[name] = order.of_l2norm(lines), order.SETTINGS_OF_L2NORM
+    found = records.read_all(options.results_dir)
+    for name, record in found.items():
+        if record["script"] == "mnist_l2norm":
+            lines = records.read_rows(paths.csv.with_name(f"{name}.csv"), record)
+            if lines:
+                tables[name] = order.of_l2norm(lines), order.SETTINGS_OF_L2NORM
     lines = records.read_rows(paths.csv.with_name("analysis.csv"))
-    analyzed = order.of_analysis(lines, records.read_all(options.results_dir))
+    analyzed = order.of_analysis(lines, found)
     if len(analyzed):
         tables["analysis"] = analyzed, order.SETTINGS_OF_ANALYSIS
     ranking = [
