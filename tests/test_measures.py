@@ -185,10 +185,13 @@ def test_the_report_shows_the_largest_first():
         line("trace", -0.3, over="size"),
     ]
     ranking.append(line("trace", 0.4, "mnist_l2norm"))
+    others = "mnist_l2norm_mnist_5k_seeds2"  # the reader's own, which has no name here
+    ranking.append(line("trace", 0.1, others))
     run = reading.Run("measures_seed0", {"ranking": ranking}, {})
     head, lines = tables.measures([table_rows.Row({}, "", (run,), {})])
-    assert head == ["measure", "all networks", "examples", "all of mnist_l2norm.py"]
+    told = ["all of mnist_l2norm.py", f"all {others}"]
+    assert head == ["measure", "all networks", "examples", *told]
     assert lines == [
-        ["l2 norm", "0.50 (0.40 to 0.60)", "", ""],
-        ["trace", "0.20 (0.10 to 0.30)", "-0.30", "0.40"],
+        ["l2 norm", "0.50 (0.40 to 0.60)", "", "", ""],
+        ["trace", "0.20 (0.10 to 0.30)", "-0.30", "0.40", "0.10"],
     ]

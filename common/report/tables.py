@@ -161,7 +161,7 @@ def measures(rows):
     head = ["measure"]
     for name, over in ours:
         grid = names.SETTINGS.get(over, over)
-        head.append(grid if name == "grid" else f"all {names.NETWORKS[name]}")
+        head.append(grid if name == "grid" else f"all {names.NETWORKS.get(name, name)}")
     return head, [
         [
             measure.replace("_", " "),
