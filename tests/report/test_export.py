@@ -121,9 +121,8 @@ def test_one_page_of_a_class(school, capsys):
     assert ">folder<" in text and "It fits." in text
     assert 'href="ada/cifar10_mlp_seed0.json"' in text
     assert "live.html" not in text
-    everything = sorted(
-        map(str, school.glob("*"))
-    )  # as a shell gives it: the page, too
+    # As a shell gives it: the page, too.
+    everything = sorted(map(str, school.glob("*")))
     assert str(path) in everything
     report.main(["--collect", *everything])
     assert path.read_text("utf-8") == text
