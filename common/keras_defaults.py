@@ -5,7 +5,10 @@ numbers: `channels_first` builds another network under the same name, `floatx` c
 every loss, and KERAS_MAX_EPOCHS makes a short run look complete.
 """
 
+import contextlib
+import gc
 import importlib.util
+import json
 import os
 import platform
 import sys
@@ -16,8 +19,9 @@ from common.cli import MendableError, UsageError
 
 BACKENDS = ("tensorflow", "jax")
 _OTHERS = ("torch", "openvino")  # that Keras would take, and we do not
-# Keras imports them where they are, to draw, to take data frames, to be wrapped. The
-# scripts ask it for none of that, and they are a part of the time it takes to start.
+# Keras imports them where they are, to draw, to take data frames, to be wrapped, and
+# TensorFlow JAX, for TensorFlow Lite. The scripts ask for none of that, and they are a
+# part of the time it takes to start.
 _UNUSED = ("IPython", "matplotlib", "pandas", "sklearn")
 _SCRIPTS = Path(__file__).resolve().parents[1]  # the folder they lie in
 _LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
@@ -43,7 +47,7 @@ class _Fixed:
             def load_fixed(module):
                 _ignore_limits()
                 try:
-                    with quiet.without_packages(*_unused()):
+                    with quiet.without_packages(*_unused()), _kept_for_good():
                         load(module)
                 except Exception as error:
                     missing = isinstance(error, ModuleNotFoundError)
@@ -56,13 +60,38 @@ class _Fixed:
         return spec
 
 
+@contextlib.contextmanager
+def _kept_for_good():
+    """Looks for no garbage among the objects that are made within it, then or later.
+
+    Modules stay. Those of TensorFlow hold hundreds of thousands of objects, and to go
+    through them again and again took a quarter of the time in which a script starts.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _unused():
     """The packages that Keras need not import: none in a notebook or another's code."""
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     if not main or Path(main).resolve().parent != _SCRIPTS:
         return ()
-    chosen = os.environ.get("KERAS_BACKEND")
+    chosen = os.environ.get("KERAS_BACKEND") or _of_keras_json()
     return (*_UNUSED, "jax") if chosen == "tensorflow" else _UNUSED
+
+
+def _of_keras_json():
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return json.loads((home / "keras.json").read_text("utf-8")).get("backend")
+    return "tensorflow"
 
 
 def fix(keras):

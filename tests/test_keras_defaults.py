@@ -1,6 +1,8 @@
 """Keras's global settings decide no number, wherever they come from."""
 
+import gc
 import importlib.util
+import json
 import sys
 from types import SimpleNamespace
 
@@ -99,6 +101,40 @@ def test_limits_of_the_environment_are_ignored_aloud(value, monkeypatch, capsys)
     assert capsys.readouterr().err.splitlines() == [
         "Note: KERAS_MAX_EPOCHS is ignored; --epochs says how long a run is."
     ]
+
+
+def test_no_garbage_is_looked_for_while_keras_is_imported():
+    assert gc.isenabled()
+    try:
+        with pytest.raises(ImportError), keras_defaults._kept_for_good():
+            assert not gc.isenabled()
+            cycle = []
+            cycle.append(cycle)
+            raise ImportError
+        assert gc.isenabled() and not any(found is cycle for found in gc.get_objects())
+        gc.disable()
+        with keras_defaults._kept_for_good():
+            pass
+        assert not gc.isenabled()  # it was somebody's choice
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("written", "hidden"),
+    [(None, True), ("tensorflow", True), ("jax", False), ("[", True)],
+)
+def test_jax_is_kept_from_tensorflow_unless_it_computes(
+    written, hidden, monkeypatch, tmp_path
+):
+    script = keras_defaults._SCRIPTS / "cifar10_mlp.py"
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script), raising=False)
+    monkeypatch.delenv("KERAS_BACKEND")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    if written:
+        text = json.dumps({"backend": written}) if written != "[" else written
+        (tmp_path / "keras.json").write_text(text)
+    assert ("jax" in keras_defaults._unused()) is hidden
 
 
 def test_packages_are_kept_from_keras_in_the_scripts_alone(monkeypatch, tmp_path):
