@@ -44,6 +44,7 @@ gc.set_threshold(100_000, 50, 100)
 
 from common import datasets, reviews  # noqa: E402
 from common.datasets import Data  # noqa: E402
+from common.report import style  # noqa: E402
 from common.sweep import commands  # noqa: E402
 
 # The same examples in every run of the suite, on whatever machine.
@@ -57,6 +58,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 datasets._mnist_5k = functools.cache(datasets._mnist_5k)
 datasets._synthetic = functools.cache(datasets._synthetic)
 reviews._synthetic_text = functools.cache(reviews._synthetic_text)
+
+style.DPI = 40  # no test looks at a picture
 
 
 # The longest first, so that no process waits for another in the end.
