@@ -66,6 +66,15 @@ style.DPI = 40  # no test looks at a picture
 LONGEST = "test_devices test_imagenet_script test_cluster test_scripts test_jax"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Test modules import Keras as a script does: without pyplot, pandas and JAX."""
+    with pytest.MonkeyPatch.context() as patch:
+        script = str(ROOT / "report.py")
+        patch.setattr(sys.modules["__main__"], "__file__", script, raising=False)
+        return (yield)
+
+
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.stem not in LONGEST.split())
 
