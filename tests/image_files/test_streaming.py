@@ -234,7 +234,7 @@ def test_measures_are_those_of_the_logits(data, monkeypatch):
     inputs = keras.Input((75, 75, 3))
     x = keras.layers.Flatten()(keras.layers.AveragePooling2D(15)(inputs))
     model = keras.Model(inputs, keras.layers.Dense(6)(x))
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)
     model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
     measure = evaluation.measurer(model, feed, True)
     row = measure(lambda held_out: 0.0)
@@ -266,6 +266,7 @@ def test_measures_are_those_of_the_logits(data, monkeypatch):
         ("flipped_true_accuracy", true, flipped),
     ):
         assert row[name] == pytest.approx((right == of)[examples].mean())
+    assert row["flipped_accuracy"] != row["flipped_true_accuracy"]
     # Of the sample alone: the first of the fixed order.
     monkeypatch.setattr(evaluation, "sample_size", lambda num_examples: 5)
     sample = measure(lambda held_out: np.inf)
