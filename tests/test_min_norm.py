@@ -327,7 +327,7 @@ def test_names_tell_settings_apart():
         ("--leave-one-out --train-size 5000", "mnist_leave_one_out"),
     ):
         assert min_norm.parse(flags.split())[1] == f"min_norm_{name}_seed0"
-    assert min_norm.parse(["--seed", "2"])[1] == "min_norm_mnist_seed2"
+    assert min_norm.parse(["--sgd", "--seed", "2"])[1] == "min_norm_sgd_mnist_seed2"
 
 
 @pytest.mark.parametrize(
@@ -364,6 +364,9 @@ def test_names_tell_settings_apart():
         ("--levels 0", "belongs to --features fourier or relu, and --leave"),
         ("--dataset mnist_5k --features random_conv --filters 9", "too few to inter"),
         ("--rand", "unknown flag"),
+        ("--seed 3", "--seed 3 has no meaning here"),
+        ("--features gabor --seed 4", "--seed 4 has no meaning here"),
+        ("--leave-one-out --train-size 99 --seed 1", "are --data-seed's"),
     ],
 )
 def test_wrong_usage(flags, reason, tmp_path, monkeypatch, capsys):
