@@ -177,13 +177,17 @@ def records_rows(checkpoint):
 @pytest.mark.parametrize(
     ("flags", "execution", "kept"),
     [
-        # 67 steps are 67 executions: the third epoch is cut after 9 of them.
-        ("--train-size 134 --batch-size 2 --optimizer adam --epochs 4", 143, 2),
-        ("--train-size 100 --checkpoint-every 2 --epochs 5", 4, 2),
+        # 67 steps are 67 executions: the fourth epoch is cut after 9 of them, and the
+        # third has left no checkpoint. With the state of Adam and of float16's scale.
+        (
+            "--train-size 134 --batch-size 2 --optimizer adam --precision float16 "
+            "--checkpoint-every 2 --epochs 5",
+            210,
+            2,
+        ),
         ("--train-size 1100 --batch-size full --epochs 4", 3, 2),
-        ("--train-size 200 --precision float16 --epochs 4", 3, 2),
     ],
-    ids=["within-epoch", "sparse-checkpoints", "full-batch", "float16"],
+    ids=["within-epoch", "full-batch"],
 )
 def test_ctrl_c_and_typed_again(tmp_path, monkeypatch, flags, execution, kept):
     flags = f"--dataset mnist_5k --hidden 8 --dropout 0.2 --quiet {flags}"
@@ -214,6 +218,8 @@ def test_the_best_epoch_is_resumed(tmp_path, monkeypatch):
 
 
 def test_moving_statistics_are_resumed(tmp_path, monkeypatch):
+    eager = property(lambda _: True, lambda *_: None)  # graphs take longer
+    monkeypatch.setattr(keras.Model, "run_eagerly", eager)
     regime = Regime(epochs=4, precision="float32", batch_size=20, augment=("flip",))
     feed = pipelines.Feed(datasets.named("mnist_5k", 60), regime)
 
@@ -329,22 +335,21 @@ def folder(cut, tmp_path):
     return shutil.copytree(cut, tmp_path / "copy")
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "changed", "other"])
-def test_damaged_checkpoint(folder, damage):
+def test_damaged_checkpoint(folder):
     checkpoint = paths_of(SMALL, folder).checkpoint
-    content = bytearray(checkpoint.read_bytes())
-    if damage == "empty":
-        content = b""
-    elif damage == "truncated":
-        content = content[: len(content) // 2]
-    elif damage == "changed":
-        content[len(content) // 2] ^= 255
-    else:
-        content = b"not a checkpoint"
-    checkpoint.write_bytes(content)
-    with pytest.raises(cli.MendableError, match=r"is damaged.*--no-resume"):
-        run(SMALL, folder)
-    assert not paths_of(SMALL, folder).json.exists()
+    content = checkpoint.read_bytes()
+    middle = len(content) // 2
+    changed = bytes([content[middle] ^ 255])
+    for damaged in (
+        b"",
+        content[:middle],
+        content[:middle] + changed + content[middle + 1 :],
+        b"not a checkpoint",
+    ):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(cli.MendableError, match=r"is damaged.*--no-resume"):
+            run(SMALL, folder)
+        assert not paths_of(SMALL, folder).json.exists()
     assert run(f"{SMALL} --no-resume", folder)["resumed_at"] == []
 
 
@@ -407,15 +412,11 @@ def test_a_run_keeps_its_precision_on_another_machine(folder, whole, monkeypatch
 LONG = "--dataset mnist_5k --hidden 6 --dropout 0.1 --random-labels --quiet "
 
 
-@pytest.mark.parametrize(
-    ("flags", "short"),
-    [
-        ("--train-size 3000 --optimizer adam --epochs 3", 2),  # a sample is measured
-        ("--train-size 200 --early-stopping 9 --epochs 5", 3),
-    ],
-)
-def test_an_extended_run_is_the_long_one(flags, short, tmp_path, monkeypatch, capsys):
-    flags = LONG + flags
+def test_an_extended_run_is_the_long_one(tmp_path, monkeypatch, capsys):
+    # Of 2,700 examples a sample is measured, but after the best epoch and the last.
+    # With this seed the first is the best.
+    flags = f"{LONG} --train-size 3000 --optimizer adam --early-stopping 9 --epochs 4 "
+    flags, short = flags + "--seed 5 --precision float32", 3
     first = f"{flags} --epochs {short} --keep-checkpoint"
     run(flags, tmp_path / "whole")
     shorter = run(first, tmp_path / "both")["name"]
@@ -428,6 +429,7 @@ def test_an_extended_run_is_the_long_one(flags, short, tmp_path, monkeypatch, ca
     loud = extending.replace(" --quiet", "")
     record = run(loud, tmp_path / "both")
     assert record["continued_from"] == shorter and record["resumed_at"] == [short]
+    assert record["final"]["epoch"] == 1  # the best weights were kept, too
     said = capsys.readouterr().out
     assert f"Continuing after epoch {short}." in said and "Note: cif" not in said
     assert_same_end(
