@@ -263,27 +263,6 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys):
     assert "Continuing after epoch 1." in capsys.readouterr().out
 
 
-def test_an_overwriting_run_goes_on_too(tmp_path, monkeypatch):
-    flags = "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 3 --quiet"
-    run(flags, tmp_path)
-    paths = paths_of(flags, tmp_path)
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 3)
-        with pytest.raises(cli.Interrupted):
-            run(f"{flags} --overwrite", tmp_path)
-    assert not paths.json.exists()  # the old record is gone from the start
-    assert run(f"{flags} --overwrite", tmp_path)["resumed_at"] == [2]
-    assert run(f"{flags} --overwrite", tmp_path)["resumed_at"] == []
-
-
-def test_a_finished_run_needs_no_data(tmp_path, monkeypatch, capsys):
-    flags = "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1 --quiet"
-    record = run(flags, tmp_path)
-    monkeypatch.setattr(datasets, "load", None)
-    assert run(flags, tmp_path) == record
-    assert "is complete" in capsys.readouterr().out
-
-
 def test_a_name_is_run_once_in_either_folder(tmp_path):
     flags = "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1 --quiet"
     paths = paths_of(flags, tmp_path)
@@ -333,6 +312,26 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def folder(cut, tmp_path):
     return shutil.copytree(cut, tmp_path / "copy")
+
+
+def test_an_overwriting_run_goes_on_too(whole, tmp_path, monkeypatch):
+    folder = shutil.copytree(whole, tmp_path / "copy")
+    paths = paths_of(SMALL, folder)
+    assert paths.json.exists()
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 3)
+        with pytest.raises(cli.Interrupted):
+            run(f"{SMALL} --overwrite", folder)
+    assert not paths.json.exists()  # the old record is gone from the start
+    assert run(f"{SMALL} --overwrite", folder)["resumed_at"] == [2]
+    assert run(f"{SMALL} --overwrite", folder)["resumed_at"] == []
+
+
+def test_a_finished_run_needs_no_data(whole, monkeypatch, capsys):
+    record = records.read(paths_of(SMALL, whole).json)
+    monkeypatch.setattr(datasets, "load", None)
+    assert run(SMALL, whole) == record
+    assert "is complete" in capsys.readouterr().out
 
 
 def test_damaged_checkpoint(folder):
