@@ -372,6 +372,7 @@ def test_killed_it_leaves_no_process_and_goes_on_where_it_was(start, tmp_path):
     record = records.read(path)
     # The checkpoint is written before the CSV: it may be an epoch ahead.
     assert record["epochs"] == 40 and record["resumed_at"][0] in (done, done + 1)
+    assert (tmp_path / "models" / "a.h5").exists()  # in the folder that was asked for
 
 
 def test_a_cluster_without_ray_is_one_line(tmp_path, monkeypatch):
