@@ -1028,6 +1028,9 @@ def of_influence():
     yield f"reproduce {100 * found['right_inside'].mean():.1f} % of the labels"
     yield f"right on {100 * run['test_accuracy']:.1f} % of the test set"
     yield f"{run['mean_score']:.3f}, and {100 * run['memorized']:.1f} % of the digits"
+    pairs = [pair["influence"] for pair in run["pairs"]]
+    assert len(pairs) == 12
+    yield f"have an influence of {mean(pairs):.2f} on average by the other half"
     random = record("influence_n500_labels1_epochs400_seed0")
     yield f"reproduce {100 * random['train_accuracy']:.1f} % of the labels"
     yield f"an average score of {random['mean_score']:.3f}; {random['chance']} is"
