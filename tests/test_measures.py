@@ -13,6 +13,8 @@ from common.report import reading, table_rows, tables
 from common.theory import measures as theory
 from common.theory import ranking as order
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 FLAGS = (
     "--dataset mnist_5k --train-size 20 30 --widths 4 --depths 1 --batch-size 8 "
     "--label-corruption 1 --seeds 2 --epochs 60 --quiet"
