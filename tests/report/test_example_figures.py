@@ -1,5 +1,7 @@
 """The figures of examples.py, and what the report shows of it."""
 
+import re
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -105,6 +107,8 @@ def test_the_report_shows_what_was_found(tmp_path, make_up, capsys):
     for part in ("20 of 60 given labels", "Every given label of 60 is the true one."):
         assert part in page and part in text
     assert "figures/examples.png" in text and "wrong among the most suspected" in page
+    caption = "Wrong labels, one seed each."
+    assert caption in text and re.search(rf"<figcaption>\s*{caption}", page)
 
 
 def test_a_record_of_another_run_is_left_out(tmp_path, make_up, capsys):
