@@ -246,7 +246,7 @@ def _on_worker(job, home, cpus):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             sent[path] = path.stat().st_mtime_ns
-        if there.paths.json.exists():  # its worker died after the last word
+        if there.done:  # its worker died after the last word
             return ""
         words = [str(code / job.command[0]), *job.command[1:]]
         process = runner.start(words, there.log, threads=cpus, folder=folder)

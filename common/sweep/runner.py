@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import records
+from common.cli import MendableError
 from common.engine import machine
 from common.verdicts import duration
 
@@ -40,6 +41,14 @@ class Job(NamedTuple):
     def paths(self):
         """Its `records.Paths`; the JSON is what tells that it is complete."""
         return records.paths(self.name, self.results_dir, self.models_dir)
+
+    @property
+    def done(self):
+        """Whether its record is there, and one that can be read."""
+        try:
+            return bool(records.read(self.paths.json))
+        except MendableError:
+            return False
 
     @property
     def log(self):
@@ -125,7 +134,7 @@ def _came_back(job, waiting, progress):
     """Whether another process no longer runs a job: it is done, or ours to do."""
     if records.is_run(job.paths):
         return False
-    if job.paths.json.exists():
+    if job.done:
         progress.end(job, "")
     else:
         waiting.append(job)
@@ -191,7 +200,7 @@ def start(words, log, share=None, gpu=None, threads=None, folder=None):
 
 def why_failed(code, job):
     """What to tell of a process that has ended; empty when it left its record."""
-    if code in (0, 1) and job.paths.json.exists():  # 1: it diverged, and is done
+    if code in (0, 1) and job.done:  # 1: it diverged, and is done
         return ""
     # Since its start; where another process runs the same and writes here too, the
     # line that is the script's own (`cli.run`).

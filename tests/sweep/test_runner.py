@@ -244,3 +244,31 @@ def test_lines_are_redrawn_in_place_on_a_terminal(job, capsys, monkeypatch):
     first, second = capsys.readouterr().err.split("\x1b[2F\x1b[J")
     assert first == second
     assert first.splitlines() == ["  " + "a" * 17, "0 of 1 runs done"]
+
+
+# What is done.
+
+
+@pytest.mark.parametrize(
+    ("content", "done"),
+    [
+        ('{"name": "a", "script": "fake_run", "verdict": ""}', True),
+        ('{"name": "a", "script": "fake_run"', False),
+        ('{"name": "b", "script": "fake_run", "verdict": ""}', False),
+        ('{"name": "a", "script": "fake_run", "verdict": "", "schema": 99}', False),
+        (None, False),
+    ],
+    ids=["whole", "cut off", "of another run", "of a newer version", "none"],
+)
+def test_a_run_is_done_when_its_record_can_be_read(job, capsys, content, done):
+    one = job("a")
+    one.log.parent.mkdir(parents=True)
+    one.log.write_text("$ python fake_run.py a\nfake_run.py: its words\n")
+    if content:
+        one.paths.json.write_text(content)
+    assert one.done == done
+    for code in (0, 1):  # 1: it diverged, or it said what is wrong with the record
+        assert (runner.why_failed(code, one) == "") == done
+    waiting, progress = [], runner.Progress([one], 1)
+    assert runner._came_back(one, waiting, progress)  # another process ran it
+    assert waiting == ([] if done else [one])
