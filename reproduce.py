@@ -84,8 +84,7 @@ def main(argv=None):
         return _list(names, args, kept, rates, elsewhere)
     jobs = jobs_of(names, args, rates)
     if args.shard:
-        part, parts = args.shard
-        jobs = jobs[part - 1 :: parts]
+        jobs = _shard(jobs, *args.shard)
     missing = [job for job in jobs if job.name not in kept]
     if args.dry_run:
         for job in missing:
@@ -153,7 +152,34 @@ def jobs_of(names, args, rates=None):
             f"--only {args.only}: no command of {', '.join(names)} holds that. "
             "--dry-run without it prints them."
         )
-    return list(jobs.values())
+    return [_with_weights(job, jobs) for job in jobs.values()]
+
+
+def _with_weights(job, jobs):
+    """A job with the path that the weights have from which it starts, if it does.
+
+    The artefacts have them in saved_models/: of the folder of models where they are, or
+    where one of these jobs will leave them, else of the clone.
+    """
+    if not job.needs or job.needs.parent != Path("saved_models"):  # of --flags
+        return job
+    path, published = job.models_dir / job.needs.name, ROOT / job.needs
+    if path.stem not in jobs and not path.exists() and published.exists():
+        path = published
+    if path == job.needs:
+        return job
+    return job._replace(command=commands.starting_from(job.command, path), needs=path)
+
+
+def _shard(jobs, part, parts):
+    """One of so many parts of the jobs; what needs a job's model goes with that job."""
+    ours = jobs[part - 1 :: parts]
+    models, made = ({job.paths.model for job in x} for x in (ours, jobs))
+    return [
+        job
+        for job in jobs
+        if job.needs in models or (job in ours and job.needs not in made)
+    ]
 
 
 def _job(run, seed, rates, args):
@@ -169,7 +195,9 @@ def _job(run, seed, rates, args):
     flags += ["--data-dir", args.data_dir] if args.data_dir else []
     command = (script, *flags)
     folders = args.results_dir, args.models_dir
-    return runner.Job(options.name, command, *folders, epochs, seconds)
+    start = getattr(settings, "init_from", None)
+    needs = Path(start) if start else None
+    return runner.Job(options.name, command, *folders, epochs, seconds, needs)
 
 
 def _rates(args, kept):

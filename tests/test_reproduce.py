@@ -386,3 +386,63 @@ def test_a_cluster_without_ray_is_one_line(tmp_path, monkeypatch):
         reproduce.main(
             ["figure_2", "--cluster", "auto", "--results-dir", str(tmp_path)]
         )
+
+
+# Weights that a run starts from.
+
+MADE = "cifar10_alexnet_labels1_float32_seed0.h5"  # by a run of `examples`
+TUTORIAL = "alexnet_tutorial.h5"  # by hand
+
+
+@pytest.mark.parametrize(
+    ("argv", "there", "expected"),
+    [
+        ("examples", "", f"saved_models/{MADE}"),
+        ("examples", f"clone/saved_models/{MADE}", f"saved_models/{MADE}"),
+        ("examples --models-dir mine", "", f"mine/{MADE}"),
+        ("examples --models-dir mine", f"clone/saved_models/{MADE}", f"mine/{MADE}"),
+        ("examples --only init-from --models-dir mine", f"mine/{MADE}", f"mine/{MADE}"),
+        (
+            "examples --only init-from --models-dir mine",
+            f"clone/saved_models/{MADE}",
+            f"clone/saved_models/{MADE}",
+        ),
+        ("unstated", "", f"saved_models/{TUTORIAL}"),
+        (
+            "unstated",
+            f"clone/saved_models/{TUTORIAL}",
+            f"clone/saved_models/{TUTORIAL}",
+        ),
+        ("unstated --models-dir mine", f"mine/{TUTORIAL}", f"mine/{TUTORIAL}"),
+        ("figure_2 --only no-batch --flags=--init-from=a/b.h5", "", "a/b.h5"),
+    ],
+)
+def test_where_the_weights_are_that_a_run_starts_from(
+    argv, there, expected, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # not the clone
+    monkeypatch.setattr(reproduce, "ROOT", tmp_path / "clone")
+    if there:
+        Path(there).parent.mkdir(parents=True)
+        Path(there).touch()
+    if expected.startswith("clone"):
+        expected = f"{tmp_path}/{expected}"
+    (job,) = [job for job in jobs_of(*argv.split()) if job.needs]
+    assert str(job.needs) == expected
+    settings, options = commands.parse(shlex.join(job.command))
+    assert (settings.init_from, options.name) == (expected, job.name)
+
+
+@pytest.mark.parametrize("parts", [2, 4, 11])
+def test_a_shard_makes_the_weights_that_it_starts_from(parts):
+    jobs = jobs_of("examples", "unstated")
+    shards = [reproduce._shard(jobs, i + 1, parts) for i in range(parts)]
+    assert sorted(job.name for s in shards for job in s) == sorted(
+        job.name for job in jobs
+    )
+    (names,) = [
+        {job.name for job in shard}
+        for shard in shards
+        if any(job.needs and job.needs.name == MADE for job in shard)
+    ]
+    assert MADE.removesuffix(".h5") in names

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common import records
 from common.cli import MendableError
-from common.sweep import runner
+from common.sweep import commands, runner
 
 SILENCE = 20  # seconds without an answer of the head, after which a sweep ends
 RETRIES = 5  # of a run whose worker or node dies; each continues the one before
@@ -70,17 +70,17 @@ def run(jobs, address, cpus, gpus):
             max_retries=RETRIES,
             retry_exceptions=[ChildProcessError],
         )(_on_worker)
-        begun, tasks = time.time(), {}
-        for job in jobs:
-            # Where our own files are is the driver's business, in absolute terms.
-            folders = job.results_dir.resolve(), job.models_dir.resolve()
-            there = job._replace(results_dir=folders[0], models_dir=folders[1])
-            tasks[task.options(name=job.name).remote(there, home, cpus)] = job
+        begun, waiting, tasks = time.time(), list(jobs), {}
         progress, failed = runner.Progress(jobs, int(sum(fits))), []
         head = _Head(ray.get_runtime_context().gcs_address)
-        while tasks:
+        while waiting or tasks:
+            for job in runner.startable(waiting, tasks.values()):
+                waiting.remove(job)
+                tasks[task.options(name=job.name).remote(_abroad(job), home, cpus)] = (
+                    job
+                )
             if head.is_lost():
-                names = ", ".join(job.name for job in tasks.values())
+                names = ", ".join(job.name for job in [*tasks.values(), *waiting])
                 raise MendableError(
                     f"the head node of {address} has not answered for {SILENCE} s. "
                     f"Not finished: {names[:300]}. What has come home is kept: start "
@@ -101,6 +101,17 @@ def run(jobs, address, cpus, gpus):
         return failed
     finally:
         ray.shutdown()  # ends the workers, and they take their runs with them
+
+
+def _abroad(job):
+    """A job for the workers: home's files by full paths, the command as it is there."""
+    there = job._replace(
+        results_dir=job.results_dir.resolve(), models_dir=job.models_dir.resolve()
+    )
+    if not job.needs:
+        return there
+    command = commands.starting_from(job.command, f"saved_models/{job.needs.name}")
+    return there._replace(command=command, needs=job.needs.absolute())
 
 
 class _Head:
@@ -205,6 +216,8 @@ class _Home:
         paths = job.paths
         ours = {f"results/{path.name}": path for path in (paths.csv, paths.json)}
         ours[f"results/.logs/{job.log.name}"] = job.log
+        if job.needs:
+            ours[f"saved_models/{job.needs.name}"] = job.needs
         for path in _checkpoints(job):
             ours[f"saved_models/.checkpoints/{path.name}"] = path
         return {name: p.read_bytes() for name, p in ours.items() if p.exists()}

@@ -35,6 +35,22 @@ def split(command):
     return script, flags
 
 
+def without(words, *flags):
+    """Returns the words of a command but for some flags, each with its one value."""
+    kept, words = [], iter(words)
+    for word in words:
+        if word in flags:
+            next(words, None)
+        elif word.partition("=")[0] not in flags:
+            kept.append(word)
+    return kept
+
+
+def starting_from(words, path):
+    """Returns the words of a command with another path behind its --init-from."""
+    return (*without(words, "--init-from"), "--init-from", str(path))
+
+
 def varied(run, dataset=None, flags=None):
     """Returns a run on another data set and with more flags, where they are given.
 

@@ -36,6 +36,7 @@ class Job(NamedTuple):
     models_dir: Path
     epochs: int | None = None  # at most; None where the CSV has no line an epoch
     seconds: float | None = None  # expected, where something is known
+    needs: Path | None = None  # the saved model that it starts from, if it does
 
     @property
     def paths(self):
@@ -88,8 +89,9 @@ def local(jobs, workers):
         while waiting or elsewhere or running:
             elsewhere = [x for x in elsewhere if not _came_back(x, waiting, progress)]
             for slot in range(workers):
-                if waiting and slot not in running:
-                    job = waiting.pop(0)
+                others = [*elsewhere, *(job for job, _ in running.values())]
+                if slot not in running and (free := startable(waiting, others)):
+                    waiting.remove(job := free[0])
                     if records.is_run(job.paths):
                         _leave(job, elsewhere, progress)
                         continue
@@ -122,6 +124,17 @@ def local(jobs, workers):
             process.kill()
             process.wait()
     return failed
+
+
+def startable(waiting, others):
+    """Those of the waiting jobs that need no model which is still to be made.
+
+    Args:
+        waiting: List of `Job`.
+        others: Jobs that are under way, as a list.
+    """
+    made = {job.paths.model for job in [*waiting, *others]}
+    return [job for job in waiting if job.needs not in made]
 
 
 def _leave(job, elsewhere, progress):

@@ -272,3 +272,23 @@ def test_a_run_is_done_when_its_record_can_be_read(job, capsys, content, done):
     waiting, progress = [], runner.Progress([one], 1)
     assert runner._came_back(one, waiting, progress)  # another process ran it
     assert waiting == ([] if done else [one])
+
+
+# What starts from another's weights.
+
+
+def test_a_run_waits_for_the_weights_that_another_makes(job, tmp_path):
+    one = job("a", "--epochs", "3", "--sleep", "0.05")
+    two = job("b")._replace(needs=one.paths.model)
+    three = job("c")._replace(needs=job("not of these").paths.model)
+    assert runner.local([two, one, three], workers=3) == []
+    told = [(name, what) for name, _, what in events(tmp_path / "journal")]
+    assert told.index(("b", "start")) > told.index(("a", "record"))
+    assert told.index(("c", "start")) < told.index(("a", "record"))
+
+
+def test_a_run_does_not_wait_for_weights_for_ever(job, capsys):
+    one = job("a", "--fail", "1")
+    two = job("b")._replace(needs=one.paths.model)
+    assert runner.local([two, one], workers=2) == [one]
+    assert two.done  # it did not need them after all
