@@ -87,13 +87,13 @@ def local(jobs, workers):
     progress = Progress(jobs, workers)
     try:
         while waiting or elsewhere or running:
-            elsewhere = [x for x in elsewhere if not _came_back(x, waiting, progress)]
+            elsewhere = [x for x in elsewhere if not came_back(x, waiting, progress)]
             for slot in range(workers):
                 others = [*elsewhere, *(job for job, _ in running.values())]
                 if slot not in running and (free := startable(waiting, others)):
                     waiting.remove(job := free[0])
                     if records.is_run(job.paths):
-                        _leave(job, elsewhere, progress)
+                        leave(job, elsewhere, progress)
                         continue
                     words = [str(ROOT / job.command[0]), *job.command[1:], *job.folders]
                     running[slot] = job, start(words, job.log, *slots[slot], threads)
@@ -103,7 +103,7 @@ def local(jobs, workers):
                     del running[slot]
                     reason = why_failed(process.returncode, job)
                     if records.BUSY in reason:  # it came first by a moment
-                        _leave(job, elsewhere, progress)
+                        leave(job, elsewhere, progress)
                         continue
                     progress.end(job, reason)
                     failed += [job] if reason else []
@@ -137,13 +137,13 @@ def startable(waiting, others):
     return [job for job in waiting if job.needs not in made]
 
 
-def _leave(job, elsewhere, progress):
+def leave(job, elsewhere, progress):
     """Leaves a job to the process that runs it, and waits for that."""
     elsewhere.append(job)
     progress.say(f"{job.name}: another process runs it; waiting for its record")
 
 
-def _came_back(job, waiting, progress):
+def came_back(job, waiting, progress):
     """Whether another process no longer runs a job: it is done, or ours to do."""
     if records.is_run(job.paths):
         return False

@@ -270,7 +270,7 @@ def test_a_run_is_done_when_its_record_can_be_read(job, capsys, content, done):
     for code in (0, 1):  # 1: it diverged, or it said what is wrong with the record
         assert (runner.why_failed(code, one) == "") == done
     waiting, progress = [], runner.Progress([one], 1)
-    assert runner._came_back(one, waiting, progress)  # another process ran it
+    assert runner.came_back(one, waiting, progress)  # another process ran it
     assert waiting == ([] if done else [one])
 
 
