@@ -16,6 +16,7 @@ common/sweep/artefacts.py; what each run prints is in .logs/ of the results fold
 import argparse
 import re
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -130,23 +131,27 @@ def jobs_of(names, args, rates=None):
         rates: First of what `_rates` returns, or None: no time is estimated.
 
     Raises:
-        UsageError: If a run cannot be had on that data set or with those flags (but
-            a list goes without it), or if `only` leaves none.
+        UsageError: If no run can be had on that data set or with those flags (those
+            that cannot are left out, and stderr says so), or if `only` leaves none.
     """
-    jobs = {}
+    jobs, refused = {}, {}
     for name in names:
         for run in artefacts.ARTEFACTS[name].runs.values():
             if args.only not in run:
                 continue
             try:
                 run = commands.varied(run, args.dataset, args.flags)
-            except cli.UsageError:
-                if args.list:
-                    continue
-                raise
+            except cli.UsageError as error:
+                refused[run] = error
+                continue
             for seed in range(1 if commands.runs_once(run) else args.seeds):
                 job = _job(run, seed, rates or {}, args)
                 jobs.setdefault(job.name, job)
+    if refused and not args.list:
+        first = next(iter(refused.values()))
+        if not jobs:
+            raise first
+        records.left_out(f"{verdicts.count(len(refused), 'run')}. The first: {first}")
     if not jobs and not args.list:
         raise cli.UsageError(
             f"--only {args.only}: no command of {', '.join(names)} holds that. "
@@ -296,15 +301,16 @@ def _verify(args):
         if not known[name][1]:
             raise cli.MendableError(f"{paths.csv} is missing: nothing to compare with.")
     failed = []
-    with tempfile.TemporaryDirectory(prefix="verify-") as scratch:
+    scratch, untrained = Path(tempfile.mkdtemp(prefix="verify-")), False
+    try:
         for name, (record, rows) in known.items():
             words = verify.command(record, rows)
             words += ("--data-dir", args.data_dir) if args.data_dir else ()
-            folder = Path(scratch)
-            job = runner.Job(name, words, folder, folder, len(rows))
+            job = runner.Job(name, words, scratch, scratch, len(rows))
             # As many threads as then, where there are so many: bits depend on them.
-            threads = min(int(record.get("threads") or 1), len(machine.cores()))
-            if runner.local([job], max(1, len(machine.cores()) // threads)):
+            threads = int(record.get("threads") or 1)
+            if runner.local([job], 1, machine.cores()[:threads]):
+                untrained = True
                 verified, said = False, "it could not be trained again (see above)"
             else:
                 new = records.read(job.paths.json)
@@ -312,6 +318,9 @@ def _verify(args):
                 verified, said = verify.compare(record, rows, new, again)
             print(f"{name}: {'verified' if verified else 'NOT VERIFIED'}, {said}.")
             failed += [] if verified else [name]
+    finally:
+        if not untrained:  # else it holds the log that was named
+            shutil.rmtree(scratch)
     if failed:
         raise cli.MendableError(
             f"{len(failed)} of {len(known)} records were not verified: "

@@ -104,7 +104,7 @@ def test_more_flags_for_every_run(tmp_path, capsys):
     with pytest.raises(cli.UsageError, match="min_norm.py --dataset synthetic"):
         jobs_of("kernels", "--dataset", "synthetic")
     with pytest.raises(cli.UsageError, match="'cifar10_inception.py.*unknown flag"):
-        jobs_of("table_1", "--flags=--hidden 64")
+        jobs_of("figure_2", "--flags=--hidden 64")
     # Both MLPs become the same one, with weight decay, without, and on random labels.
     assert len(jobs_of("table_1", "--flags=--hidden 64", "--only", "cifar10_mlp")) == 3
     capsys.readouterr()
@@ -446,3 +446,27 @@ def test_a_shard_makes_the_weights_that_it_starts_from(parts):
         if any(job.needs and job.needs.name == MADE for job in shard)
     ]
     assert MADE.removesuffix(".h5") in names
+
+
+@pytest.mark.parametrize(
+    ("argv", "count", "left_out"),
+    [
+        # People have labelled CIFAR-10 alone, and the weights are of it.
+        ("examples --dataset mnist", 8, "Left out: 5 runs. The first: --dataset mnist"),
+        ("examples --dataset cifar10", 13, ""),
+        ("examples --dataset mnist --only corruption", 4, ""),
+        ("examples --flags=--label-noise=pair", 6, "Left out: 7 runs. The first: --fl"),
+        ("table_1 text --dataset synthetic_text", 32, "Left out: 19 runs. The first"),
+        ("unstated --only 4e-3 --flags=--hidden=9", None, "unknown flag --hidden"),
+        ("examples --only init-from --dataset mnist", None, "starts from weights that"),
+    ],
+)
+def test_what_cannot_be_had_is_left_out_and_told(argv, count, left_out, capsys):
+    if count is None:
+        with pytest.raises(cli.UsageError, match=left_out):
+            jobs_of(*argv.split())
+        return
+    assert len(jobs_of(*argv.split())) == count
+    assert capsys.readouterr().err.startswith(left_out)
+    jobs_of(*argv.split(), "--list")
+    assert not capsys.readouterr().err

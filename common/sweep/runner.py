@@ -67,12 +67,13 @@ class Job(NamedTuple):
         return tuple(word for pair in pairs for word in pair)
 
 
-def local(jobs, workers):
+def local(jobs, workers, cores=None):
     """Runs jobs as processes of this machine, its cores and GPUs divided among them.
 
     Args:
         jobs: List of `Job`.
         workers: Number of processes at a time.
+        cores: Numbers of the cores, as a list; None is all that this process may use.
 
     Returns:
         The jobs that failed, as a list; why is told on stderr as it happens.
@@ -80,9 +81,10 @@ def local(jobs, workers):
     Raises:
         KeyboardInterrupt: After Ctrl-C, when all processes have ended.
     """
-    slots = [_share(i, workers) for i in range(workers)]
+    cores = cores or machine.cores()
+    slots = [_share(i, workers, cores) for i in range(workers)]
     # Of a run, not of the slot that it comes to: its last bits depend on them.
-    threads = max(1, len(machine.cores()) // workers)
+    threads = max(1, len(cores) // workers)
     waiting, elsewhere, running, failed = list(jobs), [], {}, []
     progress = Progress(jobs, workers)
     try:
@@ -165,9 +167,9 @@ def gpus():
     return [str(i) for i in range(len(glob.glob("/dev/nvidia[0-9]*")))]
 
 
-def _share(worker, workers):
+def _share(worker, workers, ours):
     """(cores, GPUs or None) of a worker; they are shared where there are too few."""
-    ours, devices = machine.cores(), gpus()
+    devices = gpus()
     first = worker * len(ours) // workers
     last = max(first + 1, (worker + 1) * len(ours) // workers)
     if not devices:

@@ -144,9 +144,9 @@ def test_the_cores_are_divided(job):
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5, 8])
 def test_shares_are_disjoint_unless_there_are_too_few(workers, monkeypatch):
-    monkeypatch.setattr(runner.machine, "cores", lambda: [2, 3, 4, 5, 9])
     monkeypatch.setattr(runner, "gpus", lambda: ["0", "1"])
-    shares = [runner._share(worker, workers) for worker in range(workers)]
+    ours = [2, 3, 4, 5, 9]
+    shares = [runner._share(worker, workers, ours) for worker in range(workers)]
     cores = [core for share, _ in shares for core in share]
     assert set(cores) == {2, 3, 4, 5, 9} and all(share for share, _ in shares)
     assert len(cores) == max(5, workers)
