@@ -319,6 +319,7 @@ def main(argv=None):
             told.add(str(error))
             continue
         table = pd.DataFrame([model.row for model in measured])
+        file.with_suffix(".json").unlink(missing_ok=True)  # it is of another table
         with records.replacing(file) as temporary:  # Ctrl-C keeps what is measured
             table.to_csv(temporary, index=False)
     if not measured:

@@ -9,9 +9,9 @@ Results, accuracy after the last epoch (mean of 3 seeds;
 AMD EPYC, 1 core and NVIDIA H200, bfloat16), and minutes on the core:
 
                                         train %  test %  fitted at epoch  minutes
-  (no flags)                              99.98   51.01            24-25       16
+  (no flags)                              99.98   51.01            24-25        5
   --random-labels                         99.25    9.67            67-73      4-5
-  --hidden 512 512 512                   100.00   53.59               14     6-16
+  --hidden 512 512 512                   100.00   53.59               14        6
   --hidden 512 512 512 --random-labels   100.00    9.95            21-22        6
 
 Zhang et al. (2017), Table 1, rows 14-19. Writes results/NAME.csv (a line an
@@ -25,7 +25,7 @@ from common.command_line import parse
 
 def main(argv=None):
     regime, options = parse(__doc__, __file__, argv)
-    if record := verdicts.finished(options):
+    if record := verdicts.finished(regime, options):
         return record
 
     from common import pipelines, training

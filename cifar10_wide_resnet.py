@@ -25,7 +25,7 @@ from common.command_line import parse
 
 def main(argv=None):
     regime, options = parse(__doc__, __file__, argv)
-    if record := verdicts.finished(options):
+    if record := verdicts.finished(regime, options):
         return record
 
     from common import pipelines, training

@@ -5,12 +5,13 @@
   python double_descent.py --label-corruption 0.2 --seeds 3      # with noise alone
 
 Networks with one hidden layer of ReLUs are trained on N images by the squared loss, as
-in Belkin et al. (2019). They have (d + 2) H + ... weights for H hidden units; where
-these are as many as the N K numbers that they are to reproduce (K classes) is the
-interpolation threshold. Below it each network is trained twice: from weights of its own
-(start `fresh`), and from those of the next narrower one with new units beside them
-(start `reused`), which is what makes their curve. Beyond it all start afresh. With
---label-corruption some training labels are replaced; those of the test set never are.
+in Belkin et al. (2019). For d pixels, H hidden units and K classes they have
+(d + K + 1) H + K weights; where these are as many as the N K numbers that they are to
+reproduce is the interpolation threshold. Below it each network is trained twice: from
+weights of its own (start `fresh`), and from those of the next narrower one with new
+units beside them (start `reused`), which is what makes their curve. Beyond it all start
+afresh. With --label-corruption some training labels are replaced; those of the test set
+never are.
 
 Writes results/NAME.csv (lines of every network at several epochs), results/NAME.json
 and figures in results/figures/. Type it again to continue an interrupted run: finished

@@ -26,7 +26,7 @@ from common.image_files import imagenet
 
 def main(argv=None):
     regime, options = parse(__doc__, __file__, argv)
-    if options.process == (0, 1) and (record := verdicts.finished(options)):
+    if options.process == (0, 1) and (record := verdicts.finished(regime, options)):
         return record
 
     devices.start(options, regime.batch_size)

@@ -8,7 +8,9 @@ Trains many small networks, each on its own random 70 % of N examples. The memor
 score of an example (Feldman 2020) is by how much more often it is predicted as labelled
 by the networks that were trained on it than by the others; its influence on a test
 example is the same difference for that one (Feldman and Zhang 2020). Both are estimates
-with a standard error: an example is left out by a few hundred networks at most.
+with a standard error: an example is left out by a few hundred networks at most. The
+strongest influences are chosen by one half of the networks and estimated by the other:
+the largest of many estimates are too large.
 
 Writes results/NAME.csv (a line a training example), results/NAME.json and a figure in
 results/figures/, which shows the most memorized examples and pairs. Type it again to

@@ -110,8 +110,8 @@ def named(name, train_size=None, data_seed=0, data_dir=None) -> Data:
     Args:
         name: One of `NAMES`.
         train_size: Integer from 1 to the number of training examples: keep so many,
-            see `balanced_order`. `None`, or all of them, keeps the original order.
-            The test set stays whole.
+            in `balanced_order`, also where it is all of them. `None` keeps all in the
+            original order. The test set stays whole.
         data_seed: Non-negative integer; decides only which examples are kept.
         data_dir: Folder that is looked in before `$KERAS_HOME/datasets` (default
             `~/.keras/datasets`), and that downloads go to.
@@ -143,7 +143,7 @@ def subset(data, train_size, seed):
             f"--train-size {train_size}: {data.name} has {len(y_train)} training "
             f"examples. Expected 1 to {len(y_train)}."
         )
-    if train_size is not None and train_size < len(y_train):
+    if train_size is not None:
         kept = balanced_order(y_train, seed)[:train_size]
         x_train, y_train = x_train[kept], y_train[kept]
         data = data._replace(index=kept)

@@ -159,7 +159,8 @@ class Regime(Settings):
     images in files.
     """
 
-    longest_name = 233  # `.NAME_init.PID.part.h5` is the longest of its files
+    # `.NAME_examples.PID.part.json` is the longest of its files, of 255 bytes at most.
+    longest_name = 227
 
     dataset: str = shared.dataset("cifar10")
     model: str | None = choice(
@@ -410,7 +411,7 @@ class Regime(Settings):
 DEFAULTS = {
     # Zhang et al. (2017), section 3 and appendix A: SGD with momentum 0.9, a rate of
     # 0.1 (Inception) or 0.01 times 0.95 after every epoch, no regularizer. Batches of
-    # 128 and the epochs are ours (the paper does not say).
+    # 128 follow from its figures; the epochs are ours (it does not say).
     "cifar10_mlp": Regime(lr=0.01, epochs=100, hidden=(512,)),  # Table 1, rows 14-19
     "cifar10_alexnet": Regime(lr=0.01, epochs=50),  # rows 9-13
     "cifar10_inception": Regime(lr=0.1, epochs=50, batch_norm=True),  # rows 1-8

@@ -65,7 +65,7 @@ def run(build, feed, regime, options):
         ),
     ):
         if paths.json.exists() and not options.overwrite:
-            return verdicts.finished(options)  # by another process, a moment ago
+            return verdicts.finished(regime, options)  # by another process
         if paths.json.exists():  # else a checkpoint is that of an unfinished run
             records.remove_checkpoint(paths)
             paths.state.unlink(missing_ok=True)
@@ -288,7 +288,7 @@ def _record(feed, regime, options, history, checkpoint):
         "input_mean": mean,
         "input_std": std,
         "train_sha256": checkpoint.data_hash,
-        "init_sha256": records.sha256_of(regime.init_from),
+        "init_sha256": checkpoint.init_hash,
         "seconds": round(sum(row["seconds"] for row in history.rows), 1),
         "images_per_second": round(len(feed.y_train) * len(seconds) / sum(seconds), 1),
         **checkpoint.environment,

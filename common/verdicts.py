@@ -3,9 +3,10 @@
 import math
 
 from common import records
+from common.cli import MendableError
 
 
-def finished(options):
+def finished(regime, options):
     """Returns the record of a complete run, and prints what it says.
 
     Else None, and a line says that the run begins: until Keras is there and the data
@@ -13,11 +14,13 @@ def finished(options):
     reader of records may have neither.
 
     Args:
+        regime: `regime.Regime`.
         options: `command_line.Options`.
 
     Raises:
-        MendableError: If the file is damaged, or the record of another run, or if a
-            model of another folder's record would be written over.
+        MendableError: If the file is damaged, or the record of another run, of one from
+            another file of the name of `regime.init_from` too, or if a model of another
+            folder's record would be written over.
     """
     paths = records.paths(options.name, options.results_dir, options.models_dir)
     if options.overwrite or not paths.json.exists():
@@ -26,6 +29,11 @@ def finished(options):
             print(f"{options.name}: loading Keras and the data ...", flush=True)
         return None
     record = records.read(paths.json)
+    if record.get("init_sha256") != records.sha256_of(regime.init_from):
+        raise MendableError(
+            f"{options.name} is complete, and began from other weights than those of "
+            f"{regime.init_from}: rename that file, or run again with --overwrite."
+        )
     records.forget_checkpoint(paths, record)
     print(f"{options.name} is complete; --overwrite runs it again.")
     if not paths.model.exists():  # as in a fresh clone

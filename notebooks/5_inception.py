@@ -177,8 +177,8 @@ lab_figures.least_margins(x[least], y[least], says, on_test[least], regime.datas
 # %% [markdown]
 # **How large are its weights, and how sure is it?** The *kernel* of a layer is its
 # array of weights; the norm of all kernels is the root of the sum of their squares
-# (that of BatchNorm's scale counted in). Larger weights give larger margins without any
-# other answer, so that the two have to be seen together.
+# (with what BatchNorm divides by folded into them). Larger weights give larger margins
+# without any other answer, so that the two have to be seen together.
 #
 # **Question 4.** Which network do you expect to have the larger weights? The larger
 # margins? And margin for norm?

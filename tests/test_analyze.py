@@ -309,3 +309,18 @@ def test_data_of_another_shape_are_refused(folder, tmp_path):
     flags = [str(path), "--results-dir", str(tmp_path), "--dataset", "synthetic"]
     with pytest.raises(cli.MendableError, match="another --dataset"):
         analyze.main([*flags, "--quiet"])
+
+
+def test_a_new_table_is_not_told_of_by_the_record_of_another(tmp_path, monkeypatch):
+    (tmp_path / "analysis.json").write_text("{}")
+    (tmp_path / "a.h5").write_bytes(b"")
+
+    def interrupted(measured, picture):
+        raise KeyboardInterrupt
+
+    found = analyze.Measured({"model": "a"}, None, None, None, None)
+    monkeypatch.setattr(analyze, "analyze", lambda *args: found)
+    monkeypatch.setattr(model_figures, "draw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        analyze.main([str(tmp_path / "a.h5"), "--results-dir", str(tmp_path)])
+    assert {path.name for path in tmp_path.iterdir()} == {"a.h5", "analysis.csv"}

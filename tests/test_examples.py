@@ -288,6 +288,12 @@ def test_a_run_starts_from_saved_weights(whole, tmp_path):
     for path in (paths.init, paths.model):  # a rate of nothing leaves them
         for a, b in zip(start, models.load(path).get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
+    # Another file of that name would have the same run's name.
+    shutil.copy(paths.model, other := tmp_path / model.name)
+    other.write_bytes(other.read_bytes() + b" ")
+    with pytest.raises(cli.MendableError, match="from other weights.*--overwrite"):
+        run(tmp_path, f"{flags} --init-from {other}")
+    assert run(tmp_path, flags)[1]["init_sha256"] == record["init_sha256"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import influence
-from common import records
+from common import command_line, records
 from common.theory import influence as theory
 
 FLAGS = (
@@ -113,8 +113,44 @@ def test_the_strongest_influence_is_found():
     masks = theory.masks(200, 5, 0.7, 0)
     right = np.random.default_rng(1).random((200, 4)) < 0.5
     right[:, 2] = masks[:, 3]  # right if and only if trained on example 3
-    first, second = theory.strongest(masks, right, np.ones(5, bool), 2)
+    first, second = theory.strongest(masks, masks, right, 2)
     assert (first["train"], first["test"], first["influence"]) == (3, 2, 1.0)
-    assert first["standard_error"] == 0 and second["influence"] < 0.4
-    other = np.arange(5) != 3
-    assert all(x["train"] != 3 for x in theory.strongest(masks, right, other, 9))
+    # No certainty from a few networks, as of a score.
+    half = masks[1::2]
+    assert first["standard_error"] == theory.scores(half, half)[1][3] > 0
+    assert second["influence"] < 0.4
+    never = masks | (np.arange(5) == 3)  # nobody needs to see example 3
+    assert all(x["train"] != 3 for x in theory.strongest(masks, never, right, 9))
+
+
+def test_the_strongest_influences_are_not_too_large_for_being_chosen():
+    """Of made-up networks for which no training example matters."""
+    values, errors = [], []
+    for trial in range(20):
+        masks = theory.masks(80, 20, 0.7, trial)
+        right = np.random.default_rng(trial).random((80, 50)) < 0.5
+        for pair in theory.strongest(masks, masks, right, 6):
+            values.append(pair["influence"])
+            errors.append(pair["standard_error"])
+    assert len(values) == 120
+    assert abs(np.mean(values)) < 3 * np.mean(errors) / np.sqrt(len(values))
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.2)
+
+
+def test_another_seed_gives_every_network_another_order_and_subset(monkeypatch):
+    taken = []
+
+    def trained(initial, x, y, seeds, **_):
+        taken.append(seeds.tolist())
+        return train(initial, x, y, seeds)
+
+    monkeypatch.setattr(theory.replicas, "train", trained)
+    masks = []
+    for seed in ("0", "1"):
+        settings, _ = command_line.parse(
+            None, influence.__file__, [*FLAGS, "--seed", seed]
+        )
+        subsets = theory.Subsets(settings, None)
+        subsets.part(0)
+        masks.append({row.tobytes() for row in subsets.masks})
+    assert not set(taken[0]) & set(taken[1]) and not masks[0] & masks[1]

@@ -243,9 +243,9 @@ def test_a_model_of_another_record_is_not_written_over(tmp_path, name, capsys):
         run("mine", "saved_models")
     if name == "cifar10_mlp_seed0":  # of a training, before Keras and the data
         folders = f"--results-dir {tmp_path}/mine --models-dir {tmp_path}/saved_models"
-        _, options = commands.parse(f"cifar10_mlp.py {folders}")
+        regime, options = commands.parse(f"cifar10_mlp.py {folders}")
         with refused:
-            verdicts.finished(options)
+            verdicts.finished(regime, options)
         assert not capsys.readouterr().out
     run("mine", "mine")
     run("results", "saved_models")  # --overwrite: both are written

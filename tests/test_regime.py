@@ -269,9 +269,19 @@ def test_two_settings_have_one_name_only_if_they_are_equal(draws):
 )
 def test_a_long_name_is_cut_and_stays_one_of_its_own(script, flags):
     ours, options = regime_of(script, flags.format(1).split())[""]
-    end = "init" if ours.longest_name > 200 else "60000_random_accuracy_seed4294967295"
-    longest = f".{options.name}_{end}.1234567.part.h5"
-    assert len(options.name) == ours.longest_name and len(longest) <= 255
+    ends = ["60000_random_accuracy_seed4294967295.1234567.part.h5"]
+    if ours.longest_name > 200:
+        ends = [
+            f"{end}.1234567.part.{kind}"
+            for end, kind in (
+                ("init", "h5"),
+                ("state", "npz"),
+                ("examples", "h5"),
+                ("examples", "json"),
+            )
+        ]
+    assert len(options.name) == ours.longest_name
+    assert max(len(f".{options.name}_{end}") for end in ends) <= 255
     names = {  # of other settings that begin and end alike
         regime_of(script, flags.format(seed).split() + more.split())[""][1].name
         for seed in (0, 1)

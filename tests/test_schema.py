@@ -200,11 +200,11 @@ def test_a_record_of_another_run_is_not_called_complete(tmp_path, make_up, capsy
     other = tmp_path / f"{make_up(tmp_path, f'{ALEXNET} --wd 5e-4')}.json"
     other.rename(tmp_path / f"{NAME}.json")
     argv = ("--results-dir", str(tmp_path))
-    ((_, options),) = command_line.read("cifar10_alexnet", argv).values()
+    ((regime, options),) = command_line.read("cifar10_alexnet", argv).values()
     with pytest.raises(
         MendableError, match="it is of 'cifar10_alexnet_wd0.0005_seed0'"
     ):
-        verdicts.finished(options)
+        verdicts.finished(regime, options)
     assert "complete" not in capsys.readouterr().out
 
 

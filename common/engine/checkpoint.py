@@ -48,6 +48,8 @@ class Checkpoint(keras.callbacks.Callback):
         environment: From `backend.environment`.
         inexact: Whether that has changed at some resume.
         continued_from: Name of the shorter run that this one extends, or None.
+        init_hash: sha256 of the file of `regime.init_from`, or None; a checkpoint that
+            began from another is refused.
     """
 
     def __init__(self, history, regime, data_hash, paths, every=1, recorder=None):
@@ -58,6 +60,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.paths, self.every, self.recorder = paths, every, recorder
         self.saved_epochs, self.resumed_at, self.inexact = 0, [], False
         self.continued_from = None
+        self.init_hash = records.sha256_of(regime.init_from)
         self.environment = backend.environment()
         self.precision = keras.config.dtype_policy().name.removeprefix("mixed_")
 
@@ -69,6 +72,7 @@ class Checkpoint(keras.callbacks.Callback):
         meta = {
             "regime": _settings(self.regime),
             "data": self.data_hash,
+            "init": self.init_hash,
             "environment": self.environment,
             "precision": self.precision,
             "resumed_at": self.resumed_at,
@@ -98,10 +102,10 @@ class Checkpoint(keras.callbacks.Callback):
             return False
         meta, values, best = self._read(path, "start over with --no-resume")
         known = _known(meta, self.regime)
-        if known != _settings(self.regime) or meta["data"] != self.data_hash:
+        if known != _settings(self.regime) or self._began_otherwise(meta):
             raise MendableError(
-                f"the checkpoint {path} belongs to other settings or other data of the "
-                "same name: start over with --no-resume."
+                f"the checkpoint {path} belongs to other settings, other data or other "
+                "initial weights of the same name: start over with --no-resume."
             )
         self._go_on(meta, values, best)
         self.continued_from = meta.get("continued_from")
@@ -129,10 +133,10 @@ class Checkpoint(keras.callbacks.Callback):
         known, ours = _known(meta, self.regime), _settings(self.regime)
         limit = self.regime.epochs
         other = [key for key in ours if key != "epochs" and known.get(key) != ours[key]]
-        if other or meta["data"] != self.data_hash:
+        if other or self._began_otherwise(meta):
             raise UsageError(
-                f"{flag}: it differs in {', '.join(other) or 'its data'}, and may "
-                "differ in --epochs alone."
+                f"{flag}: it differs in {', '.join(other) or 'its data or start'}, and "
+                "may differ in --epochs alone."
             )
         if meta["stopped_because"] or len(meta["rows"]) >= limit:
             why = meta["stopped_because"] or "it has as many epochs already"
@@ -144,6 +148,11 @@ class Checkpoint(keras.callbacks.Callback):
         self.continued_from = name
         if known["epochs"] == repr(self.saved_epochs):
             self.history.measure_as_not_last()
+
+    def _began_otherwise(self, meta):
+        """Whether a checkpoint is of other data or other initial weights."""
+        init = meta.get("init", self.init_hash)  # older ones do not say
+        return (meta["data"], init) != (self.data_hash, self.init_hash)
 
     def _read(self, path, advice):
         """(what it says, values of the variables, best weights) of a file."""

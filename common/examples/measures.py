@@ -27,8 +27,8 @@ def measure(logits, given, true):
         true: `(num_examples,)` integers: labels before any was replaced.
 
     Returns:
-        Dict of `KINDS` -> `(num_examples,)` array. What float16 does not hold is
-        infinite; NaN of a network that has diverged.
+        Dict of `KINDS` -> `(num_examples,)` array. What float16 does not hold is its
+        largest or smallest number; NaN of a network that has diverged.
     """
     each = np.arange(len(given))
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
@@ -47,4 +47,11 @@ def measure(logits, given, true):
             "loss": np.log(partition) - shifted[each, given],
             "error_norm": np.sqrt((errors**2).sum(1)),
         }
-        return {name: found[name].astype(kind) for name, kind in KINDS.items()}
+        return {name: _within(found[name], kind) for name, kind in KINDS.items()}
+
+
+def _within(values, kind):
+    """Values as another type, with no infinity: sums of two of those are NaN."""
+    if np.issubdtype(kind, np.floating):
+        values = np.clip(values, np.finfo(kind).min, np.finfo(kind).max)
+    return values.astype(kind)

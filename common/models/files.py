@@ -284,7 +284,14 @@ def _read(path, copy, kind):
         raise ValueError(f"it has {size:,} bytes, too many for {total:,} of memory.")
     reader = Path(__file__).with_name("hdf5.py")
     command = [sys.executable, reader, path, copy, kind]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    # It has bounds, and each thread of NumPy's takes 40 MB of addresses, one a core.
+    single = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=os.environ | single,
+    )
     if done.returncode == 1:
         raise ValueError(done.stderr.decode(errors="replace"))
     if done.returncode:

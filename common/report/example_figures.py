@@ -1,10 +1,13 @@
 """The figures of examples.py, and those of several runs (imports no Keras)."""
 
+import contextlib
+
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from common import records
+from common.cli import MendableError
 from common.examples import scores
 from common.report import kept, names
 from common.report.drawing import data as data_of
@@ -249,6 +252,6 @@ def _compare(sketch, axes, label, said, ink):
 
 
 def read(results, name):
-    """Returns the record of examples.py of a run, or None where there is none."""
-    path = results / f"{name}_examples.json"
-    return records.read(path) if path.exists() else None
+    """Returns the record of examples.py of a run; None if missing, or damaged."""
+    with contextlib.suppress(MendableError):  # `reading.load` names a damaged one
+        return records.read(results / f"{name}_examples.json")

@@ -12,7 +12,8 @@ from common.report.style import BLUE, GREY, ORANGE, STYLE, head, log_scale, save
 CAPTIONS = {  # end of a file's name -> what it shows
     "memorized": "Memorization scores of all training examples; the most memorized "
     "ones, each with its label and its score; and training examples (left of each "
-    "pair) with the test example that they help most, each with its label.",
+    "pair) with the test example that they help most, each with its label: chosen by "
+    "one half of the networks, their influence estimated by the other.",
 }
 MOST = 12  # in a row of pictures, and of pairs
 

@@ -227,8 +227,8 @@ _DEMO_NOISE = "--lr-decay 1 --epochs 100 --stop-at 0.999"
 ARTEFACTS = {
     "table_1": Artefact(
         "Table 1: CIFAR-10",
-        "Every network fits true and random labels alike; only the test accuracy "
-        "tells them apart. Regularizers help a little, and none is needed.",
+        "Whether every network fits true and random labels alike, so that only the "
+        "test accuracy tells them apart, and whether a regularizer is needed.",
         ("row",),
         {(row,): command for row, command in TABLE_1.items()},
     ),

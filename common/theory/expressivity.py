@@ -270,13 +270,12 @@ class Bound:
         for i, end in enumerate(ends):
             rate = self.RATES[labels] * (0.1 if i > 0.75 * steps else 1)
             if i:
-                pac_bayes.tighten(
-                    network, x, y, end - ends[i - 1], rate, [s["seed"], i]
-                )
+                updates = end - ends[i - 1]
+                pac_bayes.tighten(network, x, y, updates, rate, s["seed"], i)
             draws = s["draws"] if i == steps else max(2, s["draws"] // 10)
             found = {
                 f"{name}_error": pac_bayes.sampled_error(
-                    network, images, given, draws, [s["seed"], 1]
+                    network, images, given, draws, s["seed"], i
                 )
                 for name, (images, given) in sets.items()
             }

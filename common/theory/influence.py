@@ -15,6 +15,7 @@ from common.engine import replicas
 AT_ONCE = 50  # networks in one program, each with images of its own
 MEMORIZED = 0.25  # scores from here on are called memorized (Feldman and Zhang)
 SHOWN = 12  # examples, and pairs, in the record
+_MASKS, _INITIAL = 507, 508  # RNG streams that nothing else uses
 
 
 class Subsets:
@@ -51,7 +52,7 @@ class Subsets:
             [np.stack(w) for w in zip(*initial, strict=True)],
             np.stack([self.x[r] for r in rows]),
             np.stack([self.y[r] for r in rows]),
-            np.array(members),
+            s.seed * s.networks + np.array(members),  # other orders for another seed
             batch_size=s.batch_size,
             max_epochs=s.epochs,
             target_loss=np.inf,
@@ -71,8 +72,8 @@ class Subsets:
         }
 
     def _fresh(self, network, classes):
-        rng, weights = np.random.default_rng([self.settings.seed, network, 1]), []
-        width = self.settings.width
+        seed, width = self.settings.seed, self.settings.width
+        rng, weights = np.random.default_rng([seed, network, _INITIAL]), []
         for a, b in ((self.x.shape[1], width), (width, classes)):
             limit = np.sqrt(6 / (a + b))
             weights += [rng.uniform(-limit, limit, (a, b)), np.zeros(b)]
@@ -102,7 +103,7 @@ class Subsets:
             for i in range(n)
         ]
         best = np.argsort(-score, kind="stable")[:SHOWN]
-        pairs = strongest(self.masks, right[:, n:], score >= MEMORIZED, SHOWN)
+        pairs = strongest(self.masks, right[:, :n], right[:, n:], SHOWN)
         shown = [*best, *(pair["train"] for pair in pairs)]
         pictures = {f"train {i}": self.images[i] for i in shown}
         pictures |= {
@@ -168,7 +169,7 @@ def masks(networks, n, share, seed):
     """Returns `(networks, n)` booleans: `round(share * n)` examples of each network."""
     found = np.zeros((networks, n), bool)
     for i, row in enumerate(found):
-        rng = np.random.default_rng([seed, i])
+        rng = np.random.default_rng([seed, i, _MASKS])
         row[rng.permutation(n)[: round(share * n)]] = True
     return found
 
@@ -184,7 +185,8 @@ def scores(masks, right):
 
     Args:
         masks: `(networks, n)` booleans: was the example in the training set?
-        right: `(networks, n)` booleans: is it predicted as labelled?
+        right: `(networks, n)` booleans: is it predicted as labelled? If they are of
+            other examples, which may be broadcast, the scores are influences on those.
 
     Returns:
         `(score, standard_error, inside, outside)`, each `(n,)`: the last two are the
@@ -217,28 +219,33 @@ def standard_error_of_mean(masks, right):
     return float(np.sqrt((total - 1) * np.var(means)))
 
 
-def strongest(masks, right, candidates, count):
-    """The largest influences of training examples on test examples.
+def strongest(masks, right, right_tests, count):
+    """The largest influences of memorized training examples on test examples.
+
+    The largest of many estimates is too large. Therefore every second network chooses,
+    examples with a score of `MEMORIZED` and for each the test example, and from the
+    other networks alone the influence of what was chosen is estimated.
 
     Args:
-        masks: `(networks, n)` booleans.
-        right: `(networks, tests)` booleans.
-        candidates: `(n,)` booleans: the training examples to look at.
+        masks, right: As of `scores`, of the training examples.
+        right_tests: `(networks, tests)` booleans.
         count: How many pairs, of different training examples.
 
     Returns:
-        List of dicts `train`, `test`, `influence`, `standard_error`, largest first.
+        List of dicts `train`, `test`, `influence`, `standard_error`, as chosen: what is
+        estimated need not fall.
     """
-    inside, found = masks.sum(0), []
-    total = right.sum(0).astype(np.float32)
-    for i in np.flatnonzero(candidates):
-        hits = masks[:, i].astype(np.float32) @ right
-        p, q = hits / inside[i], (total - hits) / (len(masks) - inside[i])
-        j = int((p - q).argmax())
-        variances = (p[j] * (1 - p[j]) / inside[i], q[j] * (1 - q[j]))
-        error = np.sqrt(variances[0] + variances[1] / (len(masks) - inside[i]))
+    first, rest = slice(0, None, 2), slice(1, None, 2)
+    memorized = scores(masks[first], right[first])[0] >= MEMORIZED
+    told = masks[rest].any(0) & ~masks[rest].all(0)
+    chosen, found = [], []
+    for i in np.flatnonzero(memorized & told):
+        by = scores(masks[first, i, None], right_tests[first])[0]
+        chosen.append((-by.max(), i, by.argmax()))
+    for _, i, j in sorted(chosen)[:count]:
+        value, error, *_ = scores(masks[rest, i], right_tests[rest, j])
         found.append(
-            {"train": int(i), "test": j, "influence": float(p[j] - q[j])}
+            {"train": int(i), "test": int(j), "influence": float(value)}
             | {"standard_error": float(error)}
         )
-    return sorted(found, key=lambda pair: -pair["influence"])[:count]
+    return found

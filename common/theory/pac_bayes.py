@@ -19,12 +19,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from common import pipelines
+
 C, B = 0.1, 100  # the paper's; variances of the prior are C exp(-j / B)
 DELTA = 0.025  # of the bound
 DELTA_SAMPLES = 0.01  # of the estimate of the training error, over draws of weights
 START = -3.0  # logarithm of all deviations, the prior's too: it costs nothing
 BATCH = 128  # examples an update
 CHUNK = 100 * BATCH
+_UPDATES, _ESTIMATES = 505, 506  # RNG streams that nothing else uses
 
 
 def gaussian_kl(mean, deviation, prior_mean, prior_variance, backend=ops):
@@ -157,25 +160,24 @@ def train(model, x, y, epochs, seed, error=0.01):
         x: `(n, ...)` float32.
         y: `(n,)` labels 0 or 1.
         epochs: At most.
-        seed: Integer, of the order.
+        seed: Integer, of the order: that of epoch e is
+            `pipelines.plan(n, (), seed, e)["order"]`.
 
     Returns:
         Epochs taken.
     """
     right = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
     model.compile("adam", logistic, metrics=[right], steps_per_execution=16)
-    keras.utils.set_random_seed(seed)
-
-    def stop(epoch, logs):
-        model.stop_training = 1 - logs["accuracy"] <= error
-
     labels = y.astype("float32")[:, None]
-    enough = keras.callbacks.LambdaCallback(on_epoch_end=stop)
-    found = model.fit(x, labels, BATCH, epochs, verbose=0, callbacks=[enough])
-    return len(found.epoch)
+    for epoch in range(epochs):
+        order = pipelines.plan(len(x), (), seed, epoch)["order"]
+        found = model.fit(x[order], labels[order], BATCH, shuffle=False, verbose=0)
+        if 1 - found.history["accuracy"][-1] <= error:
+            break
+    return epoch + 1
 
 
-def tighten(network, x, y, updates, rate, seed):
+def tighten(network, x, y, updates, rate, seed, step):
     """Moves a compiled network's distribution for a number of updates.
 
     Args:
@@ -183,22 +185,30 @@ def tighten(network, x, y, updates, rate, seed):
         x, y: As of `train`.
         updates: How many, each on `BATCH` examples drawn with replacement.
         rate: Of RMSprop.
-        seed: Integer, of the examples.
+        seed, step: Integers, of the examples.
     """
     network.optimizer.learning_rate = rate
-    rows = np.random.default_rng(seed).integers(0, len(x), updates * BATCH)
+    rng = np.random.default_rng([seed, step, _UPDATES])
+    rows = rng.integers(0, len(x), updates * BATCH)
     for i in range(0, len(rows), CHUNK):  # not all at once: a copy of the images
         part = rows[i : i + CHUNK]
         labels = y[part].astype("float32")[:, None]
         network.fit(x[part], labels, BATCH, shuffle=False, verbose=0)
 
 
-def sampled_error(network, x, y, draws, seed):
+def sampled_error(network, x, y, draws, seed, step):
     """Share of wrong predictions, over independent draws of weights and an example.
 
-    Unbiased for the expected error on all of x: what `sampled_bound` needs.
+    Unbiased for the expected error on all of x, and independent of the examples that
+    `tighten` draws: what `sampled_bound` needs.
+
+    Args:
+        network, x, y: As of `tighten`.
+        draws: How many.
+        seed, step: Integers, of the examples.
     """
-    rows = np.random.default_rng(seed).integers(0, len(x), draws)
+    rng = np.random.default_rng([seed, step, _ESTIMATES])
+    rows = rng.integers(0, len(x), draws)
     said = [
         ops.convert_to_numpy(network(x[rows[i : i + 1000]]))[:, 0] > 0
         for i in range(0, draws, 1000)

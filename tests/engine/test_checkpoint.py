@@ -32,11 +32,11 @@ def start(tmp_path):
     paths = records.paths("a", tmp_path, tmp_path)
     paths.checkpoint.parent.mkdir()
 
-    def begin(threads, data="hash", every=1):
+    def begin(threads, data="hash", every=1, init=None):
         weights, rate = Variable([1.0, 2.0]), Variable(0.5)
         optimizer = SimpleNamespace(variables=[rate])
         built = SimpleNamespace(variables=[weights], optimizer=optimizer)
-        history = History(built, Regime(epochs=3), None)
+        history = History(built, Regime(epochs=3, init_from=init), None)
         checkpoint = Checkpoint(history, history.regime, data, paths, every)
         checkpoint.environment = {"threads": threads}
         return checkpoint, checkpoint.restore()
@@ -84,6 +84,15 @@ def test_that_of_other_data_is_refused(start):
     epoch(start("1")[0])
     with pytest.raises(MendableError, match="other data.*--no-resume"):
         start("1", data="another hash")
+
+
+def test_that_of_other_initial_weights_is_refused(start, tmp_path):
+    (file := tmp_path / "x.h5").write_bytes(b"one")
+    epoch(start("1", init=str(file))[0])
+    assert start("1", init=str(file))[1]
+    file.write_bytes(b"other")
+    with pytest.raises(MendableError, match="initial weights.*--no-resume"):
+        start("1", init=str(file))
 
 
 def test_a_checkpoint_of_before_goes_on(start):

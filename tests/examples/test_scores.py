@@ -55,8 +55,11 @@ def test_the_rest_in_plain_loops():
 def test_large_logits_stay_numbers_and_nan_stays_nan():
     logits = np.array([[1e5, 0.0], [-1e5, 0.0], [np.nan, 0.0]])
     found = measures.measure(logits, np.zeros(3, int), np.ones(3, int))
-    assert found["margin"].tolist()[:2] == [np.inf, -np.inf]
-    assert found["loss"].tolist()[:2] == [0, np.inf]
+    largest = float(np.finfo(np.float16).max)  # inf - inf would be no AUM
+    assert found["margin"].tolist()[:2] == [largest, -largest]
+    assert found["loss"].tolist()[:2] == [0, largest]
+    course = np.stack([found["margin"], found["margin"][[1, 0, 2]]])
+    assert scores.area_under_margin(course)[1].tolist()[:2] == [0, 0]
     assert found["probability"].tolist()[:2] == [0, 1]
     assert np.isnan(found["loss"][2]) and np.isnan(found["margin"][2])
 

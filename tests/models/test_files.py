@@ -1,6 +1,9 @@
 """Files of models: from any Keras, and damaged or hostile ones (see `hostile.py`)."""
 
 import json
+import os
+import subprocess
+import sys
 
 import h5py
 import hostile
@@ -150,3 +153,25 @@ def test_what_means_something_else_now_is_refused(files):
     assert rebuild.network(config)
     with pytest.raises(ValueError, match="another function in Keras 3.*sigmoid"):
         rebuild.network(config, keras_2=True)
+
+
+def test_the_reader_has_one_thread_on_any_machine(files, tmp_path, monkeypatch):
+    """Each of NumPy's takes 40 MB of the addresses that the reader may have."""
+    for name in ("OPENBLAS", "OMP", "MKL"):
+        monkeypatch.setenv(f"{name}_NUM_THREADS", "2")
+    given, run = [], subprocess.run
+
+    def spy(command, **kwargs):
+        given.append(kwargs["env"])
+        return run(command, **kwargs)
+
+    monkeypatch.setattr(subprocess, "run", spy)
+    models.load(files[0] / "sound.h5")
+    code = "import os, numpy; print(len(os.listdir('/proc/self/task')))"
+    counted = [
+        run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
+        for env in (os.environ, given[0])
+    ]
+    assert int(counted[1].stdout) == 1
+    if len(os.sched_getaffinity(0)) > 1:
+        assert int(counted[0].stdout) > 1  # so that this test can fail

@@ -114,3 +114,12 @@ def test_a_record_of_another_run_is_left_out(tmp_path, make_up, capsys):
     records.write_json(tmp_path / f"{name}_examples.json", record)
     assert name in records.read_all(tmp_path)
     assert "it is of 'another'" in capsys.readouterr().err
+
+
+def test_a_damaged_record_ends_no_report(tmp_path, make_up, capsys):
+    command = artefacts.ARTEFACTS["examples"].runs["MLP 1x512", "true labels"]
+    name = make_up(tmp_path, command)
+    (tmp_path / f"{name}_examples.json").write_text("{")
+    report.main(["--results-dir", str(tmp_path)])
+    assert f"{name}_examples.json" in capsys.readouterr().err
+    assert (tmp_path / "report.html").exists()

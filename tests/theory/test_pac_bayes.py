@@ -1,6 +1,8 @@
 """Every term of the PAC-Bayes bound, by another computation than ours."""
 
+import itertools
 import math
+import types
 
 import keras
 import numpy as np
@@ -130,7 +132,7 @@ def test_draws_are_those_of_a_network_with_gaussian_weights(network):
     ours = np.asarray(network(np.repeat(x, 40_000, 0)))[:, 0]
     assert len(np.unique(ours)) > 39_000  # weights are drawn for every example
     assert scipy.stats.ks_2samp(ours, expected).pvalue > 1e-3
-    error = pac_bayes.sampled_error(network, x, np.array([1]), 40_000, 0)
+    error = pac_bayes.sampled_error(network, x, np.array([1]), 40_000, 0, 1)
     assert error == pytest.approx((expected <= 0).mean(), abs=0.02)
 
 
@@ -143,7 +145,7 @@ def test_without_deviation_it_is_the_network_of_its_means(network):
     model.set_weights([v.numpy() for v in network.means])
     np.testing.assert_allclose(network(x), model(x), atol=1e-5)
     y = (np.asarray(model(x))[:, 0] < 0).astype(int)  # every one missed
-    assert pac_bayes.sampled_error(network, x, y, 1500, 0) == 1
+    assert pac_bayes.sampled_error(network, x, y, 1500, 0, 1) == 1
     for variable, value in zip(network.log_deviations, kept, strict=True):
         variable.assign(value)
 
@@ -154,3 +156,44 @@ def test_logistic_loss_is_above_the_error():
     expected = np.log2(1 + np.exp(-outputs.astype(float)))
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
     assert (loss >= (outputs <= 0)).all()
+
+
+def test_errors_are_estimated_on_other_draws_than_those_of_the_updates():
+    """`sampled_bound` holds for draws that are independent of the network."""
+    x, y = np.arange(1000)[:, None], np.arange(1000) % 2
+    seen, taken = [], []
+
+    class Network:
+        optimizer = types.SimpleNamespace()
+
+        def fit(self, x, *_, **__):
+            taken.extend(x[:, 0])
+
+        def __call__(self, x):
+            seen.append(x[:, 0])
+            return x
+
+    for step in (1, 2):
+        pac_bayes.tighten(Network(), x, y, 1, 0.1, 0, step)
+        pac_bayes.sampled_error(Network(), x, y, pac_bayes.BATCH, 0, step)
+    draws = [*np.reshape(taken, (2, -1)), *seen]
+    for a, b in itertools.combinations(draws, 2):
+        assert (a == b).mean() < 0.1
+
+
+def test_every_epoch_of_training_has_an_order_of_its_own():
+    orders = []
+
+    class Model:
+        def compile(self, *_, **__): ...
+
+        def fit(self, x, y, *_, shuffle, **__):
+            assert not shuffle and (x == y).all()  # Keras: one order for all epochs
+            orders.append(x[:, 0])
+            last = 0.9 if len(orders) < 3 else 0.995
+            return types.SimpleNamespace(history={"accuracy": [last]})
+
+    x = np.arange(200.0)
+    assert pac_bayes.train(Model(), x[:, None], x, 9, 0) == 3
+    assert len({order.tobytes() for order in orders}) == 3
+    assert all((np.sort(order) == x).all() for order in orders)
