@@ -49,7 +49,10 @@ def run(settings, options, paths, done):
     narrower = {}  # the last width's weights, of those that the next one may reuse
     for width in settings.widths:
         if str(width) not in done:
-            done[str(width)] = resumable.timed(experiment.part, width, narrower)
+            part = resumable.timed(experiment.part, width, narrower)
+            for other in done.values():  # of the last width alone they are read again
+                other["weights"] = {}
+            done[str(width)] = part
         narrower = theory.unpacked(done[str(width)]["weights"])
     rows = [row for width in settings.widths for row in done[str(width)]["rows"]]
     return rows, {

@@ -8,6 +8,7 @@ import glob
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -168,7 +169,7 @@ def read_parts(path):
         MendableError: If the file is damaged.
     """
     advice = "delete it, and its parts are measured again"
-    parts = _load(path, advice)
+    parts = _load(path, advice, math.inf)  # as large as the run itself has made it
     if not all(isinstance(part, dict) for part in parts.values()):
         raise MendableError(f"{path} is damaged (a part is no object): {advice}.")
     return parts
@@ -235,8 +236,8 @@ def left_out(error):
     print(f"Left out: {text}", file=sys.stderr)
 
 
-def _content(path):
-    """The bytes of a file of a moderate size.
+def _content(path, largest=LARGEST):
+    """The bytes of a file of at most so many.
 
     Raises:
         ValueError: If it is none.
@@ -244,17 +245,17 @@ def _content(path):
     try:
         if not path.is_file():  # but a folder, or a pipe that would never end
             raise ValueError("not a file")
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"larger than {LARGEST >> 20} MiB")
+        if path.stat().st_size > largest:
+            raise ValueError(f"larger than {largest >> 20} MiB")
         return path.read_bytes()
     except OSError as error:
         raise ValueError(error.strerror) from None
 
 
-def _load(path, advice):
+def _load(path, advice, largest=LARGEST):
     """The dict of a JSON file; else `MendableError`, which ends with the advice."""
     try:
-        value = msgspec.json.decode(_content(path))
+        value = msgspec.json.decode(_content(path, largest))
         if not isinstance(value, dict):
             raise ValueError("it holds no record")
         return value
@@ -356,7 +357,8 @@ def spare_models(run_paths):
     """
     folder = run_paths.model.absolute().parent
     theirs = folder.parent / "results" / run_paths.json.name
-    if not theirs.exists() or theirs.resolve() == run_paths.json.resolve():
+    own = theirs.resolve() == run_paths.json.resolve()
+    if folder.name != "saved_models" or own or not theirs.exists():
         return
     try:
         record = read(theirs)

@@ -67,18 +67,11 @@ def run(script, name, args, measure, draw):
     """
     paths = records.paths(name, args.results_dir, args.models_dir)
     partial = paths.checkpoint.with_suffix(".json")
+    if paths.json.exists() and not args.overwrite:  # nothing is written
+        return _complete(name, args, paths, partial)
     with records.only_one(paths, name):
-        if paths.json.exists() and not args.overwrite:
-            record = records.read(paths.json)
-            print(f"{name} is complete; --overwrite runs it again.")
-            if str(args.results_dir) == "results":  # which has ours
-                folders = "--results-dir mine --models-dir mine"
-                print(f"To make your own and keep that record, add {folders}.")
-            with contextlib.suppress(OSError):  # killed when the record was just there
-                if partial.stat().st_mtime <= paths.json.stat().st_mtime:
-                    partial.unlink()
-            _show(record, paths, records.pictures(name, args.results_dir))
-            return record
+        if paths.json.exists() and not args.overwrite:  # since just now
+            return _complete(name, args, paths, partial)
         from common.engine import backend  # Keras, which a complete run does not need
 
         started, git = records.now(), records.git_state()
@@ -89,9 +82,12 @@ def run(script, name, args, measure, draw):
 
         def saved():
             parts = "1 finished part is" if len(done) == 1 else "{} finished parts are"
+            command = cli.again(script, args.argv)
+            if paths.json.exists():  # no part has taken the place of the old record
+                command += " --overwrite"
             return (
                 f"stopped; {parts.format(len(done))} saved, the part in progress is "
-                f"lost. To continue, type: {cli.again(script, args.argv)}"
+                f"lost. To continue, type: {command}"
             )
 
         with cli.interruptible(saved):
@@ -109,12 +105,27 @@ def run(script, name, args, measure, draw):
                 "finished": records.now(),
             }
             record = records.as_read(record)
+            paths.json.unlink(missing_ok=True)  # an old one would not be of this CSV
             records.write_csv(paths.csv, rows)
             drawn = draw(record, paths.csv)
             # Last: its presence means complete, figures and all.
             records.write_json(paths.json, record)
         partial.unlink(missing_ok=True)
     _show(record, paths, drawn)
+    return record
+
+
+def _complete(name, args, paths, partial):
+    """Tells that a run is complete; returns its record."""
+    record = records.read(paths.json)
+    print(f"{name} is complete; --overwrite runs it again.")
+    if str(args.results_dir) == "results":  # which has ours
+        folders = "--results-dir mine --models-dir mine"
+        print(f"To make your own and keep that record, add {folders}.")
+    with contextlib.suppress(OSError):  # killed when the record was just there
+        if partial.stat().st_mtime <= paths.json.stat().st_mtime:
+            partial.unlink()
+    _show(record, paths, records.pictures(name, args.results_dir))
     return record
 
 

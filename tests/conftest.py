@@ -44,6 +44,7 @@ gc.set_threshold(100_000, 50, 100)
 
 from common import datasets, reviews  # noqa: E402
 from common.datasets import Data  # noqa: E402
+from common.report import style  # noqa: E402
 from common.sweep import commands  # noqa: E402
 
 # The same examples in every run of the suite, on whatever machine.
@@ -58,9 +59,20 @@ datasets._mnist_5k = functools.cache(datasets._mnist_5k)
 datasets._synthetic = functools.cache(datasets._synthetic)
 reviews._synthetic_text = functools.cache(reviews._synthetic_text)
 
+style.DPI = 40  # no test looks at a picture
+
 
 # The longest first, so that no process waits for another in the end.
 LONGEST = "test_devices test_imagenet_script test_cluster test_scripts test_jax"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Test modules import Keras as a script does: without pyplot, pandas and JAX."""
+    with pytest.MonkeyPatch.context() as patch:
+        script = str(ROOT / "report.py")
+        patch.setattr(sys.modules["__main__"], "__file__", script, raising=False)
+        return (yield)
 
 
 def pytest_collection_modifyitems(items):
@@ -192,6 +204,31 @@ def sound_files():
 def sound_file():
     """As `sound_files`, for one test."""
     with read_here():
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_pictures():
+    """Figures are drawn with few pixels: no test looks at them."""
+    from common.report import style
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "DPI", 40)
+        yield
+
+
+@pytest.fixture(scope="module")
+def blank_pictures():
+    """Figures are composed, and their PNGs are blank: tests/report/ draws them."""
+    from PIL import Image
+
+    from common.report import style
+
+    def blank(figure, file):
+        Image.new("1", (1, 1)).save(file, "png")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "_print_png", blank)
         yield
 
 

@@ -7,18 +7,20 @@ import hashlib
 import os
 import sys
 
+import imagenet_inception_v3
+from common import cli
+from common.engine import devices
+
+__file__ = imagenet_inception_v3.__file__  # so that Keras imports what it does there
+
 if "LOGICAL_CPUS" in os.environ:
+    import keras  # noqa: F401
     import tensorflow as tf
 
-    cpu = tf.config.LogicalDeviceConfiguration()
-    devices = [cpu] * int(os.environ["LOGICAL_CPUS"])
     tf.config.set_logical_device_configuration(
-        tf.config.list_physical_devices("CPU")[0], devices
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * int(os.environ["LOGICAL_CPUS"]),
     )
-
-import imagenet_inception_v3  # noqa: E402
-from common import cli  # noqa: E402
-from common.engine import devices  # noqa: E402
 
 
 def small(input_shape, num_classes, weight_decay=0.0, dropout=0.0, batch_norm=True):

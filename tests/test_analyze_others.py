@@ -37,6 +37,11 @@ def test_others_are_measured_where_one_fails(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(analyze, "analyze", failing)
     monkeypatch.setattr(bounds, "pacbayes_sigma", lambda *args: 1.0)  # the slowest
+    trace, density = spectrum.trace, spectrum.spectral_density
+    monkeypatch.setattr(spectrum, "trace", lambda operator: trace(operator, 6))
+    monkeypatch.setattr(
+        spectrum, "spectral_density", lambda operator, **_: density(operator, 1, 3)
+    )
     paths = [str(tmp_path / f"{name}.h5") for name in ("bad", "rescaling", "zero")]
     with pytest.raises(cli.MendableError, match="1 of 3 models were left out"):
         analyze.main([*paths, *FLAGS, "--results-dir", str(tmp_path)])

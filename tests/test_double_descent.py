@@ -158,3 +158,29 @@ def test_errors_are_counted_against_the_labels_that_are_given():
     assert found["train_error"] == pytest.approx(2 / 3)
     # Half of 0, of (0 - 1)^2 + (1 - 0)^2, and of (3 - 0)^2 + (1 - 1)^2.
     assert found["train_loss"] == pytest.approx((0 + 2 + 9) / 2 / 3)
+
+
+def test_weights_are_kept_of_the_last_width_alone(tmp_path, monkeypatch):
+    part, kept = theory.Descent.part, []
+
+    def interrupted(self, width, narrower):
+        if width == 3:
+            kept.append(narrower)
+            if len(kept) == 1:
+                raise KeyboardInterrupt
+        return part(self, width, narrower)
+
+    monkeypatch.setattr(theory.Descent, "part", interrupted)
+    monkeypatch.setattr(double_descent, "draw", lambda record, csv: [])
+    words = "--dataset mnist_5k --train-size 300 --widths 1 2 3 --epochs 1 --quiet"
+    flags = [*words.split(), "--results-dir", str(tmp_path)]
+    flags += ["--models-dir", str(tmp_path)]
+    with pytest.raises(cli.Interrupted, match="2 finished parts"):
+        double_descent.main(flags)
+    (left,) = tmp_path.glob(".checkpoints/*.json")
+    found = records.read_parts(left)
+    assert not found["1"]["weights"] and found["2"]["weights"]
+    double_descent.main(flags)
+    for key, weights in kept[0].items():
+        for one, other in zip(weights, kept[1][key], strict=True):
+            np.testing.assert_array_equal(one, other)

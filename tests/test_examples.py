@@ -14,6 +14,7 @@ import examples
 import imdb_text
 from common import cli, datasets, models, records
 from common.examples import files, measures
+from common.report import style
 
 pytestmark = pytest.mark.usefixtures("sound_files")
 
@@ -108,6 +109,12 @@ def test_epochs_that_were_not_kept_are_told(tmp_path, ctrl_c, recorded):
         run(tmp_path)
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Files of pictures without a content: test_example_figures.py looks at it."""
+    monkeypatch.setattr(style, "_print_png", lambda figure, path: path.touch())
+
+
 def _without_a_flipped_label(paths):
     made = examples.main([str(paths.examples), "--results-dir", str(paths.csv.parent)])
     (said,) = made.values()
@@ -117,7 +124,7 @@ def _without_a_flipped_label(paths):
     assert sorted(names) == ["course", "gallery", "learned"]  # no ROC curve
 
 
-def test_the_examples_that_are_held_out_are_not_in_it(tmp_path):
+def test_the_examples_that_are_held_out_are_not_in_it(tmp_path, undrawn):
     flags = "--early-stopping 9 --epochs 1 --dataset mnist_5k --hidden 8 --quiet"
     paths, record = run(tmp_path, f"{flags} --record-examples")
     found = files.read(paths.examples, record)
@@ -245,7 +252,7 @@ def test_the_script_tells_of_every_file_of_a_folder(copied, capsys):
     assert records.pictures(NAME, folder) == []  # they are of the other record
 
 
-def test_text_has_no_gallery(tmp_path, capsys):
+def test_text_has_no_gallery(tmp_path, capsys, undrawn):
     flags = "--dataset synthetic_text --train-size 100 --epochs 2 --quiet "
     flags += "--label-corruption 0.5 --record-examples"
     paths, _ = run(tmp_path, flags, imdb_text)

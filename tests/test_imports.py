@@ -1,6 +1,7 @@
 """Imports point down, by folder: read from the source, and from a running process."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,7 @@ HEAVY_PLACES = {"common.report.gallery"}  # shows batches as the pipeline makes 
 KERAS = {"keras", "tensorflow", "jax", "torch"}
 
 
+@functools.cache
 def path_of(module):
     """The file of a module of the project, or None for any other module."""
     path = ROOT.joinpath(*module.split("."))
@@ -76,6 +78,7 @@ def nodes(tree, inside_functions):
             waiting += ast.iter_child_nodes(node)
 
 
+@functools.cache
 def imports(path, inside_functions=True):
     """Full names of what a file imports."""
     names = set()

@@ -13,6 +13,8 @@ from common.report import reading, table_rows, tables
 from common.theory import measures as theory
 from common.theory import ranking as order
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 FLAGS = (
     "--dataset mnist_5k --train-size 20 30 --widths 4 --depths 1 --batch-size 8 "
     "--label-corruption 1 --seeds 2 --epochs 60 --quiet"
@@ -130,8 +132,10 @@ def test_a_measure_that_is_the_gap_and_one_that_is_its_opposite():
         for name, sign in (("trace", 1), ("margin_10", -1))
         for over in ("all", "size", "width", "seed")
     }
-    for x in found.values():
-        assert x["low"] == pytest.approx(x["tau"]) == pytest.approx(x["high"])
+    for (_, over), x in found.items():  # over all and the seed there are four groups
+        known = over in ("size", "width")
+        assert x["low"] == pytest.approx(x["tau"] if known else -1)
+        assert x["high"] == pytest.approx(x["tau"] if known else 1)
     groups = {over: found["trace", over]["groups"] for over in ("all", "size", "seed")}
     assert groups == {"all": 4, "size": 6, "seed": 4}
 
@@ -195,3 +199,37 @@ def test_the_report_shows_the_largest_first():
         ["l2 norm", "0.50 (0.40 to 0.60)", "", "", ""],
         ["trace", "0.20 (0.10 to 0.30)", "-0.30", "0.40", "0.10"],
     ]
+
+
+def one_group_a_network(networks):
+    """Networks that differ in size and noise, without anything to be learned."""
+    rng = np.random.default_rng(0)
+    sizes, noise = (
+        np.repeat(np.arange(networks // 2), 2),
+        np.tile((0, 1), networks // 2),
+    )
+    table = pd.DataFrame({"size": sizes, "noise": noise, "seed": 0})
+    # The norm tells the labels, in each group, and the gap does so too.
+    gap = table.noise + 0.1 * rng.random(networks)
+    return table.assign(gap=gap, l2_norm=table.noise + 0.1 * rng.random(networks))
+
+
+@pytest.mark.parametrize(("networks", "told"), [(2, False), (10, False), (12, True)])
+def test_an_interval_of_few_groups_says_nothing(networks, told):
+    """Two groups agree by chance in half of the cases, whatever the bootstrap says."""
+    lines = order.ranking(one_group_a_network(networks), ("size", "noise", "seed"))
+    (found,) = [x for x in lines if x["over"] == "noise"]
+    assert found["tau"] == 1 and found["groups"] == networks // 2
+    assert (found["low"], found["high"]) == ((1, 1) if told else (-1, 1))
+
+
+def test_groups_without_a_value_are_not_counted():
+    table = one_group_a_network(12)
+    table.loc[0, "l2_norm"] = np.nan
+    lines = order.ranking(table, ("size", "noise", "seed"))
+    found = {x["over"]: x for x in lines}
+    assert {over: x["groups"] for over, x in found.items()} == {
+        "all": 11, "size": 2, "noise": 5,
+    }  # fmt: skip
+    assert (found["noise"]["low"], found["noise"]["high"]) == (-1, 1)
+    assert found["all"]["low"] > -1

@@ -19,6 +19,8 @@ from common.report import (
 from common.theory import features, least_squares, random_features
 from common.theory import min_norm as theory
 
+pytestmark = pytest.mark.usefixtures("sound_files", "blank_pictures")
+
 
 def solve(folder, flags):
     """(record, table) of a run in a folder."""
@@ -100,7 +102,14 @@ def test_random_labels_interpolate_and_stay_at_chance(tmp_path):
     assert "Interpolated without gradient descent: 400 images" in record["verdict"]
 
 
-def test_random_convolutions_and_paths_share_filters(tmp_path):
+def few_to_test_on(data):
+    """Data with a fifth of the test set."""
+    return data._replace(x_test=data.x_test[:200], y_test=data.y_test[:200])
+
+
+def test_random_convolutions_and_paths_share_filters(tmp_path, monkeypatch):
+    load = theory.load
+    monkeypatch.setattr(theory, "load", lambda *given: few_to_test_on(load(*given)))
     flags = "--dataset synthetic --train-size 100 --features random_conv --filters"
     record, table = solve(tmp_path, f"{flags} 32 16 --ridge 0 0.1")
     assert list(table.filters) == [16, 16, 32, 32]
@@ -110,7 +119,7 @@ def test_random_convolutions_and_paths_share_filters(tmp_path):
     record, alone = solve(tmp_path, f"{flags} 32 --ridge 0.1")
     assert record["verdict"].startswith("Solved with a ridge of 0.1, which need not")
     assert alone.rkhs_norm[0] == pytest.approx(table.rkhs_norm[3], rel=1e-4)
-    data = datasets.named("synthetic", 100)
+    data = few_to_test_on(datasets.named("synthetic", 100))
     train, test = features.RandomConvolution(data.x_train, 0).pair(
         data.x_train, data.x_test, 0, 32
     )
@@ -260,7 +269,7 @@ def test_an_interrupted_path_goes_on(tmp_path, monkeypatch):
 def test_random_filters_are_summed_alike_whatever_is_done():
     flags = "--dataset mnist_5k --train-size 60 --features random_conv --quiet "
     args, _ = min_norm.parse((flags + "--filters 30 150").split())
-    data, grid = theory.load(args), theory.grid(args)
+    data, grid = few_to_test_on(theory.load(args)), theory.grid(args)
     whole, rest = (
         [row | {"seconds": 0} for row in theory.path(data, args, waiting, None, True)]
         for waiting in (grid, grid[1:])
@@ -327,7 +336,7 @@ def test_names_tell_settings_apart():
         ("--leave-one-out --train-size 5000", "mnist_leave_one_out"),
     ):
         assert min_norm.parse(flags.split())[1] == f"min_norm_{name}_seed0"
-    assert min_norm.parse(["--seed", "2"])[1] == "min_norm_mnist_seed2"
+    assert min_norm.parse(["--sgd", "--seed", "2"])[1] == "min_norm_sgd_mnist_seed2"
 
 
 @pytest.mark.parametrize(
@@ -364,6 +373,9 @@ def test_names_tell_settings_apart():
         ("--levels 0", "belongs to --features fourier or relu, and --leave"),
         ("--dataset mnist_5k --features random_conv --filters 9", "too few to inter"),
         ("--rand", "unknown flag"),
+        ("--seed 3", "--seed 3 has no meaning here"),
+        ("--features gabor --seed 4", "--seed 4 has no meaning here"),
+        ("--leave-one-out --train-size 99 --seed 1", "are --data-seed's"),
     ],
 )
 def test_wrong_usage(flags, reason, tmp_path, monkeypatch, capsys):

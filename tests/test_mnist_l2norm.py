@@ -1,5 +1,6 @@
 """What mnist_l2norm.py leaves, and how it is told what to do."""
 
+import functools
 import sys
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 import analyze
 import mnist_l2norm
 from common import cli, datasets, models, records
+from common.analysis import spectrum
+
+pytestmark = pytest.mark.usefixtures("sound_files", "small_pictures")
 
 FLAGS = "--dataset mnist_5k --size 32 16 --seeds 2 --target-loss 0.05 --quiet".split()
 NAME = "mnist_l2norm_mnist_5k_loss0.05_seeds2_n16-32"
@@ -30,6 +34,8 @@ def finished(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mnist_l2norm, "one_size", interrupted)
+        rough = functools.partial(spectrum.trace, num_products=12)  # of 60, 16 times
+        patch.setattr(spectrum, "trace", rough)
         with pytest.raises(
             cli.Interrupted, match="1 finished part is.*mnist_l2norm.py --d"
         ):

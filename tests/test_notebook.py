@@ -1,5 +1,6 @@
 """notebooks/colab.ipynb from top to bottom, offline and with a tiny network."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -32,6 +33,8 @@ def executed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_NO_INDEX", "1")  # all is installed: nothing to fetch
         patch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+        for name in [name for name in os.environ if name.startswith("TF_CPP")]:
+            patch.delenv(name)
         NotebookClient(
             notebook,
             timeout=300,
@@ -46,9 +49,26 @@ def printed(cell):
     return "".join(texts)
 
 
-def test_it_trains_and_tells_the_verdict(executed):
+def test_it_trains_and_says_nothing_on_stderr(executed):
+    """Every line of a training, stderr among them: in a process of its own."""
     (training,) = [cell for cell in executed if "*shlex.split(FLAGS)" in cell.source]
-    assert f"saved_models/{NAME}.h5" in printed(training)
+    weights = f"{784 * 64 + 64 + 64 * 10 + 10:,}"  # kernels and biases
+    lines = [
+        # What was asked for is answered before Keras is there, and then what it is.
+        rf"{NAME}: loading Keras and the data \.\.\.",
+        NAME,
+        " +data +mnist_5k: 200 examples to train on, 1,000 to test on, .* labels wrong",
+        f" +network +mlp, {weights} parameters",
+        " +device +.*, float32",
+        " +takes +3 epochs at most; an estimate of the time follows the first",
+        rf" +files +mine/{NAME}\.csv and \.json, saved_models/{NAME}\.h5",
+        " +epoch +loss +train +test +time +left",
+        *(rf" +{epoch}/3( +\S+)+" for epoch in (1, 2, 3)),
+        "",
+        ".*Test accuracy.*",
+        rf"Files: saved_models/{NAME}\.h5  mine/{NAME}\.csv  mine/{NAME}\.json",
+    ]
+    assert re.fullmatch("\n".join(lines), printed(training).rstrip())
 
 
 def test_it_draws_the_history(executed):

@@ -248,6 +248,10 @@ def test_a_model_of_another_record_is_not_written_over(tmp_path, name, capsys):
             verdicts.finished(regime, options)
         assert not capsys.readouterr().out
     run("mine", "mine")
+    (tmp_path / f"mine/{model}.h5").write_bytes(
+        b"weights"
+    )  # trained again, bit for bit
+    run("mine", "mine")  # --overwrite
     run("results", "saved_models")  # --overwrite: both are written
     path.write_bytes(b"others")  # of the reader's own
     run("mine", "saved_models")
@@ -327,3 +331,12 @@ def test_pictures_are_those_of_the_record_with_the_longest_name(tmp_path):
         (tmp_path / f"{name}.json").touch()
     found = {x: [p.stem for p in records.pictures(x, tmp_path)] for x in ("a", "a_b")}
     assert found == {"a": ["a_norms"], "a_b": ["a_b_c_norms", "a_b_norms"]}
+
+
+def test_parts_may_be_larger_than_what_is_read_of_others(tmp_path):
+    large = "w" * (records.LARGEST + 1)
+    path = tmp_path / "a.json"
+    path.write_text(f'{{"1": {{"weights": "{large}"}}}}')
+    assert records.read_parts(path) == {"1": {"weights": large}}
+    with pytest.raises(MendableError, match="larger than 64 MiB"):
+        records.read(path)

@@ -262,7 +262,11 @@ def test_two_settings_have_one_name_only_if_they_are_equal(draws):
     ("script", "flags"),
     [
         ("cifar10_mlp", "--hidden" + " 1000" * 300 + " --seed {}"),
-        ("min_norm", "--bandwidth " + " ".join(map(str, range(1, 200))) + " --seed {}"),
+        (
+            "min_norm",
+            f"--features relu --num-features {' '.join(map(str, range(1, 200)))} "
+            "--seed {}",
+        ),
         ("mnist_l2norm", "--step 2 --max-size 600 --seed {}"),
         ("imagenet_inception_v3", f"--dataset {'flower-' * 35} --seed {{}}"),
     ],

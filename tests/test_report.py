@@ -81,9 +81,31 @@ def pages(folder):
     return [(folder / name).read_text() for name in ("report.html", "README.md")]
 
 
+@pytest.fixture
+def drawn_pictures(monkeypatch, tmp_path_factory):
+    """Figures are drawn, none that was kept is read, and no test looks at one."""
+    monkeypatch.setattr(style, "DPI", 40)
+    monkeypatch.setattr(kept, "FOLDER", tmp_path_factory.mktemp("kept"))
+
+
 @pytest.fixture(autouse=True)
-def small_pictures(monkeypatch):
-    monkeypatch.setattr(style, "DPI", 40)  # no test looks at one
+def no_pictures(monkeypatch, request):
+    """Figures are composed and not drawn, but where a test asks for `drawn_pictures`.
+
+    Those of our records are drawn for `redrawn`, others by the tests of each figure.
+    """
+    if "drawn_pictures" in request.fixturenames:
+        return
+    png = io.BytesIO()
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>'
+    Image.new("RGB", (9, 9)).save(png, "png")
+
+    def draw(sketch, stem):
+        points = [(0.0, 0.0, text) for *_, text in sketch.points]
+        return style.Drawn(stem, sketch.caption, svg, points, png.getvalue())
+
+    monkeypatch.setattr(style.Sketch, "draw", draw)
+    monkeypatch.setattr(kept, "FOLDER", Path("nowhere/kept"))
 
 
 @pytest.fixture(scope="module")
@@ -423,19 +445,27 @@ def test_p_0_and_p_1_are_the_runs_of_true_and_random_labels(tmp_path):
     assert len(rows) == 2 * 5 + 2 * 9 + 2 * 11
 
 
-def test_redrawing_changes_no_byte_and_imports_no_keras(tmp_path, make_up):
+def test_redrawing_changes_no_byte_and_imports_no_keras(
+    tmp_path, make_up, drawn_pictures
+):
     for run in artefacts.ARTEFACTS["figure_2"].runs.values():
         make_up(tmp_path, run)
     for name in ("figure_1", "explicit"):
         for run in list(artefacts.ARTEFACTS[name].runs.values())[:9]:
             make_up(tmp_path, run)
     code = (
-        "import sys, report; report.main(['--results-dir', sys.argv[1]]); "
+        "import pathlib, sys, report; from common.report import kept, style; "
+        "style.DPI, kept.FOLDER = 40, pathlib.Path('nowhere/kept'); "
+        "report.main(['--results-dir', sys.argv[1]]); "
         "assert not {'keras', 'tensorflow', 'jax'} & set(sys.modules)"
     )
     drawn = []
-    for _ in range(2):
-        subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=True)
+    for again in (False, True):
+        if again:  # in another process: sets have another order there
+            command = [sys.executable, "-c", code, tmp_path]
+            subprocess.run(command, cwd=ROOT, check=True)
+        else:
+            report.main(["--results-dir", str(tmp_path)])
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
         drawn.append({path: path.read_bytes() for path in files})
     stems = {path.stem for path in drawn[0] if path.suffix == ".svg"}
@@ -558,7 +588,7 @@ def test_the_analysis_of_saved_models_is_shown(tmp_path):
     assert '<section id="analysis">' in text and "12.35" in text
 
 
-def test_compare_says_what_differs(tmp_path, make_up, capsys):
+def test_compare_says_what_differs(tmp_path, make_up, capsys, drawn_pictures):
     names = [make_up(tmp_path, ALEXNET), make_up(tmp_path, ROW_13, test=0.1)]
     report.main(
         ["--results-dir", str(tmp_path), "--compare", names[0], f"{names[1]}.json"]

@@ -17,7 +17,7 @@ from common.engine import machine
 from common.sweep import artefacts, commands
 
 ROOT = Path(__file__).parents[1]
-FAKE = str(ROOT / "tests" / "fake_run.py")
+FAKE = "tests/fake_run.py"  # beside reproduce.py, wherever that is started
 
 
 def jobs_of(*argv):
@@ -355,29 +355,24 @@ def test_interrupted_it_stops_gently_and_says_how_to_go_on(start, tmp_path, kind
 
 
 def test_killed_it_leaves_no_process_and_goes_on_where_it_was(start, tmp_path):
-    command = "cifar10_mlp.py --dataset mnist_5k --train-size 500 --hidden 8 "
-    runs = [command + "--epochs 40 --precision float32"]
-    first = start({"one": runs}, "one", "--workers", "1")
-    paths = records.paths(
-        commands.name_of(runs[0]), tmp_path / "results", tmp_path / "models"
-    )
-
-    def epochs():
-        return len(paths.csv.read_text().splitlines()) - 1 if paths.csv.exists() else 0
-
-    wait_for(lambda: epochs() >= 3)
+    journal, path = tmp_path / "journal", tmp_path / "results" / "a.json"
+    long = "--epochs", "40", "--sleep", "0.05"
+    grid = {"one": [fake("a", *long, journal=journal)]}
+    first = start(grid, "one", "--workers", "1")
+    wait_for(lambda: "epoch 3" in {what for _, _, what in events(journal)})
     pids = family(first.pid)
     first.kill()
     first.wait()
     wait_for(lambda: not alive(pids), seconds=3)
-    assert len(pids) >= 2 and not paths.json.exists()
-    done = epochs()
-    again = start({"one": runs}, "one", "--workers", "1")
+    assert len(pids) == 2 and not path.exists()
+    done = len(path.with_suffix(".csv").read_text().splitlines()) - 1
+    again = start(grid, "one", "--workers", "1")
     said, _ = again.communicate(timeout=120)
     assert again.returncode == 0, said
-    record = records.read(paths.json)
+    record = records.read(path)
     # The checkpoint is written before the CSV: it may be an epoch ahead.
     assert record["epochs"] == 40 and record["resumed_at"][0] in (done, done + 1)
+    assert (tmp_path / "models" / "a.h5").exists()  # in the folder that was asked for
 
 
 def test_a_cluster_without_ray_is_one_line(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """What an experiment of many parts keeps when it is stopped or cannot begin."""
 
+import contextlib
 import os
 from types import SimpleNamespace
 
@@ -86,3 +87,61 @@ def test_parts_left_by_a_kill_after_the_record_go(options, tmp_path):
     os.utime(left, (0, 0))
     run(options)
     assert not left.exists()
+
+
+def test_a_complete_experiment_is_told_where_nothing_can_be_written(
+    options, monkeypatch, capsys
+):
+    """As on a shared disk, or beside a published model of that name."""
+
+    def refuse(*_):
+        raise cli.MendableError("cannot write here")
+
+    first = run(options)
+    monkeypatch.setattr(records, "only_one", refuse)
+    assert run(options) == first
+    assert "a is complete; --overwrite runs it again." in capsys.readouterr().out
+    options.overwrite = True
+    with pytest.raises(cli.MendableError, match="cannot write here"):
+        run(options)
+
+
+def test_what_ran_meanwhile_is_not_run_again(options, monkeypatch):
+    only_one = records.only_one
+
+    @contextlib.contextmanager
+    def late(*names):
+        monkeypatch.setattr(records, "only_one", only_one)
+        run(options)  # by another process, which held the lock
+        with only_one(*names):
+            yield
+
+    monkeypatch.setattr(records, "only_one", late)
+    assert run(options, error=AssertionError("measured again"))["verdict"]
+
+
+@pytest.mark.parametrize("parts", [0, 1])
+def test_the_command_that_continues_does_so(parts, options):
+    run(options)
+    options.overwrite, options.argv = True, ("--overwrite",)
+    with pytest.raises(cli.Interrupted) as stopped:
+        run(options, parts=parts, error=KeyboardInterrupt())
+    # From the first part on there is no record that would be taken for complete.
+    assert str(stopped.value).endswith(" --overwrite") == (parts == 0)
+
+
+def test_an_old_record_does_not_stay_with_a_new_csv(options, tmp_path):
+    """Of an experiment without parts, whose figure cannot be drawn."""
+
+    def fails(record, csv):
+        raise OSError("no space")
+
+    def all_at_once(paths, done):
+        return [{"value": 7}], {"verdict": ""}
+
+    run(options)
+    options.overwrite = True
+    with pytest.raises(OSError):
+        resumable.run("script", "a", options, all_at_once, fails)
+    assert "7" in (tmp_path / "a.csv").read_text()
+    assert not (tmp_path / "a.json").exists()

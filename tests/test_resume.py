@@ -177,13 +177,17 @@ def records_rows(checkpoint):
 @pytest.mark.parametrize(
     ("flags", "execution", "kept"),
     [
-        # 67 steps are 67 executions: the third epoch is cut after 9 of them.
-        ("--train-size 134 --batch-size 2 --optimizer adam --epochs 4", 143, 2),
-        ("--train-size 100 --checkpoint-every 2 --epochs 5", 4, 2),
+        # 67 steps are 67 executions: the fourth epoch is cut after 9 of them, and the
+        # third has left no checkpoint. With the state of Adam and of float16's scale.
+        (
+            "--train-size 134 --batch-size 2 --optimizer adam --precision float16 "
+            "--checkpoint-every 2 --epochs 5",
+            210,
+            2,
+        ),
         ("--train-size 1100 --batch-size full --epochs 4", 3, 2),
-        ("--train-size 200 --precision float16 --epochs 4", 3, 2),
     ],
-    ids=["within-epoch", "sparse-checkpoints", "full-batch", "float16"],
+    ids=["within-epoch", "full-batch"],
 )
 def test_ctrl_c_and_typed_again(tmp_path, monkeypatch, flags, execution, kept):
     flags = f"--dataset mnist_5k --hidden 8 --dropout 0.2 --quiet {flags}"
@@ -214,6 +218,8 @@ def test_the_best_epoch_is_resumed(tmp_path, monkeypatch):
 
 
 def test_moving_statistics_are_resumed(tmp_path, monkeypatch):
+    eager = property(lambda _: True, lambda *_: None)  # graphs take longer
+    monkeypatch.setattr(keras.Model, "run_eagerly", eager)
     regime = Regime(epochs=4, precision="float32", batch_size=20, augment=("flip",))
     feed = pipelines.Feed(datasets.named("mnist_5k", 60), regime)
 
@@ -255,27 +261,6 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys):
     assert line.endswith(f"python cifar10_mlp.py {' '.join(argv)}")
     assert run(flags, tmp_path)["resumed_at"] == [1]
     assert "Continuing after epoch 1." in capsys.readouterr().out
-
-
-def test_an_overwriting_run_goes_on_too(tmp_path, monkeypatch):
-    flags = "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 3 --quiet"
-    run(flags, tmp_path)
-    paths = paths_of(flags, tmp_path)
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 3)
-        with pytest.raises(cli.Interrupted):
-            run(f"{flags} --overwrite", tmp_path)
-    assert not paths.json.exists()  # the old record is gone from the start
-    assert run(f"{flags} --overwrite", tmp_path)["resumed_at"] == [2]
-    assert run(f"{flags} --overwrite", tmp_path)["resumed_at"] == []
-
-
-def test_a_finished_run_needs_no_data(tmp_path, monkeypatch, capsys):
-    flags = "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1 --quiet"
-    record = run(flags, tmp_path)
-    monkeypatch.setattr(datasets, "load", None)
-    assert run(flags, tmp_path) == record
-    assert "is complete" in capsys.readouterr().out
 
 
 def test_a_name_is_run_once_in_either_folder(tmp_path):
@@ -329,22 +314,41 @@ def folder(cut, tmp_path):
     return shutil.copytree(cut, tmp_path / "copy")
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "changed", "other"])
-def test_damaged_checkpoint(folder, damage):
+def test_an_overwriting_run_goes_on_too(whole, tmp_path, monkeypatch):
+    folder = shutil.copytree(whole, tmp_path / "copy")
+    paths = paths_of(SMALL, folder)
+    assert paths.json.exists()
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 3)
+        with pytest.raises(cli.Interrupted):
+            run(f"{SMALL} --overwrite", folder)
+    assert not paths.json.exists()  # the old record is gone from the start
+    assert run(f"{SMALL} --overwrite", folder)["resumed_at"] == [2]
+    assert run(f"{SMALL} --overwrite", folder)["resumed_at"] == []
+
+
+def test_a_finished_run_needs_no_data(whole, monkeypatch, capsys):
+    record = records.read(paths_of(SMALL, whole).json)
+    monkeypatch.setattr(datasets, "load", None)
+    assert run(SMALL, whole) == record
+    assert "is complete" in capsys.readouterr().out
+
+
+def test_damaged_checkpoint(folder):
     checkpoint = paths_of(SMALL, folder).checkpoint
-    content = bytearray(checkpoint.read_bytes())
-    if damage == "empty":
-        content = b""
-    elif damage == "truncated":
-        content = content[: len(content) // 2]
-    elif damage == "changed":
-        content[len(content) // 2] ^= 255
-    else:
-        content = b"not a checkpoint"
-    checkpoint.write_bytes(content)
-    with pytest.raises(cli.MendableError, match=r"is damaged.*--no-resume"):
-        run(SMALL, folder)
-    assert not paths_of(SMALL, folder).json.exists()
+    content = checkpoint.read_bytes()
+    middle = len(content) // 2
+    changed = bytes([content[middle] ^ 255])
+    for damaged in (
+        b"",
+        content[:middle],
+        content[:middle] + changed + content[middle + 1 :],
+        b"not a checkpoint",
+    ):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(cli.MendableError, match=r"is damaged.*--no-resume"):
+            run(SMALL, folder)
+        assert not paths_of(SMALL, folder).json.exists()
     assert run(f"{SMALL} --no-resume", folder)["resumed_at"] == []
 
 
@@ -407,15 +411,11 @@ def test_a_run_keeps_its_precision_on_another_machine(folder, whole, monkeypatch
 LONG = "--dataset mnist_5k --hidden 6 --dropout 0.1 --random-labels --quiet "
 
 
-@pytest.mark.parametrize(
-    ("flags", "short"),
-    [
-        ("--train-size 3000 --optimizer adam --epochs 3", 2),  # a sample is measured
-        ("--train-size 200 --early-stopping 9 --epochs 5", 3),
-    ],
-)
-def test_an_extended_run_is_the_long_one(flags, short, tmp_path, monkeypatch, capsys):
-    flags = LONG + flags
+def test_an_extended_run_is_the_long_one(tmp_path, monkeypatch, capsys):
+    # Of 2,700 examples a sample is measured, but after the best epoch and the last.
+    # With this seed the first is the best.
+    flags = f"{LONG} --train-size 3000 --optimizer adam --early-stopping 9 --epochs 4 "
+    flags, short = flags + "--seed 5 --precision float32", 3
     first = f"{flags} --epochs {short} --keep-checkpoint"
     run(flags, tmp_path / "whole")
     shorter = run(first, tmp_path / "both")["name"]
@@ -428,6 +428,7 @@ def test_an_extended_run_is_the_long_one(flags, short, tmp_path, monkeypatch, ca
     loud = extending.replace(" --quiet", "")
     record = run(loud, tmp_path / "both")
     assert record["continued_from"] == shorter and record["resumed_at"] == [short]
+    assert record["final"]["epoch"] == 1  # the best weights were kept, too
     said = capsys.readouterr().out
     assert f"Continuing after epoch {short}." in said and "Note: cif" not in said
     assert_same_end(

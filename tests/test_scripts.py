@@ -85,9 +85,9 @@ def trained(tmp_path_factory):
     path, said, runs = tmp_path_factory.mktemp("trained"), [], {}
     run, feeds, load = training.run, [], datasets.load
 
-    def few(*args):  # 100 test images: Inception takes its time for each
+    def few(*args):  # Inception takes its time for each; TensorFlow, for each number
         data = load(*args)
-        return data._replace(x_test=data.x_test[:100], y_test=data.y_test[:100])
+        return data._replace(x_test=data.x_test[:40], y_test=data.y_test[:40])
 
     def noting(build, feed, regime, options):
         feeds.append(feed)
@@ -96,7 +96,7 @@ def trained(tmp_path_factory):
     final_weights = History.final_weights
 
     def spy(history):
-        images = feeds[-1].x_test[:50]  # eagerly, here and there: nothing is traced
+        images = feeds[-1].x_test[:20]  # eagerly, here and there: nothing is traced
         said.append(np.array(history.built(images, training=False)))
         return final_weights(history)
 
@@ -105,7 +105,7 @@ def trained(tmp_path_factory):
         patch.setattr(training, "run", noting)
         patch.setattr(datasets, "load", few)
         for name, script in SCRIPTS.items():
-            flags = "--dataset synthetic --train-size 130 --epochs 1 --quiet "
+            flags = "--dataset synthetic --train-size 40 --epochs 1 --quiet "
             flags += "--precision float32"
             small = ["--depth", "10"] if script is cifar10_wide_resnet else []
             record = script.main([*flags.split(), *small, *folders(path)])
@@ -119,7 +119,7 @@ def trained(tmp_path_factory):
 def test_one_epoch_leaves_its_files(trained, name):
     record, paths, _ = trained[name]
     depth = "_depth10" if name == "cifar10_wide_resnet" else ""
-    assert record["name"] == f"{name}_synthetic_n130{depth}_epochs1_float32_seed0"
+    assert record["name"] == f"{name}_synthetic_n40{depth}_epochs1_float32_seed0"
     assert record["script"] == name and record["epochs"] == 1
     assert paths.csv.read_text().count("\n") == 2
     assert records.read(paths.json)["final"] == record["final"]
@@ -132,7 +132,7 @@ def test_saved_models_say_the_same_in_a_fresh_process(trained, tmp_path):
         f"__file__ = {str(ROOT / 'analyze.py')!r}\n"  # as in a script
         "import numpy as np\n"
         "from common import datasets, models, pipelines\n"
-        "images = pipelines.prepare(datasets.named('synthetic').x_test[:50])\n"
+        "images = pipelines.prepare(datasets.named('synthetic').x_test[:20])\n"
         "np.savez(sys.argv[1],\n"
         "    *[models.load(path)(images, training=False) for path in sys.argv[2:]])\n"
         # What Keras and TensorFlow would import, and no script needs.
@@ -143,7 +143,7 @@ def test_saved_models_say_the_same_in_a_fresh_process(trained, tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     with np.load(tmp_path / "said.npz") as file:
         for (_, _, said), again in zip(trained.values(), file.values(), strict=True):
-            assert said.shape == (50, 10)
+            assert said.shape == (20, 10)
             np.testing.assert_allclose(again, said, rtol=1e-5, atol=1e-5)
 
 

@@ -125,7 +125,7 @@ VALUES |= {
     "data_seed": "0",
 }
 BESIDE = dict.fromkeys(
-    [("min_norm", name) for name in ("num_features", "draws", "levels")],
+    [("min_norm", name) for name in ("num_features", "draws", "levels", "seed")],
     ["--features", "relu"],
 )
 

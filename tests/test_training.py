@@ -17,7 +17,7 @@ import tensorflow as tf
 
 import cifar10_mlp
 from common import corruptions, datasets, models, pipelines, records, training
-from common.cli import MendableError
+from common.cli import Interrupted, MendableError
 from common.command_line import Options
 from common.engine import backend, machine
 from common.regime import Regime
@@ -292,20 +292,26 @@ def test_a_training_step_is_traced_once(tmp_path, monkeypatch):
     assert len(traced) == 1
 
 
-def test_csv_header_without_corruption(tmp_path):
-    run = train(tmp_path, "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1")
-    assert run.paths.csv.read_text().splitlines()[0] == f"{HEADER},measured,seconds"
-
-
-def test_dropout_acts_in_training_and_not_in_evaluation(tmp_path):
-    run = train(
-        tmp_path,
+@pytest.fixture(scope="module")
+def dropout_run(tmp_path_factory):
+    """One batch, true labels, half of the units dropped."""
+    return train(
+        tmp_path_factory.mktemp("dropout"),
         "--dataset mnist_5k --train-size 100 --hidden 16 --epochs 1 --dropout 0.5 "
         "--precision float32 --save-init --quiet",
     )
+
+
+def test_csv_header_without_corruption(dropout_run):
+    header = dropout_run.paths.csv.read_text().splitlines()[0]
+    assert header == f"{HEADER},measured,seconds"
+
+
+def test_dropout_acts_in_training_and_not_in_evaluation(dropout_run):
+    run = dropout_run
     data = datasets.named("mnist_5k", 100)
     x, y = whitened(data.x_train), data.y_train
-    # One batch: its loss is that of the initial weights, but for the dropout.
+    # Its loss is that of the initial weights, but for the dropout.
     before, _, _ = evaluate(models.load(run.paths.init).get_weights(), x, y)
     assert run.rows[0]["loss"] != pytest.approx(before, rel=0.01)
     after, accuracy, _ = evaluate(run.weights, x, y)
@@ -440,28 +446,37 @@ def test_what_fit_consumes(tmp_path, augment):
         assert abs(np.corrcoef(flat[:, :-1].ravel(), flat[:, 1:].ravel())[0, 1]) < 0.05
 
 
-def test_regularized_random_labels_are_told_apart(tmp_path, capsys):
-    flags = "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1 --random-labels"
-    train(tmp_path, flags)
-    assert "not the paper's randomization test" not in capsys.readouterr().out
-    train(tmp_path, f"{flags} --wd 5e-4")
-    out = capsys.readouterr().out
+def test_regularized_random_labels_are_told_apart(tmp_path, capsys, ctrl_c):
+    def said(flags):
+        flags = f"--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1 {flags}"
+        with ctrl_c(0), pytest.raises(Interrupted):  # it is said before training
+            train(tmp_path, flags)
+        return capsys.readouterr().out
+
+    assert "not the paper's randomization test" not in said("--random-labels")
+    out = said("--random-labels --wd 5e-4")
     assert out.count("weight decay 0.0005 this is not the paper's randomization") == 1
     for corrupted in ("--pixels gaussian", "--label-corruption 0.5"):
-        train(tmp_path, f"{flags} {corrupted} --wd 5e-4".replace("--random-labels", ""))
-        assert "this is not the paper's" in capsys.readouterr().out
+        assert "this is not the paper's" in said(f"{corrupted} --wd 5e-4")
 
 
 # Precision.
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
-def test_every_precision_trains_and_saves_float32(tmp_path, precision):
+@pytest.mark.parametrize(
+    ("asked", "precision"),
+    [("float32", "float32"), ("auto", "bfloat16"), ("float16", "float16")],
+)
+def test_every_precision_trains_and_saves_float32(
+    tmp_path, monkeypatch, asked, precision
+):
+    monkeypatch.setattr(machine, "cpuinfo", lambda key: "avx512_bf16")
     run = train(
         tmp_path,
         "--dataset mnist_5k --train-size 200 --hidden 16 --batch-size 20 --epochs 2 "
-        f"--quiet --precision {precision}",
+        f"--quiet --precision {asked}",
     )
+    assert run.record["regime"]["precision"] == asked
     assert run.record["precision_in_force"] == precision
     assert run.rows[-1]["train_cross_entropy"] < 2.2
     kinds = set()
@@ -538,10 +553,3 @@ def test_auto_is_what_the_hardware_has(monkeypatch, gpus, tpu, flags, expected):
     monkeypatch.setattr(machine, "cpuinfo", lambda key: flags)
     assert backend.precision_in_force("auto") == expected
     assert backend.precision_in_force("float16") == "float16"
-
-
-def test_auto_is_recorded_as_what_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "cpuinfo", lambda key: "avx512_bf16")
-    run = train(tmp_path, "--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1")
-    assert run.record["regime"]["precision"] == "auto"
-    assert run.record["precision_in_force"] == "bfloat16"

@@ -11,11 +11,12 @@ import cifar10_mlp
 import cifar10_wide_resnet
 import imagenet_inception_v3
 import imdb_text
-from common import corruptions, datasets, pipelines, records, reviews, training
+from common import cli, corruptions, datasets, pipelines, reviews, training
 from common.image_files import imagenet
 from common.regime import Regime
 
 SCRIPTS = [cifar10_mlp, cifar10_alexnet, cifar10_inception, cifar10_wide_resnet]
+FOLDERS = ("results", "models")
 FLAGS = (
     "--dataset synthetic --train-size 200 --batch-size 30 --seed 2 --data-seed 5 "
     "--label-corruption 0.5 --label-noise exclusive --pixels gaussian "
@@ -107,15 +108,14 @@ def test_batch_norm_is_left_out_when_asked(told):
         assert len(norms) == count
 
 
-def test_a_seed_has_weights_of_its_own(tmp_path):
+def test_a_seed_has_weights_of_its_own(tmp_path, ctrl_c):
     initial = []
-    for seed in (0, 1, 1):
-        flags = (
-            f"--dataset mnist_5k --train-size 50 --hidden 4 --epochs 1 --seed {seed}"
-        )
-        flags += f" --save-init --overwrite --quiet --results-dir {tmp_path}"
-        record = cifar10_mlp.main([*flags.split(), "--models-dir", str(tmp_path)])
-        path = records.paths(record["name"], tmp_path, tmp_path).init
+    for number, seed in enumerate((0, 1, 1)):
+        flags = f"--dataset mnist_5k --train-size 50 --hidden 4 --seed {seed} --quiet"
+        folders = [f"--{kind}-dir={tmp_path / str(number)}" for kind in FOLDERS]
+        with ctrl_c(0), pytest.raises(cli.Interrupted):  # they are saved before
+            cifar10_mlp.main([*flags.split(), "--save-init", *folders])
+        (path,) = tmp_path.glob(f"{number}/*_init.h5")
         initial.append(keras.models.load_model(path, compile=False).get_weights()[0])
     np.testing.assert_array_equal(initial[1], initial[2])
     assert (initial[0] != initial[1]).all()

@@ -42,8 +42,9 @@ def normalized_margins(values, log10_complexity, x):
         `(n,)` array.
     """
     scale = np.linalg.norm(np.asarray(x, float)) / len(x)
-    with np.errstate(divide="ignore", invalid="ignore"):  # of a network of norm 0
-        return np.asarray(values) / (10.0**log10_complexity * scale)
+    # Of a network of norm 0, and of one whose complexity is beyond a float's range.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.asarray(values) / (np.float64(10) ** log10_complexity * scale)
 
 
 def pacbayes_sigma(model, x, y, deviation=0.1, num_samples=5, seed=0, batch_size=500):

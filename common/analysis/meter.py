@@ -44,8 +44,9 @@ class Meter:
         rows = norms.layer_norms(self.model, self.start)
         total = norms.total_norms(rows)
         margin = norms.margin_summary(norms.margins(self.model, x, y))
-        frobenius = 10 ** (2 * total["log10_product_frobenius"])
-        spectral = 10 ** (2 * total["log10_product_spectral"])
+        with np.errstate(over="ignore"):  # of many layers it may be infinite
+            frobenius = np.float64(10) ** (2 * total["log10_product_frobenius"])
+            spectral = np.float64(10) ** (2 * total["log10_product_spectral"])
         tenth = margin["margin_10"]
         per_margin = tenth**-2 if tenth > 0 else np.nan
         return {

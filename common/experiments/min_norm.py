@@ -182,6 +182,12 @@ class MinNorm(shared.Experiment):
         fourier = self.features == "fourier"
         if "bandwidth" in given and self.kernel == "linear" and not fourier:
             raise UsageError("--bandwidth belongs to the Gaussian kernel.")
+        drawn = self.sgd or self.features in ("random_conv", *RANDOM_FEATURES)
+        if self.seed and not drawn:
+            raise UsageError(
+                f"--seed {self.seed} has no meaning here: it draws random features, "
+                "and order and start of SGD. Images and corruption are --data-seed's."
+            )
 
     def check_labels(self):
         """Refuses two ways to corrupt labels, and seeds where nothing is drawn."""

@@ -134,17 +134,16 @@ def _with_tensorflow(content, size, drawn, augment):
         with small(tf.reduce_prod(tf.cast(shape, tf.int64))):
             shape = tf.cast(shape, tf.float32)
         shown = tf.cast(tf.reduce_min(window(shape)[2:]), tf.float32)
-        ratio = tf.reduce_sum(
+        which = tf.reduce_sum(
             [tf.cast(shown >= r * size, tf.int32) for r in _RATIOS[1:]]
         )
+        part = window(shape, tf.gather(tf.constant(_RATIOS, tf.float32), which))
 
         def decode(ratio):
-            return tf.image.decode_and_crop_jpeg(
-                content, window(shape, ratio), channels=3, ratio=ratio
-            )
+            return tf.image.decode_and_crop_jpeg(content, part, channels=3, ratio=ratio)
 
         return tf.switch_case(
-            ratio, [functools.partial(decode, ratio) for ratio in _RATIOS]
+            which, [functools.partial(decode, ratio) for ratio in _RATIOS]
         )
 
     def other():

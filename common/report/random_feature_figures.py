@@ -90,19 +90,17 @@ def left_out(table, record):
     figure = Figure(figsize=(8.5, 4.0))
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.75))
     axis = left.subplots()
-    levels = list(record["examples"].items())
+    shares = table[table.labels == "all"].memorized  # in the order of the levels
     bins = np.linspace(-0.5, 1.5, 31)
-    for (p, kept), ink in zip(levels, INKS, strict=False):
+    levels = zip(record["examples"].items(), shares, INKS, strict=False)
+    for (p, kept), share, ink in levels:
         residuals = np.array(kept["residuals"].split(), float)
-        row = table[
-            (table.label_corruption == float(p)) & (table.labels == "all")
-        ].iloc[0]
         known = {"0": "true labels", "1": "random labels"}
         word = known.get(p, f"label corruption {p}")
         weights = np.full(len(residuals), 100 / len(residuals))
         axis.hist(
             residuals.clip(bins[0], bins[-1]), bins, weights=weights, color=ink,
-            histtype="step", lw=1.3, label=f"{word}: {100 * row.memorized:.1f} %",
+            histtype="step", lw=1.3, label=f"{word}: {100 * share:.1f} %",
         )  # fmt: skip
     axis.set(xlabel="1 − prediction for its label without it", ylabel="images (%)")
     axis.set_yscale("log")

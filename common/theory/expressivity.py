@@ -264,7 +264,7 @@ class Bound:
         network = pac_bayes.StochasticNetwork(
             initial, model.get_weights(), n, s["seed"]
         )
-        network.compile("rmsprop", pac_bayes.logistic, steps_per_execution=16)
+        pac_bayes.compile_model(network, "rmsprop")
         lines, steps = [], 8
         ends = [s["updates"] * i // steps for i in range(steps + 1)]
         for i, end in enumerate(ends):

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from common.cli import MendableError
+from common.settings import short
 from common.theory import min_norm, random_features
 
 SHOWN = 16  # memorized examples, and pairs, that the record keeps for a picture
@@ -113,7 +114,7 @@ def measure(data, settings):
         part = slice(i * classes, (i + 1) * classes)
         without = found.predictions[:, part].argmax(1)
         residual = found.residuals[:, part][place, given]
-        examples[f"{p:g}"] = {
+        examples[short(p)] = {
             "labels": _joined(given, "d"),
             "left_out": _joined(without, "d"),
             "residuals": _joined(residual, ".4f"),

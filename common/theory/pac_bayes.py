@@ -152,6 +152,19 @@ def logistic(labels, outputs):
     return ops.softplus(-signs * outputs) / math.log(2)
 
 
+def compile_model(model, optimizer, metrics=()):
+    """Compiles a network of one output for the logistic loss.
+
+    Args:
+        model: `keras.Model`, its weights there.
+        optimizer: Name of Keras's.
+        metrics: List of `keras.Metric`.
+    """
+    model.compile(optimizer, logistic, metrics=metrics, steps_per_execution=16)
+    # Here, or TensorFlow would trace the first step twice, once to find the variables.
+    model.optimizer.build(model.trainable_variables)
+
+
 def train(model, x, y, epochs, seed, error=0.01):
     """Trains by Adam until the batches' error of an epoch is at most `error`.
 
@@ -167,7 +180,7 @@ def train(model, x, y, epochs, seed, error=0.01):
         Epochs taken.
     """
     right = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
-    model.compile("adam", logistic, metrics=[right], steps_per_execution=16)
+    compile_model(model, "adam", metrics=[right])
     labels = y.astype("float32")[:, None]
     for epoch in range(epochs):
         order = pipelines.plan(len(x), (), seed, epoch)["order"]

@@ -12,6 +12,8 @@ SETTINGS_OF_L2NORM = ("size", "labels", "stop", "seed")
 SETTINGS_OF_ANALYSIS = ("network", "noise", "seed")
 GAP = "gap"  # test error less training error
 DRAWS = 200  # of the bootstrap
+# Of fewer groups not even complete agreement excludes chance: 2 ** (1 - 5) > 5 %.
+FEWEST = 6
 # What of a network's columns is ranked. Of the measures that grow with capacity a large
 # tau is expected; of margins and sigma a negative one.
 MEASURES = (
@@ -110,9 +112,11 @@ def ranking(table, settings, seed=0):
     Returns:
         List of dicts: `measure`; `over`, `all` or the one setting in which the networks
         of a pair differ; `tau`, with its 95 % bootstrap interval `low` to `high`, and
-        over how many `groups` of networks, which the bootstrap draws. Over all, tau is
+        from how many `groups` of networks, which the bootstrap draws. Over all, tau is
         Kendall's tau-b and a group has the networks that differ in the seed alone; over
-        one setting it is the mean, over groups, of tau-a.
+        one setting it is the mean, over groups, of tau-a. The interval is -1 to 1, and
+        says nothing, if there are fewer than `FEWEST` groups, or if most draws have
+        nothing to rank.
     """
     found = []
     names = [name for name in MEASURES if name in table]
@@ -138,6 +142,7 @@ def ranking(table, settings, seed=0):
                         return np.nan
                     return scipy.stats.kendalltau(x[rows], y[rows]).statistic
 
+                told = sum(len(part) > 0 for part in parts)
             else:
                 each = np.array([agreement(x[part], y[part]) for part in parts])
 
@@ -146,15 +151,18 @@ def ranking(table, settings, seed=0):
                     values = values[np.isfinite(values)]
                     return values.mean() if len(values) else np.nan
 
+                told = np.isfinite(each).sum()
             value = tau(range(len(groups)))
+            if not np.isfinite(value):
+                continue
             drawn = np.array([tau(chosen) for chosen in draws])
             drawn = drawn[np.isfinite(drawn)]
-            if not np.isfinite(value) or not len(drawn):
-                continue
-            low, high = np.quantile(drawn, (0.025, 0.975))
+            low, high = -1, 1
+            if told >= FEWEST and len(drawn) > DRAWS / 2:
+                low, high = np.quantile(drawn, (0.025, 0.975))
             found.append(
                 {"measure": name, "over": over, "tau": float(value)}
-                | {"low": float(low), "high": float(high), "groups": len(groups)}
+                | {"low": float(low), "high": float(high), "groups": int(told)}
             )
     return found
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from common.analysis import hessian, meter, sensitivity, spectrum
+from common.analysis import bounds, hessian, meter, sensitivity, spectrum
 from common.models.mlp import mlp
 
 
@@ -63,3 +63,19 @@ def test_one_meter_measures_many_networks():
     assert row["trace"] == pytest.approx(trace.value, rel=1e-3)
     jacobian = sensitivity.jacobian_norms(model, x).mean()
     assert row["jacobian_norm"] == pytest.approx(jacobian, rel=1e-5)
+
+
+def test_a_product_over_many_layers_may_be_infinite(monkeypatch):
+    """10 to the power of 310.5 is beyond float64: of 150 layers, for example."""
+    total = {"log10_product_frobenius": 155.25, "log10_product_spectral": 0.5}
+    total |= {"frobenius": 1.0, "distance": 1.0}
+    monkeypatch.setattr(meter.norms, "layer_norms", lambda *_: [])
+    monkeypatch.setattr(meter.norms, "total_norms", lambda rows: total)
+    monkeypatch.setattr(meter.norms, "margins", lambda *_: np.array([2.0, 2.0]))
+    found = meter.Meter(lambda: None)._norms(None, None)
+    assert found["product_of_norms"] == np.inf
+    assert found["product_of_spectral_norms"] == pytest.approx(10)
+    assert found["product_of_norms_per_margin"] == np.inf
+    assert found["product_of_spectral_norms_per_margin"] == pytest.approx(2.5)
+    x = np.ones((2, 3))
+    assert not bounds.normalized_margins(np.array([2.0, 1.0]), 310.5, x).any()

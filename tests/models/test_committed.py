@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
 IGNORED = (ROOT / ".gitignore").read_text()
 NAMES = re.findall(r"^!saved_models/(.+)\.h5$", IGNORED, re.MULTILINE)
-TRAIN, TEST = 100, 500  # images that a network is tried on
+TRAIN, TEST = 100, 200  # images that a network is tried on
 
 
 named = functools.cache(datasets.named)

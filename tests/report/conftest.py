@@ -10,7 +10,7 @@ FLAGS = """--headless --no-sandbox --disable-gpu --disable-background-networking
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(tmp_path_factory):
     """A headless Chromium with a profile of its own, and a log of its requests."""
     binary = next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -1,5 +1,7 @@
 """The figures of examples.py, and what the report shows of it."""
 
+import re
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -41,7 +43,8 @@ def test_every_picture_has_a_caption_and_says_what_it_is_of(
     drawn = {}
 
     def keep(figure, path):
-        FigureCanvasAgg(figure).draw()  # laid out, with ticks and labels
+        FigureCanvasAgg(figure)
+        figure.draw_without_rendering()  # laid out, with ticks and labels
         drawn[path.stem] = figure
 
     monkeypatch.setattr(example_figures, "save_png", keep)
@@ -104,6 +107,8 @@ def test_the_report_shows_what_was_found(tmp_path, make_up, capsys):
     for part in ("20 of 60 given labels", "Every given label of 60 is the true one."):
         assert part in page and part in text
     assert "figures/examples.png" in text and "wrong among the most suspected" in page
+    caption = "Wrong labels, one seed each."
+    assert caption in text and re.search(rf"<figcaption>\s*{caption}", page)
 
 
 def test_a_record_of_another_run_is_left_out(tmp_path, make_up, capsys):

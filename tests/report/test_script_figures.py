@@ -47,7 +47,8 @@ def saved(monkeypatch):
     figures = {}
 
     def keep(figure, path):
-        FigureCanvasAgg(figure).draw()  # laid out, with ticks and labels
+        FigureCanvasAgg(figure)
+        figure.draw_without_rendering()  # laid out, with ticks and labels
         figures[path.name] = figure
 
     for module in (*DRAWS.values(), model_figures):

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FAKE = ROOT / "tests" / "fake_run.py"
 RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
 RAY += ["--num-cpus=1", "--object-store-memory=100000000", "--disable-usage-stats"]
+RAY += ["--include-log-monitor=false"]
 DRIVER = """
 import json, sys
 from pathlib import Path
@@ -50,12 +51,16 @@ def two_nodes(tmp_path):
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # A node that is asked in vain five times is dead: after 2 s, not 15.
+        "RAY_health_check_period_ms": "400",
+        "RAY_prestart_worker_first_driver": "0",  # without the code that is sent
     }
     with socket.socket() as sock:
         sock.bind(("127.0.0.2", 0))
         port = sock.getsockname()[1]
     address, nodes, seen = f"127.0.0.2:{port}", [], set()
     head = [*RAY, "--head", f"--port={port}", "--include-dashboard=false"]
+    head += ["--no-monitor"]  # of autoscaling
     head += [f"--temp-dir={folder}", "--node-ip-address=127.0.0.2"]
     second = [*RAY, f"--address={address}", "--node-ip-address=127.0.0.3"]
     try:

@@ -1,10 +1,12 @@
 """Leaving one out in closed form, against as many solutions as there are examples."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from common import corruptions, datasets
+from common import corruptions, datasets, records
 from common.cli import MendableError
+from common.report import random_feature_figures
 from common.theory import features, leave_one_out
 
 
@@ -127,3 +129,29 @@ def test_what_was_left_out_is_said():
     )
     said = leave_one_out.verdict(rows, more, data, "exclusive")
     assert "90.00 % (standard error 0.40). 7 of" in said
+
+
+def test_levels_that_look_alike_are_kept_apart(digits, tmp_path):
+    _, data = digits
+    few = data._replace(x_test=data.x_test[:9], y_test=data.y_test[:9])
+
+    class Settings:
+        features, bandwidth, levels = (
+            "raw",
+            (0.02,),
+            (0.2, 0.3333333, 0.33333334, 1 / 3),
+        )
+        label_noise, data_seed = "uniform", 0
+
+    rows, more = leave_one_out.measure(few, Settings)
+    levels = ["0.2", "0.3333333", "0.33333334", "0.3333333333333333"]
+    assert list(more["examples"]) == levels
+    records.write_csv(tmp_path / "a.csv", rows)
+    figure = random_feature_figures.left_out(pd.read_csv(tmp_path / "a.csv"), more)
+    (legend,) = [axis.get_legend() for axis in figure.axes if axis.get_legend()]
+    shares = [row["memorized"] for row in rows if row["labels"] == "all"]
+    expected = [
+        f"label corruption {level}: {100 * share:.1f} %"
+        for level, share in zip(levels, shares, strict=True)
+    ]
+    assert [text.get_text() for text in legend.get_texts()] == expected

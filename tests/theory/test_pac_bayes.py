@@ -185,6 +185,9 @@ def test_every_epoch_of_training_has_an_order_of_its_own():
     orders = []
 
     class Model:
+        optimizer = types.SimpleNamespace(build=lambda variables: None)
+        trainable_variables = ()
+
         def compile(self, *_, **__): ...
 
         def fit(self, x, y, *_, shuffle, **__):
