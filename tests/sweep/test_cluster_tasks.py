@@ -110,7 +110,7 @@ def job(tmp_path):
     """Makes the job of a fake run, or of another script."""
 
     def make(name, *flags, script=FAKE, **fields):
-        folders = tmp_path / "mine", tmp_path / "models"
+        folders = tmp_path / "mine", tmp_path / "saved_models"
         return runner.Job(name, (script, name, *flags), *folders, 3, **fields)
 
     return make
@@ -133,7 +133,7 @@ def starts_from(tmp_path):
 def test_a_run_starts_from_weights_that_another_makes(
     sweep, job, starts_from, tmp_path
 ):
-    weights = tmp_path / "models/a.h5"
+    weights = tmp_path / "saved_models/a.h5"
     flags = ("--init-from", str(weights))
     jobs = [job("b", *flags, script=starts_from, needs=weights), job("a")]
     assert sweep(jobs) == []
@@ -144,7 +144,7 @@ def test_a_run_starts_from_weights_that_another_makes(
 def test_without_its_weights_a_run_fails_and_the_rest_go_on(
     sweep, job, starts_from, tmp_path, capsys
 ):
-    weights = tmp_path / "models/none.h5"
+    weights = tmp_path / "saved_models/none.h5"
     flags = (f"--init-from={weights}",)
     jobs = [job("b", *flags, script=starts_from, needs=weights), job("a")]
     assert sweep(jobs) == [jobs[0]]
