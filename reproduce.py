@@ -16,6 +16,7 @@ common/sweep/artefacts.py; what each run prints is in .logs/ of the results fold
 import argparse
 import re
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -84,8 +85,7 @@ def main(argv=None):
         return _list(names, args, kept, rates, elsewhere)
     jobs = jobs_of(names, args, rates)
     if args.shard:
-        part, parts = args.shard
-        jobs = jobs[part - 1 :: parts]
+        jobs = _shard(jobs, *args.shard)
     missing = [job for job in jobs if job.name not in kept]
     if args.dry_run:
         for job in missing:
@@ -131,29 +131,60 @@ def jobs_of(names, args, rates=None):
         rates: First of what `_rates` returns, or None: no time is estimated.
 
     Raises:
-        UsageError: If a run cannot be had on that data set or with those flags (but
-            a list goes without it), or if `only` leaves none.
+        UsageError: If no run can be had on that data set or with those flags (those
+            that cannot are left out, and stderr says so), or if `only` leaves none.
     """
-    jobs = {}
+    jobs, refused = {}, {}
     for name in names:
         for run in artefacts.ARTEFACTS[name].runs.values():
             if args.only not in run:
                 continue
             try:
                 run = commands.varied(run, args.dataset, args.flags)
-            except cli.UsageError:
-                if args.list:
-                    continue
-                raise
+            except cli.UsageError as error:
+                refused[run] = error
+                continue
             for seed in range(1 if commands.runs_once(run) else args.seeds):
                 job = _job(run, seed, rates or {}, args)
                 jobs.setdefault(job.name, job)
+    if refused and not args.list:
+        first = next(iter(refused.values()))
+        if not jobs:
+            raise first
+        records.left_out(f"{verdicts.count(len(refused), 'run')}. The first: {first}")
     if not jobs and not args.list:
         raise cli.UsageError(
             f"--only {args.only}: no command of {', '.join(names)} holds that. "
             "--dry-run without it prints them."
         )
-    return list(jobs.values())
+    return [_with_weights(job, jobs) for job in jobs.values()]
+
+
+def _with_weights(job, jobs):
+    """A job with the path that the weights have from which it starts, if it does.
+
+    The artefacts have them in saved_models/: of the folder of models where they are, or
+    where one of these jobs will leave them, else of the clone.
+    """
+    if not job.needs or job.needs.parent != Path("saved_models"):  # of --flags
+        return job
+    path, published = job.models_dir / job.needs.name, ROOT / job.needs
+    if path.stem not in jobs and not path.exists() and published.exists():
+        path = published
+    if path == job.needs:
+        return job
+    return job._replace(command=commands.starting_from(job.command, path), needs=path)
+
+
+def _shard(jobs, part, parts):
+    """One of so many parts of the jobs; what needs a job's model goes with that job."""
+    ours = jobs[part - 1 :: parts]
+    models, made = ({job.paths.model for job in x} for x in (ours, jobs))
+    return [
+        job
+        for job in jobs
+        if job.needs in models or (job in ours and job.needs not in made)
+    ]
 
 
 def _job(run, seed, rates, args):
@@ -169,7 +200,9 @@ def _job(run, seed, rates, args):
     flags += ["--data-dir", args.data_dir] if args.data_dir else []
     command = (script, *flags)
     folders = args.results_dir, args.models_dir
-    return runner.Job(options.name, command, *folders, epochs, seconds)
+    start = getattr(settings, "init_from", None)
+    needs = Path(start) if start else None
+    return runner.Job(options.name, command, *folders, epochs, seconds, needs)
 
 
 def _rates(args, kept):
@@ -268,15 +301,16 @@ def _verify(args):
         if not known[name][1]:
             raise cli.MendableError(f"{paths.csv} is missing: nothing to compare with.")
     failed = []
-    with tempfile.TemporaryDirectory(prefix="verify-") as scratch:
+    scratch, untrained = Path(tempfile.mkdtemp(prefix="verify-")), False
+    try:
         for name, (record, rows) in known.items():
             words = verify.command(record, rows)
             words += ("--data-dir", args.data_dir) if args.data_dir else ()
-            folder = Path(scratch)
-            job = runner.Job(name, words, folder, folder, len(rows))
+            job = runner.Job(name, words, scratch, scratch, len(rows))
             # As many threads as then, where there are so many: bits depend on them.
-            threads = min(int(record.get("threads") or 1), len(machine.cores()))
-            if runner.local([job], max(1, len(machine.cores()) // threads)):
+            threads = int(record.get("threads") or 1)
+            if runner.local([job], 1, machine.cores()[:threads]):
+                untrained = True
                 verified, said = False, "it could not be trained again (see above)"
             else:
                 new = records.read(job.paths.json)
@@ -284,6 +318,9 @@ def _verify(args):
                 verified, said = verify.compare(record, rows, new, again)
             print(f"{name}: {'verified' if verified else 'NOT VERIFIED'}, {said}.")
             failed += [] if verified else [name]
+    finally:
+        if not untrained:  # else it holds the log that was named
+            shutil.rmtree(scratch)
     if failed:
         raise cli.MendableError(
             f"{len(failed)} of {len(known)} records were not verified: "

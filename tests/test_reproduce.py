@@ -104,7 +104,7 @@ def test_more_flags_for_every_run(tmp_path, capsys):
     with pytest.raises(cli.UsageError, match="min_norm.py --dataset synthetic"):
         jobs_of("kernels", "--dataset", "synthetic")
     with pytest.raises(cli.UsageError, match="'cifar10_inception.py.*unknown flag"):
-        jobs_of("table_1", "--flags=--hidden 64")
+        jobs_of("figure_2", "--flags=--hidden 64")
     # Both MLPs become the same one, with weight decay, without, and on random labels.
     assert len(jobs_of("table_1", "--flags=--hidden 64", "--only", "cifar10_mlp")) == 3
     capsys.readouterr()
@@ -381,3 +381,87 @@ def test_a_cluster_without_ray_is_one_line(tmp_path, monkeypatch):
         reproduce.main(
             ["figure_2", "--cluster", "auto", "--results-dir", str(tmp_path)]
         )
+
+
+# Weights that a run starts from.
+
+MADE = "cifar10_alexnet_labels1_float32_seed0.h5"  # by a run of `examples`
+TUTORIAL = "alexnet_tutorial.h5"  # by hand
+
+
+@pytest.mark.parametrize(
+    ("argv", "there", "expected"),
+    [
+        ("examples", "", f"saved_models/{MADE}"),
+        ("examples", f"clone/saved_models/{MADE}", f"saved_models/{MADE}"),
+        ("examples --models-dir mine", "", f"mine/{MADE}"),
+        ("examples --models-dir mine", f"clone/saved_models/{MADE}", f"mine/{MADE}"),
+        ("examples --only init-from --models-dir mine", f"mine/{MADE}", f"mine/{MADE}"),
+        (
+            "examples --only init-from --models-dir mine",
+            f"clone/saved_models/{MADE}",
+            f"clone/saved_models/{MADE}",
+        ),
+        ("unstated", "", f"saved_models/{TUTORIAL}"),
+        (
+            "unstated",
+            f"clone/saved_models/{TUTORIAL}",
+            f"clone/saved_models/{TUTORIAL}",
+        ),
+        ("unstated --models-dir mine", f"mine/{TUTORIAL}", f"mine/{TUTORIAL}"),
+        ("figure_2 --only no-batch --flags=--init-from=a/b.h5", "", "a/b.h5"),
+    ],
+)
+def test_where_the_weights_are_that_a_run_starts_from(
+    argv, there, expected, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # not the clone
+    monkeypatch.setattr(reproduce, "ROOT", tmp_path / "clone")
+    if there:
+        Path(there).parent.mkdir(parents=True)
+        Path(there).touch()
+    if expected.startswith("clone"):
+        expected = f"{tmp_path}/{expected}"
+    (job,) = [job for job in jobs_of(*argv.split()) if job.needs]
+    assert str(job.needs) == expected
+    settings, options = commands.parse(shlex.join(job.command))
+    assert (settings.init_from, options.name) == (expected, job.name)
+
+
+@pytest.mark.parametrize("parts", [2, 4, 11])
+def test_a_shard_makes_the_weights_that_it_starts_from(parts):
+    jobs = jobs_of("examples", "unstated")
+    shards = [reproduce._shard(jobs, i + 1, parts) for i in range(parts)]
+    assert sorted(job.name for s in shards for job in s) == sorted(
+        job.name for job in jobs
+    )
+    (names,) = [
+        {job.name for job in shard}
+        for shard in shards
+        if any(job.needs and job.needs.name == MADE for job in shard)
+    ]
+    assert MADE.removesuffix(".h5") in names
+
+
+@pytest.mark.parametrize(
+    ("argv", "count", "left_out"),
+    [
+        # People have labelled CIFAR-10 alone, and the weights are of it.
+        ("examples --dataset mnist", 8, "Left out: 5 runs. The first: --dataset mnist"),
+        ("examples --dataset cifar10", 13, ""),
+        ("examples --dataset mnist --only corruption", 4, ""),
+        ("examples --flags=--label-noise=pair", 6, "Left out: 7 runs. The first: --fl"),
+        ("table_1 text --dataset synthetic_text", 32, "Left out: 19 runs. The first"),
+        ("unstated --only 4e-3 --flags=--hidden=9", None, "unknown flag --hidden"),
+        ("examples --only init-from --dataset mnist", None, "starts from weights that"),
+    ],
+)
+def test_what_cannot_be_had_is_left_out_and_told(argv, count, left_out, capsys):
+    if count is None:
+        with pytest.raises(cli.UsageError, match=left_out):
+            jobs_of(*argv.split())
+        return
+    assert len(jobs_of(*argv.split())) == count
+    assert capsys.readouterr().err.startswith(left_out)
+    jobs_of(*argv.split(), "--list")
+    assert not capsys.readouterr().err

@@ -12,9 +12,12 @@ from pathlib import Path
 
 from common import records
 from common.cli import MendableError
-from common.sweep import runner
+from common.sweep import commands, runner
 
 SILENCE = 20  # seconds without an answer of the head, after which a sweep ends
+# What decides a run's numbers, of the environment in which the sweep was typed: that of
+# a worker is `ray start`'s. Where data lie, and ~/.keras, is each machine's business.
+PASSED = ("KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS")
 RETRIES = 5  # of a run whose worker or node dies; each continues the one before
 
 
@@ -58,7 +61,7 @@ def run(jobs, address, cpus, gpus):
             .options(
                 num_cpus=0,
                 scheduling_strategy=beside,
-                max_restarts=-1,  # it has no state to lose
+                max_restarts=-1,  # it has no state to lose but locks
                 max_task_retries=-1,
             )
             .remote(records.git_state())
@@ -70,17 +73,20 @@ def run(jobs, address, cpus, gpus):
             max_retries=RETRIES,
             retry_exceptions=[ChildProcessError],
         )(_on_worker)
-        begun, tasks = time.time(), {}
-        for job in jobs:
-            # Where our own files are is the driver's business, in absolute terms.
-            folders = job.results_dir.resolve(), job.models_dir.resolve()
-            there = job._replace(results_dir=folders[0], models_dir=folders[1])
-            tasks[task.options(name=job.name).remote(there, home, cpus)] = job
+        begun, waiting, elsewhere, tasks = time.time(), list(jobs), [], {}
         progress, failed = runner.Progress(jobs, int(sum(fits))), []
         head = _Head(ray.get_runtime_context().gcs_address)
-        while tasks:
+        while waiting or elsewhere or tasks:
+            elsewhere = [
+                x for x in elsewhere if not runner.came_back(x, waiting, progress)
+            ]
+            for job in runner.startable(waiting, [*elsewhere, *tasks.values()]):
+                waiting.remove(job)
+                ref = task.options(name=job.name).remote(_abroad(job), home, cpus)
+                tasks[ref] = job
             if head.is_lost():
-                names = ", ".join(job.name for job in tasks.values())
+                left = [*tasks.values(), *elsewhere, *waiting]
+                names = ", ".join(job.name for job in left)
                 raise MendableError(
                     f"the head node of {address} has not answered for {SILENCE} s. "
                     f"Not finished: {names[:300]}. What has come home is kept: start "
@@ -92,15 +98,32 @@ def run(jobs, address, cpus, gpus):
                     reason = ray.get(ref)
                 except ray.exceptions.RayError as error:
                     reason = str(error).strip().splitlines()[-1]
+                home.leave.remote(job.name)
+                if records.BUSY in reason:
+                    runner.leave(job, elsewhere, progress)
+                    continue
                 progress.end(job, reason)
                 failed += [job] if reason else []
             for job in tasks.values():
                 if job.log.exists() and job.log.stat().st_mtime > begun:
                     progress.begin(job)
             progress.show()
+            if not tasks:  # else `ray.wait` has waited
+                time.sleep(0.5)
         return failed
     finally:
         ray.shutdown()  # ends the workers, and they take their runs with them
+
+
+def _abroad(job):
+    """A job for the workers: home's files by full paths, the command as it is there."""
+    there = job._replace(
+        results_dir=job.results_dir.resolve(), models_dir=job.models_dir.resolve()
+    )
+    if not job.needs:
+        return there
+    command = commands.starting_from(job.command, f"saved_models/{job.needs.name}")
+    return there._replace(command=command, needs=job.needs.absolute())
 
 
 class _Head:
@@ -133,9 +156,6 @@ def _connect(address):
         ) from None
     if address != "auto":
         _knock(address)  # Ray itself would try for minutes
-    # Only the code travels, whatever else lies in the folder.
-    files = [path for path in runner.ROOT.iterdir() if path.suffix != ".py"]
-    others = [f"/{path.name}" for path in files if path.name != "common"]
     with tempfile.TemporaryFile() as told:
         try:
             with _stderr_to(told):
@@ -143,12 +163,25 @@ def _connect(address):
                     address=address,
                     log_to_driver=False,
                     logging_level="ERROR",
-                    runtime_env={"working_dir": str(runner.ROOT), "excludes": others},
+                    runtime_env=_travels(),
                 )
         except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
             told.seek(0)
             raise _not_reached(address, error, told.read()) from None
     return ray
+
+
+def _travels():
+    """What goes to the workers, as Ray's `runtime_env`.
+
+    Of files the code alone, whatever else lies in the folder.
+    """
+    files = [path for path in runner.ROOT.iterdir() if path.suffix != ".py"]
+    return {
+        "working_dir": str(runner.ROOT),
+        "excludes": [f"/{path.name}" for path in files if path.name != "common"],
+        "env_vars": {key: os.environ[key] for key in PASSED if key in os.environ},
+    }
 
 
 @contextlib.contextmanager
@@ -198,20 +231,47 @@ class _Home:
     """
 
     def __init__(self, git):
-        self.git = git
+        self.git, self.held = git, {}
+
+    def hold(self, job):
+        """Takes the locks of a run; returns why it must not run, or "".
+
+        As its script would here: of home's files the worker's own knows nothing.
+        """
+        if job.name in self.held or job.done:
+            return ""  # of a worker that died; by another sweep, a moment ago
+        try:
+            if job.paths.json.exists() and "--overwrite" not in job.command:
+                records.read(job.paths.json)  # says what is wrong with it
+            with contextlib.ExitStack() as locks:
+                locks.enter_context(records.only_one(job.paths, job.name))
+                self.held[job.name] = locks.pop_all()
+        except MendableError as error:
+            return str(error)
+        return ""
+
+    def leave(self, name):
+        """Gives the locks of a run back, if it has them."""
+        if name in self.held:
+            self.held.pop(name).close()
 
     def fetch(self, job):
         """The files from which a run continues, as {name: bytes}."""
         paths = job.paths
         ours = {f"results/{path.name}": path for path in (paths.csv, paths.json)}
         ours[f"results/.logs/{job.log.name}"] = job.log
-        for path in _checkpoints(job):
-            ours[f"saved_models/.checkpoints/{path.name}"] = path
+        if job.needs:
+            ours[f"saved_models/{job.needs.name}"] = job.needs
+        for path in _unfinished(job):
+            ours[f"saved_models/{path.relative_to(job.models_dir).as_posix()}"] = path
         return {name: p.read_bytes() for name, p in ours.items() if p.exists()}
 
     def store(self, job, files):
-        """Writes files, each in one step, the record last."""
-        for name in sorted(files, key=f"results/{job.name}.json".__eq__):
+        """Writes files, each in one step: the last of `_listed` first, the record last.
+
+        So there is never one without what it needs.
+        """
+        for name in sorted(reversed(files), key=f"results/{job.name}.json".__eq__):
             folder, _, rest = name.partition("/")
             path = (job.results_dir if folder == "results" else job.models_dir) / rest
             content = files[name]
@@ -222,13 +282,16 @@ class _Home:
             with records.replacing(path) as temporary:
                 temporary.write_bytes(content)
             if path == job.paths.json:
-                for old in _checkpoints(job):
-                    old.unlink()
+                for old in _unfinished(job):
+                    old.unlink(missing_ok=True)
+                shutil.rmtree(job.paths.recorded, ignore_errors=True)
 
 
-def _checkpoints(job):
-    found = job.paths.checkpoint.parent.glob(f"{job.name}.*")
-    return [path for path in found if path.suffix != ".lock"]
+def _unfinished(job):
+    """The files from which a run goes on, where they are there."""
+    checkpoint = job.paths.checkpoint
+    parts = checkpoint.with_suffix(".json")  # of a script of many
+    return [checkpoint, parts, *job.paths.recorded.glob("*.npz")]
 
 
 def _on_worker(job, home, cpus):
@@ -241,12 +304,14 @@ def _on_worker(job, home, cpus):
     )
     sent, process = {}, None
     try:
+        if reason := _answer(home.hold.remote(job)):
+            return reason
         for name, content in _answer(home.fetch.remote(job)).items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             sent[path] = path.stat().st_mtime_ns
-        if there.paths.json.exists():  # its worker died after the last word
+        if there.done:  # its worker died after the last word
             return ""
         words = [str(code / job.command[0]), *job.command[1:]]
         process = runner.start(words, there.log, threads=cpus, folder=folder)
@@ -274,8 +339,7 @@ def _answer(reference):
 def _changed(folder, sent):
     """{name: bytes} of a run's files that are newer than in `sent`, now updated."""
     files = {}
-    # The CSV first, as it is written after its checkpoint: it is never ahead of it.
-    for path in sorted(folder.rglob("*"), key=lambda path: path.suffix != ".csv"):
+    for path in _listed(folder):
         try:
             if path.name.startswith(".") or path.suffix == ".lock" or path.is_dir():
                 continue
@@ -286,3 +350,14 @@ def _changed(folder, sent):
         except FileNotFoundError:  # replaced or done with, just now
             pass
     return files
+
+
+def _listed(folder):
+    """Yields the files of a run, each before those that it was written after.
+
+    The CSV before its checkpoint, and that before what it knows of each example, of
+    which there may be more than when the rest was listed: none is ever ahead.
+    """
+    with contextlib.suppress(FileNotFoundError):  # of a folder that the run removed
+        yield from sorted(folder.rglob("*"), key=lambda path: path.suffix != ".csv")
+        yield from (folder / "saved_models/.checkpoints").glob("*/*")

@@ -35,6 +35,22 @@ def split(command):
     return script, flags
 
 
+def without(words, *flags):
+    """Returns the words of a command but for some flags, each with its one value."""
+    kept, words = [], iter(words)
+    for word in words:
+        if word in flags:
+            next(words, None)
+        elif word.partition("=")[0] not in flags:
+            kept.append(word)
+    return kept
+
+
+def starting_from(words, path):
+    """Returns the words of a command with another path behind its --init-from."""
+    return (*without(words, "--init-from"), "--init-from", str(path))
+
+
 def varied(run, dataset=None, flags=None):
     """Returns a run on another data set and with more flags, where they are given.
 
@@ -50,6 +66,11 @@ def varied(run, dataset=None, flags=None):
     script, words = split(run)
     if dataset:
         _refuse_foreign_data(script, dataset)
+        if "--init-from" in words and dataset != parse(run)[0].dataset:
+            raise UsageError(
+                f"--dataset {dataset} cannot go with {run!r}, which starts from "
+                "weights that were trained on its own data."
+            )
         if "--dataset" in words:
             words[words.index("--dataset") + 1] = dataset
         else:
@@ -59,8 +80,7 @@ def varied(run, dataset=None, flags=None):
             parse(run)
         except UsageError as error:  # of people's labels, which CIFAR-10 alone has
             raise UsageError(
-                f"--dataset {dataset} cannot go with {split(run)[0]} ({error}): leave "
-                "that run out with --only."
+                f"--dataset {dataset} cannot go with {split(run)[0]} ({error})."
             ) from None
     if not flags:
         return run
@@ -76,8 +96,7 @@ def varied(run, dataset=None, flags=None):
         parse(f"{run} {flags}")
     except UsageError as error:
         raise UsageError(
-            f"--flags {flags!r} cannot be added to {run!r} ({error}): leave it out "
-            "with --only."
+            f"--flags {flags!r} cannot be added to {run!r} ({error})."
         ) from None
     return f"{run} {flags}"
 
@@ -91,8 +110,7 @@ def _refuse_foreign_data(script, dataset):
     if (script == "imdb_text.py") != (dataset in reviews.NAMES):
         kind = "text" if script == "imdb_text.py" else "images"
         raise UsageError(
-            f"--dataset {dataset} cannot go with {script}, which reads {kind}: choose "
-            "another, or leave that run out with --only."
+            f"--dataset {dataset} cannot go with {script}, which reads {kind}."
         )
 
 

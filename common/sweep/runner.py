@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import records
+from common.cli import MendableError
 from common.engine import machine
 from common.verdicts import duration
 
@@ -35,11 +36,20 @@ class Job(NamedTuple):
     models_dir: Path
     epochs: int | None = None  # at most; None where the CSV has no line an epoch
     seconds: float | None = None  # expected, where something is known
+    needs: Path | None = None  # the saved model that it starts from, if it does
 
     @property
     def paths(self):
         """Its `records.Paths`; the JSON is what tells that it is complete."""
         return records.paths(self.name, self.results_dir, self.models_dir)
+
+    @property
+    def done(self):
+        """Whether its record is there, and one that can be read."""
+        try:
+            return bool(records.read(self.paths.json))
+        except MendableError:
+            return False
 
     @property
     def log(self):
@@ -57,12 +67,13 @@ class Job(NamedTuple):
         return tuple(word for pair in pairs for word in pair)
 
 
-def local(jobs, workers):
+def local(jobs, workers, cores=None):
     """Runs jobs as processes of this machine, its cores and GPUs divided among them.
 
     Args:
         jobs: List of `Job`.
         workers: Number of processes at a time.
+        cores: Numbers of the cores, as a list; None is all that this process may use.
 
     Returns:
         The jobs that failed, as a list; why is told on stderr as it happens.
@@ -70,19 +81,21 @@ def local(jobs, workers):
     Raises:
         KeyboardInterrupt: After Ctrl-C, when all processes have ended.
     """
-    slots = [_share(i, workers) for i in range(workers)]
+    cores = cores or machine.cores()
+    slots = [_share(i, workers, cores) for i in range(workers)]
     # Of a run, not of the slot that it comes to: its last bits depend on them.
-    threads = max(1, len(machine.cores()) // workers)
+    threads = max(1, len(cores) // workers)
     waiting, elsewhere, running, failed = list(jobs), [], {}, []
     progress = Progress(jobs, workers)
     try:
         while waiting or elsewhere or running:
-            elsewhere = [x for x in elsewhere if not _came_back(x, waiting, progress)]
+            elsewhere = [x for x in elsewhere if not came_back(x, waiting, progress)]
             for slot in range(workers):
-                if waiting and slot not in running:
-                    job = waiting.pop(0)
+                others = [*elsewhere, *(job for job, _ in running.values())]
+                if slot not in running and (free := startable(waiting, others)):
+                    waiting.remove(job := free[0])
                     if records.is_run(job.paths):
-                        _leave(job, elsewhere, progress)
+                        leave(job, elsewhere, progress)
                         continue
                     words = [str(ROOT / job.command[0]), *job.command[1:], *job.folders]
                     running[slot] = job, start(words, job.log, *slots[slot], threads)
@@ -92,7 +105,7 @@ def local(jobs, workers):
                     del running[slot]
                     reason = why_failed(process.returncode, job)
                     if records.BUSY in reason:  # it came first by a moment
-                        _leave(job, elsewhere, progress)
+                        leave(job, elsewhere, progress)
                         continue
                     progress.end(job, reason)
                     failed += [job] if reason else []
@@ -115,17 +128,28 @@ def local(jobs, workers):
     return failed
 
 
-def _leave(job, elsewhere, progress):
+def startable(waiting, others):
+    """Those of the waiting jobs that need no model which is still to be made.
+
+    Args:
+        waiting: List of `Job`.
+        others: Jobs that are under way, as a list.
+    """
+    made = {job.paths.model for job in [*waiting, *others]}
+    return [job for job in waiting if job.needs not in made]
+
+
+def leave(job, elsewhere, progress):
     """Leaves a job to the process that runs it, and waits for that."""
     elsewhere.append(job)
     progress.say(f"{job.name}: another process runs it; waiting for its record")
 
 
-def _came_back(job, waiting, progress):
+def came_back(job, waiting, progress):
     """Whether another process no longer runs a job: it is done, or ours to do."""
     if records.is_run(job.paths):
         return False
-    if job.paths.json.exists():
+    if job.done:
         progress.end(job, "")
     else:
         waiting.append(job)
@@ -143,9 +167,9 @@ def gpus():
     return [str(i) for i in range(len(glob.glob("/dev/nvidia[0-9]*")))]
 
 
-def _share(worker, workers):
+def _share(worker, workers, ours):
     """(cores, GPUs or None) of a worker; they are shared where there are too few."""
-    ours, devices = machine.cores(), gpus()
+    devices = gpus()
     first = worker * len(ours) // workers
     last = max(first + 1, (worker + 1) * len(ours) // workers)
     if not devices:
@@ -191,7 +215,7 @@ def start(words, log, share=None, gpu=None, threads=None, folder=None):
 
 def why_failed(code, job):
     """What to tell of a process that has ended; empty when it left its record."""
-    if code in (0, 1) and job.paths.json.exists():  # 1: it diverged, and is done
+    if code in (0, 1) and job.done:  # 1: it diverged, and is done
         return ""
     # Since its start; where another process runs the same and writes here too, the
     # line that is the script's own (`cli.run`).

@@ -5,6 +5,8 @@ of threads. Where these are the same, every line of the CSV has to be; elsewhere
 last bits differ, training follows another path, and only where it arrives is compared.
 """
 
+from common.sweep import commands
+
 SAME = ("backend", "versions", "device", "threads", "onednn", "precision_in_force")
 ACCURACY = 0.02  # of the final accuracies, on training labels and test set
 EPOCHS = 0.2  # of the epochs to fit, and 2 at least
@@ -21,7 +23,9 @@ def command(record, rows):
     measured = {row.get("measured") for row in rows}
     everything = measured <= {None, str(record.get("train_examples"))}
     measure = ["--measure", "all" if everything else "sample"]
-    return (f"{record['script']}.py", *record["argv"], *measure)
+    # From the first epoch, and without writing where it wrote.
+    words = commands.without(record["argv"], "--continue-from", "--tensorboard")
+    return (f"{record['script']}.py", *words, *measure)
 
 
 def compare(old, old_rows, new, new_rows):

@@ -144,9 +144,9 @@ def test_the_cores_are_divided(job):
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5, 8])
 def test_shares_are_disjoint_unless_there_are_too_few(workers, monkeypatch):
-    monkeypatch.setattr(runner.machine, "cores", lambda: [2, 3, 4, 5, 9])
     monkeypatch.setattr(runner, "gpus", lambda: ["0", "1"])
-    shares = [runner._share(worker, workers) for worker in range(workers)]
+    ours = [2, 3, 4, 5, 9]
+    shares = [runner._share(worker, workers, ours) for worker in range(workers)]
     cores = [core for share, _ in shares for core in share]
     assert set(cores) == {2, 3, 4, 5, 9} and all(share for share, _ in shares)
     assert len(cores) == max(5, workers)
@@ -244,3 +244,52 @@ def test_lines_are_redrawn_in_place_on_a_terminal(job, capsys, monkeypatch):
     first, second = capsys.readouterr().err.split("\x1b[2F\x1b[J")
     assert first == second
     assert first.splitlines() == ["  " + "a" * 17, "0 of 1 runs done"]
+
+
+# What is done.
+
+
+@pytest.mark.parametrize(
+    ("content", "done"),
+    [
+        ('{"name": "a", "script": "fake_run", "verdict": ""}', True),
+        ('{"name": "a", "script": "fake_run"', False),
+        ('{"name": "b", "script": "fake_run", "verdict": ""}', False),
+        ('{"name": "a", "script": "fake_run", "verdict": "", "schema": 99}', False),
+        (None, False),
+    ],
+    ids=["whole", "cut off", "of another run", "of a newer version", "none"],
+)
+def test_a_run_is_done_when_its_record_can_be_read(job, capsys, content, done):
+    one = job("a")
+    one.log.parent.mkdir(parents=True)
+    one.log.write_text("$ python fake_run.py a\nfake_run.py: its words\n")
+    if content:
+        one.paths.json.write_text(content)
+    assert one.done == done
+    for code in (0, 1):  # 1: it diverged, or it said what is wrong with the record
+        assert (runner.why_failed(code, one) == "") == done
+    waiting, progress = [], runner.Progress([one], 1)
+    assert runner.came_back(one, waiting, progress)  # another process ran it
+    assert waiting == ([] if done else [one])
+
+
+# What starts from another's weights.
+
+
+def test_a_run_waits_for_the_weights_that_another_makes(job, tmp_path):
+    one = job("a", "--epochs", "3", "--sleep", "0.05")
+    two = job("b")._replace(needs=one.paths.model)
+    three = job("c")._replace(needs=job("not of these").paths.model)
+    assert runner.startable([two, one, three], []) == [one, three]
+    assert runner.startable([two, three], [one]) == [three]
+    assert runner.local([two, one], workers=2) == []
+    told = [(name, what) for name, _, what in events(tmp_path / "journal")]
+    assert told.index(("b", "start")) > told.index(("a", "record"))
+
+
+def test_a_run_does_not_wait_for_weights_for_ever(job, capsys):
+    one = job("a", "--fail", "1")
+    two = job("b")._replace(needs=one.paths.model)
+    assert runner.local([two, one], workers=2) == [one]
+    assert two.done  # it did not need them after all

@@ -1,11 +1,14 @@
 """A record against the run again: bit for bit on the same machine, else nearly."""
 
 import json
+import os
+import tempfile
 
 import pytest
 
 import reproduce
 from common import cli
+from common.engine import machine
 from common.sweep import runner, verify
 
 OLD = {
@@ -75,11 +78,14 @@ def test_a_run_is_measured_as_it_was(measured, expected):
 
 
 def test_records_are_trained_again_elsewhere(tmp_path, make_up, monkeypatch, capsys):
+    tmp_path, scratch = tmp_path / "results", tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     name = make_up(tmp_path, "cifar10_mlp.py --epochs 2", train=0.5, test=0.4, fit=None)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     change = {}
 
-    def local(jobs, workers):
+    def local(jobs, workers, cores):
         (job,) = jobs
         assert job.results_dir != tmp_path and "--measure" in job.command
         for path in tmp_path.glob(f"{name}.*"):
@@ -98,6 +104,7 @@ def test_records_are_trained_again_elsewhere(tmp_path, make_up, monkeypatch, cap
         reproduce.main(flags)
     assert "NOT VERIFIED, trained on other data" in capsys.readouterr().out
     assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert not [*scratch.iterdir()]
 
 
 @pytest.mark.parametrize(
@@ -112,3 +119,39 @@ def test_records_are_trained_again_elsewhere(tmp_path, make_up, monkeypatch, cap
 def test_what_cannot_be_verified(flags, error, said):
     with pytest.raises(error, match=said):
         reproduce.main(flags.split())
+
+
+def test_a_run_is_trained_from_the_first_epoch_and_beside_what_it_wrote():
+    argv = ["--epochs", "4", "--continue-from", "shorter", "--tensorboard=logs"]
+    argv += ["--keep-checkpoint", "--tensorboard", "logs", "--wd=1"]
+    words = verify.command(OLD | {"argv": argv}, ROWS)
+    rest = ("--epochs", "4", "--keep-checkpoint", "--wd=1", "--measure", "all")
+    assert words == ("cifar10_mlp.py", *rest)
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "got"),
+    [(4, "3", 3), (8, "5", 5), (16, "9", 9), (2, "1", 1), (2, "8", 2), (2, None, 1)],
+)
+def test_a_run_gets_its_threads_and_its_log_stays_when_it_fails(
+    cores, threads, got, tmp_path, make_up, monkeypatch, capsys
+):
+    name = make_up(tmp_path, "cifar10_mlp.py --epochs 2", fit=None)
+    path, script = tmp_path / f"{name}.json", tmp_path / "fails.py"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"threads": threads}))
+    script.write_text("print('one')\nprint('two')")
+    found, start = [], runner.start
+
+    def spy(words, log, share, gpu, threads):
+        found.append((share, threads))
+        return start([str(script)], log, os.sched_getaffinity(0))
+
+    monkeypatch.setattr(runner, "start", spy)
+    monkeypatch.setattr(machine, "cores", lambda: [*range(cores)])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(cli.MendableError, match="1 of 1 records"):
+        reproduce.main(["--verify", name, "--results-dir", str(tmp_path)])
+    assert found == [([*range(got)], got)]
+    (log,) = tmp_path.glob("verify-*/.logs/*.log")
+    assert f"all it said: {log}\n" in capsys.readouterr().err
+    assert log.read_text().endswith("one\ntwo\n")
