@@ -47,7 +47,9 @@ def draw(record, csv):
 
 def _histogram(axis, record, table):
     bins = np.linspace(-0.4, 1, 57)
-    axis.hist(table.score.clip(-0.4, 1), bins, color=BLUE)
+    score = table.score.clip(bins[0], bins[-1])
+    axis.hist(score, bins, color=BLUE)
+    axis.set_xlim(min(0, score.min()) - 0.03, 1.03)
     axis.axvline(record["mean_score"], color=ORANGE, lw=1, label="mean")
     if record["settings"]["label_corruption"] == 1:
         axis.axvline(record["chance"], color=GREY, ls="--", lw=1, label="1 − 1/K")
