@@ -208,21 +208,9 @@ def sound_file():
 
 
 @pytest.fixture(scope="module")
-def small_pictures():
-    """Figures are drawn with few pixels: no test looks at them."""
-    from common.report import style
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "DPI", 40)
-        yield
-
-
-@pytest.fixture(scope="module")
 def blank_pictures():
     """Figures are composed, and their PNGs are blank: tests/report/ draws them."""
     from PIL import Image
-
-    from common.report import style
 
     def blank(figure, file):
         Image.new("1", (1, 1)).save(file, "png")

@@ -1,8 +1,12 @@
 """For tests that start processes and kill them."""
 
+import contextlib
+import threading
 import time
 
 import psutil
+
+from common import records
 
 
 def wait_for(what, seconds=60):
@@ -40,3 +44,21 @@ def events(journal):
     lines = journal.read_text().splitlines() if journal.exists() else []
     parts = [line.split(maxsplit=2) for line in lines]
     return [(name, int(pid), what) for name, pid, what in parts]
+
+
+@contextlib.contextmanager
+def held_elsewhere(job, until, record=None):
+    """Somebody else holds a job's lock until `until()`, and may leave its record."""
+
+    def hold():
+        with records.only_one(job.paths, job.name):
+            held.set()
+            wait_for(until)
+            if record:
+                records.write_json(job.paths.json, record)
+
+    held, other = threading.Event(), threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    yield
+    other.join()

@@ -11,7 +11,7 @@ from common import cli, corruptions, datasets, models, pipelines, records
 from common.theory import expressivity as theory
 from common.theory import memorization
 
-pytestmark = pytest.mark.usefixtures("sound_files", "small_pictures")
+pytestmark = pytest.mark.usefixtures("sound_files")
 
 FLAGS = (
     "--dataset mnist_5k --sizes 12 24 --depths 2 3 --widths 0 3 --components 3 "

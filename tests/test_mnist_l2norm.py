@@ -12,7 +12,7 @@ import mnist_l2norm
 from common import cli, datasets, models, records
 from common.analysis import spectrum
 
-pytestmark = pytest.mark.usefixtures("sound_files", "small_pictures")
+pytestmark = pytest.mark.usefixtures("sound_files")
 
 FLAGS = "--dataset mnist_5k --size 32 16 --seeds 2 --target-loss 0.05 --quiet".split()
 NAME = "mnist_l2norm_mnist_5k_loss0.05_seeds2_n16-32"

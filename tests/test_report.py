@@ -83,8 +83,7 @@ def pages(folder):
 
 @pytest.fixture
 def drawn_pictures(monkeypatch, tmp_path_factory):
-    """Figures are drawn, none that was kept is read, and no test looks at one."""
-    monkeypatch.setattr(style, "DPI", 40)
+    """Figures are drawn, and none that was kept is read."""
     monkeypatch.setattr(kept, "FOLDER", tmp_path_factory.mktemp("kept"))
 
 
@@ -117,7 +116,6 @@ def redrawn(tmp_path_factory):
     shutil.copy(ROOT / "README.md", root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "ROOT", root)
-        patch.setattr(style, "DPI", 40)
         patch.setattr(kept, "FOLDER", root / "kept")
         patch.setattr(pictures, "_encoded", lambda png: (1, b""))
         report.main(["--results-dir", str(folder)])

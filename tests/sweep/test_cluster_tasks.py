@@ -5,13 +5,12 @@ import itertools
 import json
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from processes import wait_for
+from processes import held_elsewhere
 
 from common import records
 from common.sweep import cluster, runner
@@ -179,20 +178,9 @@ def test_what_is_at_home_is_neither_written_over_nor_called_done(sweep, job, cap
 @pytest.mark.parametrize("killed", [False, True])
 def test_what_another_process_runs_is_left_to_it(sweep, job, capsys, killed):
     one, two = job("a"), job("b")
-
-    def elsewhere():
-        with records.only_one(one.paths, "a"):
-            held.set()
-            wait_for(lambda: two.done)
-            if not killed:
-                records.write_json(one.paths.json, RECORD | {"by": "other"})
-
-    held = threading.Event()
-    other = threading.Thread(target=elsewhere)
-    other.start()
-    held.wait()
-    assert sweep([one, two]) == []
-    other.join()
+    theirs = None if killed else RECORD | {"by": "other"}
+    with held_elsewhere(one, lambda: two.done, theirs):
+        assert sweep([one, two]) == []
     assert ("by" in records.read(one.paths.json)) == (not killed)
     assert "a: another process runs it" in capsys.readouterr().err
 

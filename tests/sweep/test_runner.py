@@ -4,12 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from processes import alive, events, wait_for
+from processes import alive, events, held_elsewhere, wait_for
 
 from common import records
 from common.sweep import runner
@@ -69,21 +68,9 @@ def test_a_run_that_is_run_elsewhere_says_so(job):
 @pytest.mark.parametrize("killed", [False, True])
 def test_what_another_process_runs_is_left_to_it(job, tmp_path, capsys, killed):
     one, two = job("a"), job("b")
-
-    def elsewhere():
-        with records.only_one(one.paths, "a"):
-            held.set()
-            wait_for(two.paths.json.exists)
-            if not killed:
-                record = {"name": "a", "script": "x", "verdict": "", "by": "other"}
-                records.write_json(one.paths.json, record)
-
-    held = threading.Event()
-    other = threading.Thread(target=elsewhere)
-    other.start()
-    held.wait()
-    assert runner.local([one, two], workers=1) == []
-    other.join()
+    theirs = {"name": "a", "script": "x", "verdict": "", "by": "other"}
+    with held_elsewhere(one, two.paths.json.exists, None if killed else theirs):
+        assert runner.local([one, two], workers=1) == []
     record = records.read(one.paths.json)
     assert ("by" in record) == (not killed)
     assert "a: another process runs it" in capsys.readouterr().err
