@@ -346,19 +346,23 @@ def of_choices():
     yield from gabor_norms()
     at_50 = 100 * float(lines("cifar10_mlp_labels1_seed0")[49]["train_accuracy"])
     yield f"fitted {at_50:.2f} % of its random labels"
-    first = {}
-    for labels in ("", "_labels1"):
-        runs = [f"cifar10_alexnet{labels}{end}_seed0" for end in ("", _FLOAT32)]
-        reached = [
-            next(x for x in lines(run) if float(x["train_accuracy"]) >= 0.999)
-            for run in runs
-        ]
-        first[labels] = [x["epoch"] for x in reached]
-    (jax, true), (jax_too, noise) = first.values()
-    yield f"at epochs 13 and {true}, and 36 and {noise}"  # of bfloat16: the log's
-    yield f"of a GPU and with other weights, at {jax} and {jax_too}"
+    true, noise = (in_both_precisions(row) for row in (12, 13))
+    (epoch,) = {run["epochs_to_fit"] for runs in true.values() for run in runs}
+    yield f"True labels are fitted at epoch {epoch} in either, random ones at "
+    first = {x: span([run["epochs_to_fit"] for run in noise[x]]) for x in noise}
+    yield f"at {first['bfloat16']} in bfloat16 and {first['float32']} in float32"
+    ranges = {x: span(list(map(on_test, true[x])), 2) for x in true}
+    yield f"the test accuracy is {ranges['bfloat16']} % in bfloat16 and "
+    yield f"in bfloat16 and {ranges['float32']} % in float32"
+    assert not any(seeds(f"{artefacts.TABLE_1[15]} --precision float32"))  # not yet
     rows = [run for row in artefacts.TABLE_1.values() for run in seeds(row)]
     assert {run["precision_in_force"] for run in rows} == {"bfloat16"}
+
+
+def in_both_precisions(row):
+    """The runs of a row of Table 1 in bfloat16 and in float32."""
+    command = artefacts.TABLE_1[row]
+    return {x: seeds(f"{command} --precision {x}") for x in ("bfloat16", "float32")}
 
 
 def of_the_tutorial():
@@ -399,9 +403,6 @@ def of_no_batch_norm():
     yield f"after the first epoch: {ours:.0f} % here and {paper:.0f} % in the paper"
 
 
-_FLOAT32 = "_stop0.999_float32"
-
-
 def gabor_norms():
     paper = {
         line["setting"]: value.value
@@ -429,23 +430,36 @@ def error(line):
     return 100 * line["test_error"]
 
 
+WRONG = {
+    "a fifth replaced": "labels0.2",
+    "two fifths replaced": "labels0.4",
+    "people's worst": "labels1_human_worst",
+    "their twin": "labels1_transition_worst",
+}
+
+
+def examined(network, kind):
+    epochs = "_epochs30" if network == "mlp" else ""
+    return record(f"cifar10_{network}_{kind}{epochs}_float32_seed0_examples")
+
+
 def of_examples():
-    kinds = ("labels0.2", "labels0.4", "labels1_human_worst")
-    found = [record(f"cifar10_mlp_{x}_epochs30_float32_seed0_examples") for x in kinds]
-    aum = [x["scores"]["AUM"] for x in found]
-    best = [f"{x['best_auc']:.3f}" for x in aum]
-    yield (
-        "AUM finds a fifth of labels replaced with an AUC of {}, two fifths with {}, "
-        "and the labels of people with {}, at best"
-    ).format(*best)
-    yield "after epochs {}, {} and {}".format(*(x["best_epoch"] for x in aum))
-    yield "at the end it is {:.3f}, {:.3f} and {:.3f}".format(
-        *(x["auc"][-1] for x in aum)
-    )
-    (starts,) = {x["memorization_starts_after"] for x in found}
-    yield f"Memorization starts after epoch {starts} in all three"
-    ran = (RESULTS / "cifar10_alexnet_labels0.2_float32_seed0_examples.json").exists()
-    assert not ran  # else the page says so
+    begun = {"mlp": set(), "alexnet": set()}
+    for wrong, kind in WRONG.items():
+        cells = []
+        for network, starts in begun.items():
+            found = examined(network, kind)
+            aum = found["scores"]["AUM"]
+            starts.add(found["memorization_starts_after"])
+            best = f"{aum['best_auc']:.3f} (epoch {aum['best_epoch']})"
+            cells.append(f"{best}, {aum['auc'][-1]:.3f}")
+        yield f"| {wrong} | {' | '.join(cells)} |"
+    (mlp,), alexnet = begun.values()
+    yield f"starts after epoch {mlp} in the MLP, after epochs {min(alexnet)} to "
+    yield f"to {max(alexnet)} in AlexNet"
+    scores = examined("alexnet", "labels0.2")["scores"]
+    late = scores["mean loss"]["auc"][-1], scores["AUM"]["auc"][-1]
+    yield "stays good: {:.3f} in the end where AUM has {:.3f}".format(*late)
 
 
 def of_kernels():
@@ -719,6 +733,7 @@ def of_figures():
             "MLP 1x512 fits two at epochs {} and {} (the first, with three seeds, at ",
         ),
         (16, "MLP 3x512 two at {} and {} ("),
+        (13, "AlexNet two at {} and {} ("),
     ):
         command = artefacts.TABLE_1[row]
         first = [epochs_to_fit(command, seed) for seed in range(3)]
@@ -786,6 +801,74 @@ def of_log():
     yield f"random labels {' to '.join(random)} % everywhere"
     yield f"alone: {gabor[1]}, {pixels[1]} and {cifar10[1]} of 10,000"
     yield from of_descent_in_the_log()
+    yield from of_precision_in_the_log()
+    yield from of_alexnet_example_by_example()
+    yield from of_weights_that_fit_noise()
+
+
+def ranged(runs):
+    scores = list(map(on_test, runs))
+    return f"{mean(scores):.2f} ({span(scores, 2)})"
+
+
+def of_precision_in_the_log():
+    for row, labels in ((12, "true"), (13, "random")):
+        for precision, runs in in_both_precisions(row).items():
+            assert [run["precision_in_force"] for run in runs] == [precision] * 3
+            first = span([run["epochs_to_fit"] for run in runs])
+            yield f"| {labels} | {precision} | {first} | {ranged(runs)} |"
+
+
+def of_alexnet_example_by_example():
+    runs = {
+        kind: record(f"cifar10_alexnet_{kind}_float32_seed0")
+        for kind in (*WRONG.values(), "labels1")
+    }
+    for kind, run in runs.items():
+        found = examined("alexnet", kind)
+        aum, loss = found["scores"]["AUM"], found["scores"]["mean loss"]
+        cells = [
+            f"{100 * found['wrong'] / found['examples']:.1f}",
+            f"{aum['best_auc']:.3f} | {aum['best_epoch']} | {aum['auc'][-1]:.3f}",
+            f"{loss['auc'][-1]:.3f}",
+            f"{100 * run['best']['val_accuracy']:.1f} | {on_test(run):.1f}",
+        ]
+        yield f"| {' | '.join(cells)} |"
+    noisy = examined("alexnet", "labels0.2")
+    starts = noisy["memorization_starts_after"]
+    true = 100 * noisy["courses"]["flipped_true"][starts - 1]
+    yield f"the true label of {true:.1f} % of them after epoch {starts}, of none after"
+    (best,) = {noisy["scores"][x]["best_epoch"] for x in ("AUM", "mean loss")}
+    fitted = 100 * noisy["courses"]["flipped_given"][best - 1]
+    yield f"best after epoch {best}, when some {fitted:.0f} % of the wrong labels are"
+    kinds = WRONG["people's worst"], WRONG["their twin"]
+    pair = [examined("alexnet", kind) for kind in kinds]
+    people, twin = (100 * x["courses"]["flipped_given"][3] for x in pair)
+    yield f"epoch 4 it predicts the wrong label of {people:.1f} % of them, and of "
+    yield f"and of {twin:.1f} % of the twin's"
+    (auc,) = {f"{x['scores']['mean loss']['best_auc']:.3f}" for x in pair}
+    yield f"(by mean loss {auc} both, at best)"
+    people, twin = (on_test(runs[kind]) for kind in kinds)
+    yield f"the twin costs {people - twin:.1f} points more test accuracy in the end"
+
+
+def of_weights_that_fit_noise():
+    fresh, noise = (
+        seeds(f"cifar10_alexnet.py --precision float32 {flags}")
+        for flags in (
+            "",
+            "--init-from saved_models/cifar10_alexnet_labels1_float32_seed0.h5",
+        )
+    )
+    for start, runs in (("fresh", fresh), ("from random-label weights", noise)):
+        assert len(runs) == 3
+        first = span([run["epochs_to_fit"] for run in runs])
+        yield f"| {start} | {first} | {ranged(runs)} |"
+    lost = mean(map(on_test, fresh)) - mean(map(on_test, noise))
+    yield f"weights that fit random labels cost {lost:.1f} points of test accuracy"
+    for run in (fresh[0], noise[0]):
+        says = record(f"{run['name']}_examples")["says"]
+        yield re.search(r"([\d.]+ %) of the examples are forgotten", says)[1]
 
 
 def of_descent_in_the_log():

@@ -243,6 +243,17 @@ ARTEFACTS = {
             for (row, what), flags in UNSTATED.items()
         },
     ),
+    "precision": Artefact(
+        "Table 1 in bfloat16 and in float32",
+        "Whether the shorter numbers in which every row of Table 1 was trained change "
+        "how fast labels are fitted, and what is learnt.",
+        ("row", "precision"),
+        {
+            (row, precision): f"{TABLE_1[row]} --precision {precision}"
+            for row in (12, 13, 15, 16)
+            for precision in ("bfloat16", "float32")
+        },
+    ),
     "table_2": Artefact(
         "Table 2: ImageNet",
         "Inception v3 fits random labels of 1.3 million images, too; augmentation adds "
