@@ -117,8 +117,7 @@ def _draw(record, examples, found, made, arguments):
         print(f"No picture of the most suspicious: {error}", file=sys.stderr)
         images = None
     regime = record["regime"]
-    what = f"{names.data(regime)}, {names.model(record)}, {names.labels(regime)}"
-    said = {"dataset": regime["dataset"], "what": what}
+    said = {"dataset": regime["dataset"], "what": names.run(record)}
     look = summary.looked_at(found, made["epochs"])
     folder = arguments.results_dir / "figures"
     course = made["courses"]

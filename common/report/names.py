@@ -3,6 +3,7 @@
 Imports neither Keras nor matplotlib.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 from common.report.style import BLUE, GREY, ORANGE, SILVER, SKY, YELLOW
@@ -102,3 +103,12 @@ def labels(regime):
         share = "" if p == 1 else f"{100 * p:g} % "
         return f"{share}{kind} label noise ({people})"
     return f"{100 * p:g} % {kind} label noise"
+
+
+def run(record):
+    """Says what a training record is of: `CIFAR-10, AlexNet, true labels`."""
+    regime = record["regime"]
+    said = [data(regime), model(record), labels(regime)]
+    if start := regime.get("init_from"):
+        said.append(f"from {Path(start).stem}")
+    return ", ".join(said)

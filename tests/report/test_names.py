@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import datasets, reviews
+from common import datasets, records, reviews
 from common.report import names, style
 from common.report.corruption_figures import LINES
 from common.sweep import artefacts, commands
@@ -96,3 +96,13 @@ def test_data_are_named():
     assert names.data({"dataset": "cifar10"}) == "CIFAR-10"
     size = {"dataset": "cifar10", "train_size": 5000}
     assert names.data(size) == "CIFAR-10, 5,000 examples"
+
+
+def test_a_run_that_starts_from_other_weights_is_told_from_a_fresh_one():
+    weights = "cifar10_alexnet_labels1_float32_seed0"
+    fresh, started = (
+        records.read(RESULTS / f"cifar10_alexnet_{start}float32_seed0.json")
+        for start in ("", f"from-{weights}-weights_")
+    )
+    assert names.run(fresh) == "CIFAR-10, AlexNet, true labels"
+    assert names.run(started) == f"{names.run(fresh)}, from {weights}"
