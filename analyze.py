@@ -1,18 +1,20 @@
 """Norms, margins, capacity and curvature of saved models.
 
-  python analyze.py saved_models/cifar10_mlp_seed0.h5 --examples 500   # a minute
+  python analyze.py saved_models/cifar10_mlp_seed0.h5 --results-dir mine    # a minute
   python analyze.py saved_models/*.h5 --examples 32    # compare those that come with it
-  python analyze.py other.h5 --dataset cifar10 --inputs unit           # made elsewhere
+  python analyze.py other.h5 --dataset cifar10 --inputs unit --results-dir mine
 
 One line a model on the terminal, all measures in results/analysis.csv
 (results/analysis.json says how it was made), and a figure. A model of this project
 is measured on the data of its record, with the labels it was trained on; any other
 Keras classifier (.h5 or .keras) of images, whole or their 28x28 centre, flat or not,
-needs --dataset and, where its pixels were not whitened, --inputs. NAME_init.h5 beside
+needs --dataset and, where its pixels were not whitened, --inputs. A table of models
+that are not measured now is replaced with --overwrite alone. NAME_init.h5 beside
 NAME.h5 (--save-init) adds distances from initialization. Definitions, formulas and
 sources: common/analysis/norms.py and common/analysis/hessian.py.
 """
 
+import contextlib
 import math
 import sys
 from typing import NamedTuple
@@ -87,9 +89,18 @@ def parse(argv):
     parser.add_argument(
         "--per-layer", action="store_true", help="curvature of each layer too"
     )
-    text = "records of the models; analysis.csv is written there (default: results)"
     parser.add_argument(
-        "--results-dir", type=file_path, default="results", metavar="DIR", help=text
+        "--results-dir",
+        type=file_path,
+        default="results",
+        metavar="DIR",
+        help="where analysis.csv is written (default: results). The records of the "
+        "models are looked for there, beside them, and in the results beside that",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace an analysis.csv that has other models",
     )
     parser.add_argument(
         "--data-dir",
@@ -103,13 +114,24 @@ def parse(argv):
     return arguments
 
 
+def records_of(path, results_dir):
+    """Returns the folder with a model's record; `results_dir` where none has it."""
+    if any(records.of_model(path, results_dir)):
+        return results_dir
+    for folder in (path.parent, path.absolute().parent.parent / "results"):
+        with contextlib.suppress(cli.MendableError):  # a JSON that is no record of ours
+            if any(records.of_model(path, folder)):
+                return folder
+    return results_dir
+
+
 def trained_on(path, arguments):
     """Returns `(Regime, inputs)`: what the model's record says, or --dataset.
 
     `inputs` is `whitened`, `unit` for pixels over 255 (see `pipelines.prepare`) or
     `raw` for pixels; None where neither says it.
     """
-    folder = arguments.results_dir
+    folder = records_of(path, arguments.results_dir)
     kept, _ = records.of_model(path, folder)
     recorded = None if kept is None else kept.get("inputs", "whitened")
     inputs = arguments.inputs or recorded
@@ -176,7 +198,8 @@ def analyze(path, arguments):
     from common.engine import evaluation
 
     try:
-        model, notes = models.logits_of(models.load(path, arguments.results_dir))
+        folder = records_of(path, arguments.results_dir)
+        model, notes = models.logits_of(models.load(path, folder))
     except ValueError as error:
         raise cli.MendableError(f"{path}: {error}") from None
     regime, inputs = trained_on(path, arguments)
@@ -286,6 +309,21 @@ def _curvature(operator, arguments, row, prefix):
     return eigenvalues
 
 
+def _require_no_others(file, paths):
+    """Refuses to replace what was measured of models that are not measured now."""
+    try:
+        rows = records.read_rows(file) if file.exists() else []
+    except cli.MendableError:  # no table that could be lost
+        return
+    others = {row.get("model") for row in rows} - {path.stem for path in paths}
+    if others:
+        raise cli.MendableError(
+            f"{file} has {len(others)} other model{'s' if len(others) > 1 else ''}, "
+            f"such as {min(others)}: name all, write elsewhere with --results-dir "
+            "mine, or replace it with --overwrite."
+        )
+
+
 def main(argv=None):
     arguments = parse(argv)
     import pandas as pd  # here, as Keras below: a mistyped flag is told at once
@@ -297,6 +335,8 @@ def main(argv=None):
     if not paths:
         raise cli.UsageError("only *_init.h5 were given: name the trained models.")
     file, git = arguments.results_dir / "analysis.csv", records.git_state()
+    if not arguments.overwrite:
+        _require_no_others(file, paths)
     measured, told = [], set()
     arguments.results_dir.mkdir(parents=True, exist_ok=True)
     for path in tqdm(

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +16,8 @@ from common import cli, datasets, models, pipelines, records
 from common.analysis import hessian, norms, spectrum
 from common.report import model_figures
 from expressivity import main as theory
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 pytestmark = pytest.mark.usefixtures("sound_files")
 
@@ -205,7 +208,7 @@ def test_without_a_record_the_data_must_be_named(folder, tmp_path):
     stranger = tmp_path / "stranger.h5"
     stranger.write_bytes(path.read_bytes())
     with pytest.raises(cli.MendableError, match="stranger.*--results-dir.*--dataset"):
-        analyze.main([str(stranger), "--results-dir", str(folder)])
+        analyze.main([str(stranger), "--results-dir", str(tmp_path)])
     with pytest.raises(cli.UsageError, match="_init"):
         analyze.main(["some_init.h5"])
 
@@ -251,7 +254,7 @@ def test_what_cannot_be_measured_is_left_out_and_told(
         )
     assert "unknown data set" in capsys.readouterr().err
     with pytest.raises(cli.MendableError, match="none of the models"):
-        analyze.main([str(colour), str(colour), *flags])
+        analyze.main([str(colour), str(colour), *flags, "--overwrite"])
     assert capsys.readouterr().err.count("Left out") == 1  # for one reason
 
 
@@ -261,7 +264,8 @@ def test_the_classes_are_those_of_the_data(tmp_path):
     path = tmp_path / "three.h5"
     keras.Model(start, last).save(path)
     with pytest.raises(cli.MendableError, match="3 classes.*mnist_5k has 10"):
-        analyze.main([str(path), "--dataset", "mnist_5k"])
+        flags = ["--dataset", "mnist_5k", "--results-dir", str(tmp_path)]
+        analyze.main([str(path), *flags])
 
 
 @pytest.mark.parametrize(
@@ -331,3 +335,49 @@ def test_a_new_table_is_not_told_of_by_the_record_of_another(tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         analyze.main([str(tmp_path / "a.h5"), "--results-dir", str(tmp_path)])
     assert {path.name for path in tmp_path.iterdir()} == {"a.h5", "analysis.csv"}
+
+
+@pytest.fixture
+def known(tmp_path, monkeypatch):
+    """Models that are measured at once; returns a command for some of them."""
+    monkeypatch.setattr(
+        analyze,
+        "analyze",
+        lambda path, _: analyze.Measured(
+            dict.fromkeys(analyze.SHOWN, 1) | {"model": path.stem, "notes": ""},
+            *[None] * 4,
+        ),
+    )
+    monkeypatch.setattr(model_figures, "draw", lambda *args: None)
+
+    def measure(names, *flags):
+        paths = [str(tmp_path / f"{name}.h5") for name in names]
+        analyze.main([*paths, "--results-dir", str(tmp_path), "--quiet", *flags])
+        return list(pd.read_csv(tmp_path / "analysis.csv").model)
+
+    return measure
+
+
+def test_a_table_of_other_models_is_replaced_only_when_told_so(known, tmp_path):
+    assert known("ab") == ["a", "b"]
+    kept = (tmp_path / "analysis.csv").read_bytes()
+    with pytest.raises(cli.MendableError, match="has 1 other model, such as a: .*over"):
+        known("b")
+    assert (tmp_path / "analysis.csv").read_bytes() == kept
+    assert known("abc") == ["a", "b", "c"]  # nothing is lost
+    assert known("b", "--overwrite") == ["b"]
+
+
+def test_a_record_is_found_beside_its_model_too(tmp_path):
+    trained = records.read(RESULTS / "cifar10_mlp_seed0.json")
+    for folder in ("mine", "models", "results"):
+        (tmp_path / folder).mkdir()
+    path = tmp_path / "models/cifar10_mlp_seed0.h5"
+    mine = tmp_path / "mine"
+    assert analyze.records_of(path, mine) == mine
+    records.write_json(tmp_path / "results/cifar10_mlp_seed0.json", trained)
+    assert analyze.records_of(path, mine) == tmp_path / "results"
+    (path.parent / "cifar10_mlp_seed0.json").write_text("{}")  # no record of ours
+    assert analyze.records_of(path, mine) == tmp_path / "results"
+    records.write_json(mine / "cifar10_mlp_seed0.json", trained)
+    assert analyze.records_of(path, mine) == mine
