@@ -6,9 +6,12 @@ after it; the record is written last, so that its presence means complete.
 """
 
 import contextlib
+import sys
 import time
 
 from common import cli, records
+
+_MEASURED_IN = "environment"  # in the file of parts, beside them; no part's name
 
 
 class Finished(dict):
@@ -17,19 +20,31 @@ class Finished(dict):
     Args:
         path: Of the file. The parts that it holds already are read.
         old: Path of a record that goes as soon as a part of the new one is saved.
+        environment: As from `backend.environment`, in which parts are measured now.
+
+    Attributes:
+        inexact: Whether some of the parts were measured in another environment.
 
     Raises:
         MendableError: If that file is damaged.
     """
 
-    def __init__(self, path, old):
-        super().__init__(records.read_parts(path) if path.exists() else {})
-        self.path, self.old = path, old
+    def __init__(self, path, old, environment):
+        from common.engine import backend
+
+        parts = records.read_parts(path) if path.exists() else {}
+        before = parts.pop(_MEASURED_IN, {})  # none: of before it was kept
+        super().__init__(parts)
+        self.path, self.old, self.environment = path, old, environment
+        self.inexact = before.get("inexact", False) or (
+            bool(parts) and backend.changed(before.get("last", {}), environment)
+        )
 
     def __setitem__(self, part, result):
         super().__setitem__(part, result)
         self.old.unlink(missing_ok=True)
-        records.write_json(self.path, self)
+        environment = {"last": self.environment, "inexact": self.inexact}
+        records.write_json(self.path, {**self, _MEASURED_IN: environment})
         # As read after an interruption, so that resuming changes no digit.
         super().__setitem__(part, records.read_parts(self.path)[part])
 
@@ -75,10 +90,17 @@ def run(script, name, args, measure, draw):
         from common.engine import backend  # Keras, which a complete run does not need
 
         started, git = records.now(), records.git_state()
+        environment = backend.environment()
         if paths.json.exists():  # overwriting: parts, if any, are older than the record
             partial.unlink(missing_ok=True)
-        done = Finished(partial, paths.json)
+        done = Finished(partial, paths.json, environment)
         resumed_at = list(done)
+        if done.inexact:
+            print(
+                f"Note: what {partial} holds was measured in another environment "
+                "(processor, versions, threads or settings); the record will say so.",
+                file=sys.stderr,
+            )
 
         def saved():
             parts = "1 finished part is" if len(done) == 1 else "{} finished parts are"
@@ -98,9 +120,10 @@ def run(script, name, args, measure, draw):
                 "script": script,
                 "argv": args.argv,
                 **fields,
-                **backend.environment(),
+                **environment,
                 "git": git,
                 "resumed_at": resumed_at,
+                "resumed_in_another_environment": done.inexact,
                 "started": started,
                 "finished": records.now(),
             }

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from common import cli, records, resumable
+from common.engine import backend
 
 
 @pytest.fixture
@@ -76,6 +77,37 @@ def test_the_record_is_written_when_the_figures_are_drawn(options, tmp_path):
         run(options, killed)
     assert not (tmp_path / "a.json").exists()
     assert run(options, error=None)["resumed_at"] == ["0", "1"]
+
+
+def test_parts_of_another_environment_are_told_and_recorded(
+    options, tmp_path, monkeypatch, capsys
+):
+    here = backend.environment()
+
+    def stopped(threads, parts):
+        monkeypatch.setattr(backend, "environment", lambda: here | {"threads": threads})
+        with pytest.raises(cli.Interrupted):
+            run(options, parts=parts, error=KeyboardInterrupt())
+        return "another environment" in capsys.readouterr().err
+
+    assert not stopped("1", parts=1)  # the first
+    assert not stopped("1", parts=2)  # as before
+    assert stopped("2", parts=3)
+    assert stopped("2", parts=4)  # and so it stays
+    record = run(options, parts=5)
+    assert record["resumed_in_another_environment"] and record["threads"] == "2"
+    assert record["resumed_at"] == ["0", "1", "2", "3"]
+    options.overwrite = True
+    assert not run(options)["resumed_in_another_environment"]
+
+
+def test_parts_of_before_environments_were_kept_are_taken(options, tmp_path):
+    left = tmp_path / ".checkpoints" / "a.json"
+    left.parent.mkdir()
+    left.write_text('{"0": {"value": 0}}')
+    record = run(options)
+    assert record["resumed_at"] == ["0"]
+    assert not record["resumed_in_another_environment"]
 
 
 def test_parts_left_by_a_kill_after_the_record_go(options, tmp_path):

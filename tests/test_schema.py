@@ -213,7 +213,7 @@ def test_finished_parts_that_are_damaged_say_what_helps(tmp_path, content):
     path = tmp_path / "a.json"
     path.write_bytes(content)
     with pytest.raises(MendableError, match="is damaged.*delete it") as error:
-        resumable.Finished(path, tmp_path / "old.json")
+        resumable.Finished(path, tmp_path / "old.json", {})
     assert "--overwrite" not in str(error.value)
 
 
