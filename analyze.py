@@ -1,20 +1,19 @@
 """Norms, margins, capacity and curvature of saved models.
 
-  python analyze.py saved_models/cifar10_mlp_seed0.h5 --results-dir mine    # a minute
+  python analyze.py saved_models/cifar10_mlp_seed0.h5 --results-dir one     # a minute
   python analyze.py saved_models/*.h5 --examples 32    # compare those that come with it
-  python analyze.py other.h5 --dataset cifar10 --inputs unit --results-dir mine
+  python analyze.py other.h5 --dataset cifar10 --inputs unit --results-dir other
 
 One line a model on the terminal, all measures in results/analysis.csv
 (results/analysis.json says how it was made), and a figure. A model of this project
 is measured on the data of its record, with the labels it was trained on; any other
 Keras classifier (.h5 or .keras) of images, whole or their 28x28 centre, flat or not,
-needs --dataset and, where its pixels were not whitened, --inputs. A table of models
-that are not measured now is replaced with --overwrite alone. NAME_init.h5 beside
+needs --dataset and, where its pixels were not whitened, --inputs. A table that has
+other models is kept, unless --overwrite is given. NAME_init.h5 beside
 NAME.h5 (--save-init) adds distances from initialization. Definitions, formulas and
 sources: common/analysis/norms.py and common/analysis/hessian.py.
 """
 
-import contextlib
 import math
 import sys
 from typing import NamedTuple
@@ -94,13 +93,13 @@ def parse(argv):
         type=file_path,
         default="results",
         metavar="DIR",
-        help="where analysis.csv is written (default: results). The records of the "
-        "models are looked for there, beside them, and in the results beside that",
+        help="where analysis.csv is written (default: results). A model's record is "
+        "looked for there, beside the model, and in `results` beside its folder",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace an analysis.csv that has other models",
+        help="replace an analysis.csv that has models of other names",
     )
     parser.add_argument(
         "--data-dir",
@@ -115,14 +114,27 @@ def parse(argv):
 
 
 def records_of(path, results_dir):
-    """Returns the folder with a model's record; `results_dir` where none has it."""
-    if any(records.of_model(path, results_dir)):
-        return results_dir
-    for folder in (path.parent, path.absolute().parent.parent / "results"):
-        with contextlib.suppress(cli.MendableError):  # a JSON that is no record of ours
-            if any(records.of_model(path, folder)):
-                return folder
-    return results_dir
+    """Returns the folder with a model's record, or None.
+
+    The record of that very file goes before one of its name.
+    """
+    digest, named = records.sha256_of(path), None
+    for folder in _folders(path, results_dir):
+        try:
+            trained, recorded = records.of_model(path, folder)
+        except cli.MendableError:
+            if folder == results_dir:
+                raise
+            continue  # a JSON of that name which is no record of ours
+        if recorded == digest:
+            return folder
+        if trained and named is None:
+            named = folder
+    return named
+
+
+def _folders(path, results_dir):
+    return results_dir, path.parent, path.absolute().parent.parent / "results"
 
 
 def trained_on(path, arguments):
@@ -132,14 +144,15 @@ def trained_on(path, arguments):
     `raw` for pixels; None where neither says it.
     """
     folder = records_of(path, arguments.results_dir)
-    kept, _ = records.of_model(path, folder)
+    kept, _ = records.of_model(path, folder) if folder else (None, None)
     recorded = None if kept is None else kept.get("inputs", "whitened")
     inputs = arguments.inputs or recorded
     if arguments.dataset:
         return Regime(dataset=arguments.dataset), inputs
     if kept is None:
         raise cli.MendableError(
-            f"{path}: no record in {folder} says what it was trained on. Name the "
+            f"{path}: no record says what it was trained on, in "
+            f"{', '.join(map(str, _folders(path, arguments.results_dir)))}. Name the "
             "folder of its record with --results-dir, or the data with --dataset."
         )
     if kept.get("words"):
@@ -198,8 +211,8 @@ def analyze(path, arguments):
     from common.engine import evaluation
 
     try:
-        folder = records_of(path, arguments.results_dir)
-        model, notes = models.logits_of(models.load(path, folder))
+        folder = path.is_file() and records_of(path, arguments.results_dir)
+        model, notes = models.logits_of(models.load(path, folder or None))
     except ValueError as error:
         raise cli.MendableError(f"{path}: {error}") from None
     regime, inputs = trained_on(path, arguments)
@@ -309,34 +322,42 @@ def _curvature(operator, arguments, row, prefix):
     return eigenvalues
 
 
-def _require_no_others(file, paths):
-    """Refuses to replace what was measured of models that are not measured now."""
-    try:
-        rows = records.read_rows(file) if file.exists() else []
-    except cli.MendableError:  # no table that could be lost
-        return
-    others = {row.get("model") for row in rows} - {path.stem for path in paths}
-    if others:
+def _kept_of(file, paths, overwrite):
+    """The models of a table that is there, which a new one has to have, too.
+
+    Raises:
+        MendableError: If one of them is not measured now, or the file is no such table.
+    """
+    if overwrite or not all(path.exists() for path in paths):
+        return set()
+    rows = records.read_rows(file)
+    if any("model" not in row for row in rows):
+        raise cli.MendableError(
+            f"{file} is no table of analyze.py: write elsewhere with --results-dir "
+            "FOLDER, or replace it with --overwrite."
+        )
+    kept = {row["model"] for row in rows}
+    if others := kept - {path.stem for path in paths}:
         raise cli.MendableError(
             f"{file} has {len(others)} other model{'s' if len(others) > 1 else ''}, "
-            f"such as {min(others)}: name all, write elsewhere with --results-dir "
-            "mine, or replace it with --overwrite."
+            f"such as {min(others)}: name all of them, write elsewhere with "
+            "--results-dir FOLDER, or replace it with --overwrite."
         )
+    return kept
 
 
 def main(argv=None):
     arguments = parse(argv)
-    import pandas as pd  # here, as Keras below: a mistyped flag is told at once
-
-    from common.engine import backend
-
-    backend.require_tensorflow()
     paths = [path for path in arguments.models if not path.stem.endswith("_init")]
     if not paths:
         raise cli.UsageError("only *_init.h5 were given: name the trained models.")
     file, git = arguments.results_dir / "analysis.csv", records.git_state()
-    if not arguments.overwrite:
-        _require_no_others(file, paths)
+    kept = _kept_of(file, paths, arguments.overwrite)
+    import pandas as pd  # here, as Keras below: what is wrong is told at once
+
+    from common.engine import backend
+
+    backend.require_tensorflow()
     measured, told = [], set()
     arguments.results_dir.mkdir(parents=True, exist_ok=True)
     for path in tqdm(
@@ -359,11 +380,18 @@ def main(argv=None):
             told.add(str(error))
             continue
         table = pd.DataFrame([model.row for model in measured])
+        if kept - set(table.model):
+            continue  # what is there is replaced when nothing of it is lost
         file.with_suffix(".json").unlink(missing_ok=True)  # it is of another table
         with records.replacing(file) as temporary:  # Ctrl-C keeps what is measured
             table.to_csv(temporary, index=False)
     if not measured:
         raise cli.MendableError("none of the models can be measured; why is above.")
+    if lost := kept - set(table.model):
+        raise cli.MendableError(
+            f"{file} stays as it was: it has {min(lost)}, which cannot be measured now "
+            "(why is above). --overwrite replaces it."
+        )
     from common.report import model_figures  # here alone: it imports matplotlib
 
     picture = arguments.results_dir / "figures" / "analysis.png"

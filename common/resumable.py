@@ -1,8 +1,9 @@
 """Experiments of many small parts: what is saved, and the record.
 
-`mnist_l2norm.py`, `min_norm.py` and `expressivity.py` train or solve many small things
-in one process. A finished part is saved at once, so that a stopped script continues
-after it; the record is written last, so that its presence means complete.
+`mnist_l2norm.py`, `min_norm.py`, `expressivity.py`, `double_descent.py`, `influence.py`
+and `measures.py` train or solve many small things in one process. A finished part is
+saved at once, so that a stopped script continues after it; the record is written last,
+so that its presence means complete.
 """
 
 import contextlib
@@ -23,7 +24,8 @@ class Finished(dict):
         environment: As from `backend.environment`, in which parts are measured now.
 
     Attributes:
-        inexact: Whether some of the parts were measured in another environment.
+        inexact: Whether some of the parts were measured in another environment, or
+            may have been.
 
     Raises:
         MendableError: If that file is damaged.
@@ -33,11 +35,11 @@ class Finished(dict):
         from common.engine import backend
 
         parts = records.read_parts(path) if path.exists() else {}
-        before = parts.pop(_MEASURED_IN, {})  # none: of before it was kept
+        before = parts.pop(_MEASURED_IN, {})  # none: of before that was kept
         super().__init__(parts)
         self.path, self.old, self.environment = path, old, environment
-        self.inexact = before.get("inexact", False) or (
-            bool(parts) and backend.changed(before.get("last", {}), environment)
+        self.inexact = bool(parts) and (
+            before.get("inexact", True) or backend.changed(before["last"], environment)
         )
 
     def __setitem__(self, part, result):
@@ -97,8 +99,9 @@ def run(script, name, args, measure, draw):
         resumed_at = list(done)
         if done.inexact:
             print(
-                f"Note: what {partial} holds was measured in another environment "
-                "(processor, versions, threads or settings); the record will say so.",
+                f"Note: some of what {partial} holds was measured in another "
+                "environment (processor, versions, threads or settings), or in one "
+                "that it does not name; the record will say so.",
                 file=sys.stderr,
             )
 

@@ -339,20 +339,23 @@ def test_a_new_table_is_not_told_of_by_the_record_of_another(tmp_path, monkeypat
 
 @pytest.fixture
 def known(tmp_path, monkeypatch):
-    """Models that are measured at once; returns a command for some of them."""
-    monkeypatch.setattr(
-        analyze,
-        "analyze",
-        lambda path, _: analyze.Measured(
-            dict.fromkeys(analyze.SHOWN, 1) | {"model": path.stem, "notes": ""},
-            *[None] * 4,
-        ),
-    )
+    """Measures models of these names at once; returns the names of the table then."""
+
+    def measured(path, _):
+        if path.read_bytes() == b"broken":
+            raise cli.MendableError(f"{path} is broken")
+        row = dict.fromkeys(analyze.SHOWN, 1) | {"model": path.stem, "notes": ""}
+        return analyze.Measured(row, *[None] * 4)
+
+    monkeypatch.setattr(analyze, "analyze", measured)
     monkeypatch.setattr(model_figures, "draw", lambda *args: None)
 
     def measure(names, *flags):
-        paths = [str(tmp_path / f"{name}.h5") for name in names]
-        analyze.main([*paths, "--results-dir", str(tmp_path), "--quiet", *flags])
+        paths = [tmp_path / f"{name}.h5" for name in names]
+        for path in paths:
+            path.touch()
+        folder = ["--results-dir", str(tmp_path), "--quiet"]
+        analyze.main([*map(str, paths), *folder, *flags])
         return list(pd.read_csv(tmp_path / "analysis.csv").model)
 
     return measure
@@ -368,16 +371,47 @@ def test_a_table_of_other_models_is_replaced_only_when_told_so(known, tmp_path):
     assert known("b", "--overwrite") == ["b"]
 
 
-def test_a_record_is_found_beside_its_model_too(tmp_path):
-    trained = records.read(RESULTS / "cifar10_mlp_seed0.json")
+def test_a_table_is_kept_where_one_of_its_models_cannot_be_measured(known, tmp_path):
+    known("ab")
+    kept = [(tmp_path / f"analysis.{end}").read_bytes() for end in ("csv", "json")]
+    (tmp_path / "b.h5").write_bytes(b"broken")
+    with pytest.raises(cli.MendableError, match="stays as it was: it has b"):
+        known("abc")
+    assert kept == [
+        (tmp_path / f"analysis.{end}").read_bytes() for end in ("csv", "json")
+    ]
+    with pytest.raises(cli.MendableError, match="1 of 2 models were left out"):
+        known("ab", "--overwrite")
+    assert list(pd.read_csv(tmp_path / "analysis.csv").model) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [("model,trace\na,1\nb\n", "is damaged"), ("x,y\n1,2\n", "is no table of anal")],
+)
+def test_what_is_no_table_is_not_replaced_without_a_word(
+    known, tmp_path, content, said
+):
+    (tmp_path / "analysis.csv").write_text(content)
+    with pytest.raises(cli.MendableError, match=f"{said}.*--overwrite"):
+        known("a")
+    assert (tmp_path / "analysis.csv").read_text() == content
+    assert known("a", "--overwrite") == ["a"]
+
+
+def test_the_record_of_the_very_file_is_found_beside_it_too(tmp_path):
     for folder in ("mine", "models", "results"):
         (tmp_path / folder).mkdir()
-    path = tmp_path / "models/cifar10_mlp_seed0.h5"
-    mine = tmp_path / "mine"
-    assert analyze.records_of(path, mine) == mine
-    records.write_json(tmp_path / "results/cifar10_mlp_seed0.json", trained)
-    assert analyze.records_of(path, mine) == tmp_path / "results"
+    path, mine = tmp_path / "models/cifar10_mlp_seed0.h5", tmp_path / "mine"
+    path.write_bytes(b"weights")
+    ours = records.read(RESULTS / "cifar10_mlp_seed0.json")
+    ours["model_sha256"] = records.sha256_of(path)
+    others = ours | {"model_sha256": "0" * 64}
+    assert analyze.records_of(path, mine) is None
+    records.write_json(mine / "cifar10_mlp_seed0.json", others)
+    assert analyze.records_of(path, mine) == mine  # of its name at least
     (path.parent / "cifar10_mlp_seed0.json").write_text("{}")  # no record of ours
+    records.write_json(tmp_path / "results/cifar10_mlp_seed0.json", ours)
     assert analyze.records_of(path, mine) == tmp_path / "results"
-    records.write_json(mine / "cifar10_mlp_seed0.json", trained)
+    records.write_json(mine / "cifar10_mlp_seed0.json", ours)
     assert analyze.records_of(path, mine) == mine

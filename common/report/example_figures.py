@@ -184,9 +184,8 @@ def _gallery(figure, examples, images, look, dataset):
         text = f"given {given}" + (f", true {true}" if flipped else "")
         text += f"\nnetwork: {called[predicted[i]]}"
         axis.set_title(text, fontsize=6, color=ORANGE if flipped else "black", pad=2)
-    figure.supxlabel(
-        f"smallest AUM of epochs 1 to {look}; orange: the label was flipped", fontsize=7
-    )
+    colours = "; orange: the label was flipped" if examples.flipped.any() else ""
+    figure.supxlabel(f"smallest AUM of epochs 1 to {look}{colours}", fontsize=7)
 
 
 def compare(rows, folder, stem):
