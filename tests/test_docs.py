@@ -354,6 +354,8 @@ def of_choices():
     ranges = {x: span(list(map(on_test, true[x])), 2) for x in true}
     yield f"the test accuracy is {ranges['bfloat16']} % in bfloat16 and "
     yield f"in bfloat16 and {ranges['float32']} % in float32"
+    chance = [span(list(map(on_test, noise[x])), 2) for x in ("bfloat16", "float32")]
+    yield "it is chance, {} and {} %".format(*chance)
     assert not any(seeds(f"{artefacts.TABLE_1[15]} --precision float32"))  # not yet
     rows = [run for row in artefacts.TABLE_1.values() for run in seeds(row)]
     assert {run["precision_in_force"] for run in rows} == {"bfloat16"}
@@ -459,7 +461,7 @@ def of_examples():
     yield f"to {max(alexnet)} in AlexNet"
     scores = examined("alexnet", "labels0.2")["scores"]
     late = scores["mean loss"]["auc"][-1], scores["AUM"]["auc"][-1]
-    yield "stays good: {:.3f} in the end where AUM has {:.3f}".format(*late)
+    yield "AlexNet's ends at {:.3f}, where AUM ends at {:.3f}".format(*late)
 
 
 def of_kernels():
@@ -837,7 +839,7 @@ def of_alexnet_example_by_example():
     noisy = examined("alexnet", "labels0.2")
     starts = noisy["memorization_starts_after"]
     true = 100 * noisy["courses"]["flipped_true"][starts - 1]
-    yield f"the true label of {true:.1f} % of them after epoch {starts}, of none after"
+    yield f"the true label of {true:.1f} % of them after epoch {starts}, of none"
     (best,) = {noisy["scores"][x]["best_epoch"] for x in ("AUM", "mean loss")}
     fitted = 100 * noisy["courses"]["flipped_given"][best - 1]
     yield f"best after epoch {best}, when some {fitted:.0f} % of the wrong labels are"
@@ -847,9 +849,16 @@ def of_alexnet_example_by_example():
     yield f"epoch 4 it predicts the wrong label of {people:.1f} % of them, and of "
     yield f"and of {twin:.1f} % of the twin's"
     (auc,) = {f"{x['scores']['mean loss']['best_auc']:.3f}" for x in pair}
-    yield f"(by mean loss {auc} both, at best)"
+    yield f"the mean loss has {auc} for both, at best"
+    ends = [
+        "{:.3f}, {:.3f}, {:.3f} and {:.3f}".format(
+            *(examined("mlp", x)["scores"][score]["auc"][-1] for x in WRONG.values())
+        )
+        for score in ("AUM", "mean loss")
+    ]
+    yield f"The MLP's AUM ends at {ends[0]}, its mean loss at {ends[1]}."
     people, twin = (on_test(runs[kind]) for kind in kinds)
-    yield f"the twin costs {people - twin:.1f} points more test accuracy in the end"
+    yield f"The twin costs {people - twin:.1f} points more test accuracy in the end"
 
 
 def of_weights_that_fit_noise():
@@ -866,9 +875,13 @@ def of_weights_that_fit_noise():
         yield f"| {start} | {first} | {ranged(runs)} |"
     lost = mean(map(on_test, fresh)) - mean(map(on_test, noise))
     yield f"weights that fit random labels cost {lost:.1f} points of test accuracy"
-    for run in (fresh[0], noise[0]):
-        says = record(f"{run['name']}_examples")["says"]
-        yield re.search(r"([\d.]+ %) of the examples are forgotten", says)[1]
+    forgotten = [
+        re.search(r"([\d.]+ %) .* forgotten .* or never right, 0 are never", says)[1]
+        for says in (record(f"{x[0]['name']}_examples")["says"] for x in (fresh, noise))
+    ]
+    yield "of seed 0 forgets {} of the examples at least once, the other {}.".format(
+        *forgotten
+    )
 
 
 def of_descent_in_the_log():
