@@ -119,7 +119,7 @@ def records_of(path, results_dir):
     The record of that very file goes before one of its name.
     """
     digest, named = records.sha256_of(path), None
-    for folder in _folders(path, results_dir):
+    for folder in (results_dir, *records.beside(path)):
         try:
             trained, recorded = records.of_model(path, folder)
         except cli.MendableError:
@@ -131,10 +131,6 @@ def records_of(path, results_dir):
         if trained and named is None:
             named = folder
     return named
-
-
-def _folders(path, results_dir):
-    return results_dir, path.parent, path.absolute().parent.parent / "results"
 
 
 def trained_on(path, arguments):
@@ -150,9 +146,10 @@ def trained_on(path, arguments):
     if arguments.dataset:
         return Regime(dataset=arguments.dataset), inputs
     if kept is None:
+        folders = (arguments.results_dir, *records.beside(path))
         raise cli.MendableError(
             f"{path}: no record says what it was trained on, in "
-            f"{', '.join(map(str, _folders(path, arguments.results_dir)))}. Name the "
+            f"{', '.join(map(str, folders))}. Name the "
             "folder of its record with --results-dir, or the data with --dataset."
         )
     if kept.get("words"):

@@ -277,6 +277,11 @@ def of_script(script, results_dir="results"):
     return [x for x in found if x["script"] == script and "regime" in x]
 
 
+def beside(path):
+    """Returns the folders where a saved model's record is looked for."""
+    return path.parent, path.absolute().parent.parent / "results"
+
+
 def of_model(path, folder):
     """Finds what a folder of records says of a saved model.
 

@@ -93,8 +93,7 @@ def load(path, results_dir=None):
 
 
 def _require_recorded(path, results_dir):
-    beside = (path.parent, path.absolute().parent.parent / "results")
-    for folder in [results_dir] if results_dir else beside:
+    for folder in [results_dir] if results_dir else records.beside(path):
         try:
             _, recorded = records.of_model(path, folder)
         except MendableError:  # a JSON of that name which is no record of ours
