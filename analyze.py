@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common import cli, corruptions, datasets, records
-from common.flag_types import file_path, folder_name, integer
+from common.flag_types import file_path, folder_name, folder_path, integer
 from common.regime import Regime
 
 SHOWN = {  # on the terminal, and their headings there; the CSV has all
@@ -90,7 +90,7 @@ def parse(argv):
     )
     parser.add_argument(
         "--results-dir",
-        type=file_path,
+        type=folder_path,
         default="results",
         metavar="DIR",
         help="where analysis.csv is written (default: results). A model's record is "

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from common import cli, datasets, records
-from common.flag_types import file_path, folder_name, integer
+from common.flag_types import file_path, folder_name, folder_path, integer
 
 END = "_examples"
 
@@ -29,7 +29,7 @@ def parse(argv):
     parser.add_argument("names", nargs="*", type=file_path, metavar="NAME", help=text)
     text = "records and files of examples; all is written there (default: results)"
     parser.add_argument(
-        "--results-dir", type=file_path, default="results", metavar="DIR", help=text
+        "--results-dir", type=folder_path, default="results", metavar="DIR", help=text
     )
     text = "where the data set lies, whose images are shown (default: ~/.keras)"
     parser.add_argument("--data-dir", type=folder_name, metavar="DIR", help=text)

@@ -22,7 +22,7 @@ import shlex
 from pathlib import Path
 
 from common import cli, datasets, records, reviews
-from common.flag_types import file_path, folder_name
+from common.flag_types import file_path, folder_name, folder_path
 from common.report import export
 from common.sweep import artefacts, commands
 
@@ -47,7 +47,7 @@ def parse(argv):
     parser.add_argument(
         "--results-dir",
         metavar="DIR",
-        type=file_path,
+        type=folder_path,
         help="the records; the report is written there (default: results)",
     )
     parser.add_argument(

@@ -28,8 +28,8 @@ from common import cli, datasets, records, reviews, verdicts
 from common.engine import machine
 from common.flag_types import (
     address,
-    file_path,
     folder_name,
+    folder_path,
     integer,
     number,
     one_of_n,
@@ -385,10 +385,14 @@ def _parser():
     text = "on a cluster: GPUs a run gets, 0.5 to share one (default: 0)"
     add("--gpus-per-run", type=_gpus, metavar="G", help=text)
     text = "CSV and JSON (default: results)"
-    add("--results-dir", type=file_path, default="results", metavar="DIR", help=text)
+    add("--results-dir", type=folder_path, default="results", metavar="DIR", help=text)
     text = ".h5 files and checkpoints (default: saved_models)"
     add(
-        "--models-dir", type=file_path, default="saved_models", metavar="DIR", help=text
+        "--models-dir",
+        type=folder_path,
+        default="saved_models",
+        metavar="DIR",
+        help=text,
     )
     add(
         "--data-dir",

@@ -5,6 +5,7 @@ All of them raise `argparse.ArgumentTypeError` with what was received and is exp
 
 import argparse
 import math
+import os
 import re
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def address(text):
     return text
 
 
-def folder_name(text):
+def path_name(text):
     """An argparse type: the path of a file or folder; ~ is the home folder.
 
     Refused is what no file system takes, or what is a slip: nothing at all, control
@@ -100,7 +101,7 @@ def folder_name(text):
     """
     reason = None
     if not text.strip():
-        reason = "the name of a folder"
+        reason = "the name of a file or folder"
     elif re.search(r"[\0-\x1f\x7f]", text):
         reason = "a path without control characters"
     elif max(len(part.encode(errors="replace")) for part in text.split("/")) > 255:
@@ -117,7 +118,25 @@ def folder_name(text):
     return text
 
 
+def folder_name(text):
+    """An argparse type: as `path_name`, of what is a folder or can be made one."""
+    path = path_name(text)
+    there = next(
+        (p for p in (Path(path), *Path(path).parents) if os.path.exists(p)), "."
+    )
+    if not os.path.isdir(there):
+        raise argparse.ArgumentTypeError(
+            f"received {text!r}, expected a folder: {there} is a file"
+        )
+    return path
+
+
 def file_path(text):
+    """As `path_name`, as a `Path`."""
+    return Path(path_name(text))
+
+
+def folder_path(text):
     """As `folder_name`, as a `Path`."""
     return Path(folder_name(text))
 

@@ -21,7 +21,7 @@ from common.experiments.influence import Influence
 from common.experiments.measures import Measures
 from common.experiments.min_norm import MinNorm
 from common.experiments.mnist_l2norm import L2Norm
-from common.flag_types import folder_name, integer, number, positive, rate, share
+from common.flag_types import integer, number, path_name, positive, rate, share
 from common.settings import Settings, setting
 from common.shared_settings import choice
 
@@ -81,7 +81,7 @@ def _batch_size(text):
 
 def _saved_model(text):
     """An argparse type: the path of a .h5 file, whose name is a part of a run's."""
-    path = folder_name(text)
+    path = path_name(text)
     if not re.fullmatch(r"[\w.,-]+\.h5", Path(path).name, re.ASCII):
         raise argparse.ArgumentTypeError(
             f"received {text!r}, expected a file of letters, digits, - and _ that ends "

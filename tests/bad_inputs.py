@@ -22,6 +22,7 @@ NUMBERS = ["", " ", "x", "nan", "NaN", "1_0", "1,0", THAI, FULLWIDTH, " 1", "1 "
 NUMBERS += ["1\n", "0x10", "١", "--", "1/2", "²", "9" * 5000, "1e", "+-1", "True"]
 PATHS = ["", "  ", "~nosuchuser", "~nosuchuser/data", LONG, f"a/{LONG}/b", "a\nb"]
 PATHS += ["x/" * 2500]
+FOLDERS = [*PATHS, __file__, f"{__file__}/mine"]
 PAIRS = ["", "1", "/", "1/", "2/1", "-1/2", "1/0", "a/b", "١/٢", "1 / 2", "1/2/3"]
 ADDRESSES = ["", "host", ":80", "host:", "host:x", "host:99999", "a b:80", "host:٨"]
 AUGMENTS = ["", ",,,", "crop,", ",flip", "crop,,flip", "zoom", "CROP", "crop flip"]
@@ -46,8 +47,10 @@ def bad_values(action):
     if hasattr(kind, "range"):
         return bad_numbers(*kind.range)
     by_type = {
-        flag_types.folder_name: PATHS,
+        flag_types.path_name: PATHS,
         flag_types.file_path: PATHS,
+        flag_types.folder_name: FOLDERS,
+        flag_types.folder_path: FOLDERS,
         commands.flags: SHELL,
         regime._augmentations: AUGMENTS,
         regime._batch_size: ["FULL", *bad_numbers(int, 1, 2**31 - 1, False)],

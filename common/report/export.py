@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from common import records
 from common.cli import MendableError
-from common.flag_types import folder_name
+from common.flag_types import folder_name, path_name
 
 KINDS = (".csv", ".parquet", "mlflow:", "wandb:")
 _NEEDS = {".parquet": "pyarrow", "mlflow:": "mlflow", "wandb:": "wandb"}
@@ -28,7 +28,7 @@ def target(text):
     scheme, colon, rest = text.partition(":")
     if scheme + colon in KINDS:
         return Target(scheme + colon, Path(folder_name(rest)))
-    path = Path(folder_name(text))
+    path = Path(path_name(text))
     if path.suffix in KINDS:
         return Target(path.suffix, path)
     raise argparse.ArgumentTypeError(
