@@ -16,7 +16,6 @@ sources: common/analysis/norms.py and common/analysis/hessian.py.
 
 import math
 import sys
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -36,16 +35,6 @@ SHOWN = {  # on the terminal, and their headings there; the CSV has all
     "trace": "trace",
     "jacobian_norm": "Jacobian",
 }
-
-
-class Measured(NamedTuple):
-    """A model's row of the table, and what the figure shows of it."""
-
-    row: dict
-    eigenvalues: np.ndarray  # the largest, of the Hessian
-    density: NamedTuple  # `spectrum.SpectralDensity`
-    margins: np.ndarray  # of the training examples, in logits
-    normalized_margins: np.ndarray
 
 
 def parse(argv):
@@ -133,13 +122,12 @@ def records_of(path, results_dir):
     return named
 
 
-def trained_on(path, arguments):
-    """Returns `(Regime, inputs)`: what the model's record says, or --dataset.
+def trained_on(path, folder, arguments):
+    """Returns `(Regime, inputs)`: what the record in `folder` says, or --dataset.
 
     `inputs` is `whitened`, `unit` for pixels over 255 (see `pipelines.prepare`) or
     `raw` for pixels; None where neither says it.
     """
-    folder = records_of(path, arguments.results_dir)
     kept, _ = records.of_model(path, folder) if folder else (None, None)
     recorded = None if kept is None else kept.get("inputs", "whitened")
     inputs = arguments.inputs or recorded
@@ -202,17 +190,16 @@ def examples(path, regime, inputs, shape, data_dir):
 
 
 def analyze(path, arguments):
-    """Measures one model, on what `trained_on` says; returns a `Measured`."""
+    """Measures one model, on what `trained_on` says; returns a `measured.Measured`."""
     from common import models
-    from common.analysis import bounds, hessian, norms, sensitivity, spectrum
-    from common.engine import evaluation
+    from common.analysis import measured
 
+    folder = records_of(path, arguments.results_dir) if path.is_file() else None
     try:
-        folder = path.is_file() and records_of(path, arguments.results_dir)
-        model, notes = models.logits_of(models.load(path, folder or None))
+        model, notes = models.logits_of(models.load(path, folder))
     except ValueError as error:
         raise cli.MendableError(f"{path}: {error}") from None
-    regime, inputs = trained_on(path, arguments)
+    regime, inputs = trained_on(path, folder, arguments)
     if inputs is None:
         inputs = "raw" if _rescales(model) else "whitened"
         if inputs == "raw":
@@ -224,8 +211,20 @@ def analyze(path, arguments):
             f"{path} tells {model.output_shape[-1]} classes apart, and "
             f"{feed.data.name} has {feed.num_classes}: choose another --dataset."
         )
-    initial_path = path.with_name(f"{path.stem}_init.h5")
-    initial = models.load(initial_path) if initial_path.exists() else None
+    fit, logits = measured.fit(model, feed)
+    _warn_of_chance(path, fit["train_accuracy"], feed, inputs)
+    initial = path.with_name(f"{path.stem}_init.h5")
+    found = measured.measure(
+        model,
+        feed,
+        logits,
+        initial=models.load(initial) if initial.exists() else None,
+        examples=arguments.examples,
+        eigenvalues=arguments.eigenvalues,
+        per_layer=arguments.per_layer,
+        radius={"unit": 0.3 / 255, "raw": 0.3}.get(inputs),  # the same grey levels
+        progress=not arguments.quiet,
+    )
     row = {
         "model": path.stem,
         "dataset": feed.data.name,
@@ -233,50 +232,18 @@ def analyze(path, arguments):
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         "notes": "; ".join(notes),
     }
-    logits = evaluation.outputs_of(model, feed.x_train)
-    row |= _fit(logits, feed.y_train, "train")
-    row |= _fit(evaluation.outputs_of(model, feed.x_test), feed.y_test, "test")
+    return found._replace(row=row | fit | found.row)
+
+
+def _warn_of_chance(path, accuracy, feed, inputs):
     chance = np.bincount(feed.y_train).max() / len(feed.y_train)
-    scatter = math.sqrt(chance * (1 - chance) / len(feed.y_train))
-    if row["train_accuracy"] < chance + 3 * scatter:
+    if accuracy < chance + 3 * math.sqrt(chance * (1 - chance) / len(feed.y_train)):
         tqdm.write(
             f"Warning: {path} is at chance on its training data, with an accuracy of "
-            f"{row['train_accuracy']:.3f}. Did it learn from {inputs} inputs of "
-            f"{feed.data.name}? See --inputs and --dataset.",
+            f"{accuracy:.3f}. Did it learn from {inputs} inputs of {feed.data.name}? "
+            "See --inputs and --dataset.",
             file=sys.stderr,
         )
-    margins = norms.margins_of(logits, feed.y_train)
-    layers = norms.layer_norms(model, initial)
-    total = norms.total_norms(layers)
-    row |= {key: value for key, value in total.items() if "stored" not in key}
-    row |= norms.margin_summary(margins)
-    paths = [norms.path_norm(model, p) for p in (1, 2)]
-    row |= {"path_1": paths[0], "path_2": paths[1]}
-    complexity = bounds.spectral_complexity(layers)
-    normalized = bounds.normalized_margins(margins, complexity, feed.x_train)
-    row["log10_spectral_complexity"] = complexity
-    row["normalized_margin_10"] = float(np.quantile(normalized, 0.1))
-
-    x, y = feed.x_train[: arguments.examples], feed.y_train[: arguments.examples]
-    sigma = bounds.pacbayes_sigma(model, x, y)
-    row["pacbayes_sigma"] = sigma
-    row |= bounds.capacity(layers, row["margin_10"], *paths, len(margins), sigma)
-    operator = hessian.Hessian(model, x, y, progress=not arguments.quiet)
-    row["curvature_examples"] = len(x)
-    eigenvalues = _curvature(operator, arguments, row, "")
-    density = spectrum.spectral_density(operator, num_probes=3, num_steps=40)
-    row["box_sharpness"] = sensitivity.box_sharpness(operator)
-    row["jacobian_norm"] = float(sensitivity.jacobian_norms(model, x).mean())
-    radius = {"unit": 0.3 / 255, "raw": 0.3}.get(inputs)  # the same grey levels
-    box = {"radius": radius} if radius else {}
-    row["critical_sample_ratio"] = sensitivity.critical_sample_ratio(model, x, **box)
-    for layer in models.leaves(model) if arguments.per_layer else ():
-        if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
-            block = hessian.Hessian(
-                model, x, y, layer=layer.name, progress=not arguments.quiet
-            )
-            _curvature(block, arguments, row, f"{layer.name}_")
-    return Measured(row, eigenvalues, density, margins, normalized)
 
 
 def _rescales(model):
@@ -289,34 +256,6 @@ def _rescales(model):
         isinstance(leaf, keras.layers.Rescaling) and np.abs(leaf.scale).max() < 0.05
         for leaf in models.leaves(model)
     )
-
-
-def _fit(logits, y, split):
-    """Mean loss, accuracy and error on a split, as columns of its name."""
-    import keras
-
-    from common.models.losses import cross_entropy
-
-    losses = cross_entropy(y, keras.ops.cast(logits, "float64"))
-    accuracy = float((logits.argmax(1) == y).mean())
-    return {
-        f"{split}_loss": float(keras.ops.mean(losses)),
-        f"{split}_accuracy": accuracy,
-        f"{split}_error": 1 - accuracy,
-    }
-
-
-def _curvature(operator, arguments, row, prefix):
-    """Adds eigenvalues and trace to a row; returns the eigenvalues."""
-    from common.analysis import spectrum
-
-    eigenvalues = spectrum.top_eigenvalues(operator, arguments.eigenvalues).values
-    trace = spectrum.trace(operator)
-    for i, value in enumerate(eigenvalues, 1):
-        row[f"{prefix}eigenvalue_{i}"] = value
-    row[f"{prefix}trace"] = trace.value
-    row[f"{prefix}trace_standard_error"] = trace.standard_error
-    return eigenvalues
 
 
 def _kept_of(file, paths, overwrite):

@@ -14,6 +14,7 @@ import cifar10_mlp
 import mnist_l2norm
 from common import cli, datasets, models, pipelines, records
 from common.analysis import hessian, norms, spectrum
+from common.analysis.measured import Measured
 from common.report import model_figures
 from expressivity import main as theory
 
@@ -192,7 +193,7 @@ def test_true_and_random_labels_share_a_row_of_the_figure(folder, row, monkeypat
     row = row.to_dict()
     assert row["label_corruption"] == 1
     density = spectrum.SpectralDensity(*[np.arange(1.0, 4.0)] * 5)
-    one = analyze.Measured(row, np.ones(5), density, np.arange(9.0), np.arange(9.0))
+    one = Measured(row, np.ones(5), density, np.arange(9.0), np.arange(9.0))
     names = ("a_labels1_wd0.1_seed0", "a_wd0.1_seed0", "a_labels0.5_wd0.1_seed0")
     names += ("mnist_l2norm_128_true_loss_seed0", "mnist_l2norm_128_random_loss_seed0")
     # Random pixels are another experiment.
@@ -329,7 +330,7 @@ def test_a_new_table_is_not_told_of_by_the_record_of_another(tmp_path, monkeypat
     def interrupted(measured, picture):
         raise KeyboardInterrupt
 
-    found = analyze.Measured({"model": "a"}, None, None, None, None)
+    found = Measured({"model": "a"}, None, None, None, None)
     monkeypatch.setattr(analyze, "analyze", lambda *args: found)
     monkeypatch.setattr(model_figures, "draw", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -345,7 +346,7 @@ def known(tmp_path, monkeypatch):
         if path.read_bytes() == b"broken":
             raise cli.MendableError(f"{path} is broken")
         row = dict.fromkeys(analyze.SHOWN, 1) | {"model": path.stem, "notes": ""}
-        return analyze.Measured(row, *[None] * 4)
+        return Measured(row, *[None] * 4)
 
     monkeypatch.setattr(analyze, "analyze", measured)
     monkeypatch.setattr(model_figures, "draw", lambda *args: None)
