@@ -506,16 +506,14 @@ def of_kernels():
     yield f"stays {ends['random']:.2f} of the solution's norm away"
 
 
+TEXT = "", "_cnn", "_lstm", "_transformer"  # of the name of a run
+
+
 def of_text():
-    networks = {
-        "bag": "imdb_text",
-        "CNN": "imdb_text_cnn",
-        "LSTM": "imdb_text_lstm",
-        "transformer": "imdb_text_transformer",
-    }
+    networks = "bag", "CNN", "LSTM", "transformer"
 
     def all_of(condition):
-        return [record(f"{stem}{condition}_seed0") for stem in networks.values()]
+        return [record(f"imdb_text{model}{condition}_seed0") for model in TEXT]
 
     true, noise = all_of(""), all_of("_labels1")
     weights = [run["parameters"] for run in true]
@@ -535,6 +533,38 @@ def of_text():
     yield f"the CNN loses {lost['CNN']} points of {ours['CNN']:.1f} %, the LSTM "
     yield f"{lost['LSTM']} of {ours['LSTM']:.1f} % and the transformer "
     yield f"{lost['transformer']} of {ours['transformer']:.1f} %"
+    yield from of_the_best_epoch_of_text(all_of)
+
+
+def of_text_in_the_log():
+    ends = ("", "_labels0.2", "_labels0.5", "_labels0.8", "_labels1")
+    ends += ("_shuffled", "_shuffled_each", "_unigram")
+    for end in ends:
+        runs = [record(f"imdb_text{model}{end}_seed0") for model in TEXT]
+        cells = [f"{on_test(run):.1f} ({run['epochs_to_fit']})" for run in runs]
+        yield f"| {' | '.join(cells)} |"
+        best = [run["best"] for run in runs]
+        cells = [f"{100 * x['val_accuracy']:.1f} ({x['epoch']})" for x in best]
+        if end != "_unigram":
+            yield f"| {' | '.join(cells)} |"
+
+
+def of_the_best_epoch_of_text(all_of):
+    def best(run):
+        return 100 * run["best"]["val_accuracy"]
+
+    true, high = all_of(""), all_of("_labels0.8")
+    assert {run["best"]["epoch"] for run in true} == {1, 2}
+    above = [best(run) - on_test(run) for run in true]
+    yield f"With true labels that is at {span(list(map(best, true)), 1)} %"
+    yield f"of the test set, {span(above, 1)} points above the last epoch"
+    pairs = zip(true, all_of("_shuffled_each"), strict=True)
+    worth = [f"{best(ordered) - best(not_so):.1f}" for ordered, not_so in pairs]
+    assert worth[0] == "0.0"
+    yield "{} points to the CNN, {} to the LSTM and {} to the transf".format(*worth[1:])
+    yield "With 80 % of the labels replaced the best epoch is at "
+    yield f"the best epoch is at {span(list(map(best, high)), 1)} %"
+    yield f"and the last at {span(list(map(on_test, high)), 1)} %"
 
 
 def of_data():
@@ -803,6 +833,7 @@ def of_log():
     yield f"random labels {' to '.join(random)} % everywhere"
     yield f"alone: {gabor[1]}, {pixels[1]} and {cifar10[1]} of 10,000"
     yield from of_descent_in_the_log()
+    yield from of_text_in_the_log()
     yield from of_precision_in_the_log()
     yield from of_alexnet_example_by_example()
     yield from of_weights_that_fit_noise()
@@ -1352,7 +1383,7 @@ def results_of(script, flags):
         stats.percent(mean(map(on_train, runs))),
         stats.percent(mean(map(on_test, runs))),
         whole([run["epochs_to_fit"] for run in runs]),
-        whole([awake(run) / 60 for run in on_cores(runs) or runs]),
+        whole([max(1, awake(run) / 60) for run in on_cores(runs) or runs]),
     ]
 
 
