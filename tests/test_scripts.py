@@ -304,10 +304,11 @@ def test_malicious_pickle(fails, cache, tmp_path, monkeypatch):
 
 
 def test_unwritable_results(fails, tmp_path):
+    code, line = fails(*TINY, results="/proc/below")  # not even for root
+    assert code == 1 and "cannot write" in line and "--results-dir" in line
     (tmp_path / "file").write_text("not a folder")
     code, line = fails(*TINY, results=tmp_path / "file" / "below")
-    assert code == 1 and "cannot write" in line and "--results-dir" in line
-    assert str(tmp_path / "file") in line
+    assert code == 2 and f"expected a folder: {tmp_path / 'file'} is a file" in line
     assert (tmp_path / "file").read_text() == "not a folder"
 
 
