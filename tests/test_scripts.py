@@ -304,7 +304,7 @@ def test_malicious_pickle(fails, cache, tmp_path, monkeypatch):
 
 
 def test_unwritable_results(fails, tmp_path):
-    code, line = fails(*TINY, results="/proc/below")  # not even for root
+    code, line = fails(*TINY, results=Path("/proc/below"))  # not even for root
     assert code == 1 and "cannot write" in line and "--results-dir" in line
     (tmp_path / "file").write_text("not a folder")
     code, line = fails(*TINY, results=tmp_path / "file" / "below")
