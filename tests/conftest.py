@@ -44,6 +44,7 @@ gc.set_threshold(100_000, 50, 100)
 
 from common import datasets, reviews  # noqa: E402
 from common.datasets import Data  # noqa: E402
+from common.engine import machine  # noqa: E402
 from common.report import style  # noqa: E402
 from common.sweep import commands  # noqa: E402
 
@@ -73,6 +74,12 @@ def pytest_collection():
         script = str(ROOT / "report.py")
         patch.setattr(sys.modules["__main__"], "__file__", script, raising=False)
         return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """One process more than cores: tests that start processes wait for them."""
+    return len(machine.cores()) + 1
 
 
 def pytest_collection_modifyitems(items):

@@ -128,17 +128,43 @@ def test_a_loaded_machine_is_refused_but_for_loaded(monkeypatch):
     assert bench.require_quiet(allowed=True) == 1.0
 
 
-def test_the_page_says_what_the_results_say():
-    with open(FOLDER / "results.csv", encoding="utf-8") as file:
-        rows = {(r["line"], r["kind"], r["contender"]): r for r in csv.DictReader(file)}
-    text = (FOLDER / "README.md").read_text("utf-8")
+PEERS = ("PyTorch", "PyTorch bfloat16", "PyTorch compiled")
+
+
+@pytest.mark.parametrize(
+    ("folder", "heading", "peers"),
+    [
+        (".", "### With bfloat16", PEERS),
+        ("without_bfloat16", "### Without bfloat16", PEERS[::2]),
+    ],
+)
+def test_the_page_says_what_the_results_say(folder, heading, peers):
+    with open(FOLDER / folder / "results.csv", encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    rows = {(r["line"], r["kind"], r["contender"]): r for r in found}
+    text = (FOLDER / "README.md").read_text("utf-8").split(heading)[1]
+    text = re.split("^##", text, flags=re.MULTILINE)[0]
     lines = re.findall(r"^\| (\w+), (train|epoch) \| (.*) \|$", text, re.MULTILINE)
-    assert len(lines) > 15
+    assert len(lines) == 18
     for line, kind, cells in lines:
-        ours, keras, *others = (
-            rows[line, kind, name]
-            for name in ("ours", "Keras", "PyTorch", "PyTorch compiled")
-        )
+        keras, *others = (rows[line, kind, name] for name in ("Keras", *peers))
         ratios = [keras["ratio"], keras["ratio_wall"], *(r["ratio"] for r in others)]
-        rate = f"{float(ours['per_cpu_second']):,.0f}"
+        rate = f"{float(rows[line, kind, 'ours']['per_cpu_second']):,.0f}"
         assert cells.split(" | ") == [rate, *ratios], line
+    peaks, roofline = (
+        {},
+        re.findall(r"^\| (\w+) \| [\d.]+ million \| (.*) \|$", text, re.M),
+    )
+    for row in found:
+        if row["line"] == "peak":
+            precision, rate = row["kind"].split()[-1], float(row["per_cpu_second"])
+            peaks[precision] = max(rate, peaks.get(precision, 0))
+    assert len(roofline) > 4
+    for line, cells in roofline:
+        expected = []
+        for name in ("ours", "ours float32"):
+            if row := rows.get((line, "train", name)):
+                rate = float(row["multiply_adds"]) * float(row["per_cpu_second"]) * 2e-9
+                share = 100 * rate / peaks[row["precision"]]
+                expected += [f"{rate:.0f}", f"{share:.0f} %"]
+        assert cells.split(" | ") == expected, line
