@@ -151,10 +151,8 @@ def test_the_page_says_what_the_results_say(folder, heading, peers):
         ratios = [keras["ratio"], keras["ratio_wall"], *(r["ratio"] for r in others)]
         rate = f"{float(rows[line, kind, 'ours']['per_cpu_second']):,.0f}"
         assert cells.split(" | ") == [rate, *ratios], line
-    peaks, roofline = (
-        {},
-        re.findall(r"^\| (\w+) \| [\d.]+ million \| (.*) \|$", text, re.M),
-    )
+    roofline = re.findall(r"^\| (\w+) \| [\d.]+ million \| (.*) \|$", text, re.M)
+    peaks = {}
     for row in found:
         if row["line"] == "peak":
             precision, rate = row["kind"].split()[-1], float(row["per_cpu_second"])

@@ -34,9 +34,8 @@ def fit(model, feed):
     """
     logits = evaluation.outputs_of(model, feed.x_train)
     row = _fit(logits, feed.y_train, "train")
-    return row | _fit(
-        evaluation.outputs_of(model, feed.x_test), feed.y_test, "test"
-    ), logits
+    row |= _fit(evaluation.outputs_of(model, feed.x_test), feed.y_test, "test")
+    return row, logits
 
 
 def _fit(logits, y, split):
